@@ -1,0 +1,13 @@
+//! OpenSIPS's Management Interface as a server of its own.
+//!
+//! A request goes through the rooms in one direction, and a reply back:
+//!
+//! ```text
+//! opensips.cfg ─ config ─► attendant ─ fork ─► worker ─┐
+//!                                                      ▼
+//!  client ──bytes──► modules::mi_… ──► wire (decode) ──► mi ──► a module's command ──► shm
+//!  client ◄─bytes─── modules::mi_… ◄── wire (encode, as it goes) ◄── mi::Reply ◄──────┘
+//! ```
+
+pub mod system;
+pub mod version;

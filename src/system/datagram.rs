@@ -1,0 +1,306 @@
+//! Datagram sockets, UNIX and UDP: receive, send, and who sent.
+//!
+//! A received address is kept as the kernel gave it and handed back as it is, so named, abstract and UDP
+//! peers need no distinction. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
+#![expect(unsafe_code, reason = "recvfrom and sendto without copying or parsing the address")]
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
+
+/// The sender of a datagram.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    address: libc::sockaddr_storage,
+    length: libc::socklen_t,
+}
+
+impl Peer {
+    /// No peer yet: to be filled by [`Socket::receive`].
+    #[must_use]
+    pub fn new() -> Peer {
+        // SAFETY: sockaddr_storage is plain numbers, for which zero is a value.
+        let address = unsafe { std::mem::zeroed() };
+        Peer { address, length: 0 }
+    }
+
+    /// Whether a reply can be sent: a UNIX client that bound no name has no address.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.length as usize > std::mem::size_of::<libc::sa_family_t>()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        let length = (self.length as usize).min(std::mem::size_of::<libc::sockaddr_storage>());
+        // SAFETY: the storage is `length` initialized bytes or more: it was zeroed and then written by the
+        // kernel, and the borrow ends with `self`.
+        unsafe { std::slice::from_raw_parts((&raw const self.address).cast(), length) }
+    }
+}
+
+impl Default for Peer {
+    fn default() -> Peer {
+        Peer::new()
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Peer) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Peer {}
+
+/// For the log: `/path`, `@abstract`, `127.0.0.1:5060`, `[::1]:5060`, or `no address`.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes();
+        match i32::from(self.address.ss_family) {
+            libc::AF_UNIX if self.has_address() => {
+                let name = &bytes[std::mem::size_of::<libc::sa_family_t>()..];
+                match name.split_first() {
+                    Some((0, abstract_name)) => write!(f, "@{}", abstract_name.escape_ascii()),
+                    _ => write!(f, "{}", name.split(|&b| b == 0).next().unwrap_or_default().escape_ascii()),
+                }
+            }
+            libc::AF_INET if bytes.len() >= 8 => {
+                let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+                write!(f, "{}.{}.{}.{}:{port}", bytes[4], bytes[5], bytes[6], bytes[7])
+            }
+            libc::AF_INET6 if bytes.len() >= 24 => {
+                let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+                let mut address = [0_u8; 16];
+                address.copy_from_slice(&bytes[8..24]);
+                write!(f, "[{}]:{port}", std::net::Ipv6Addr::from(address))
+            }
+            _ => f.write_str("no address"),
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peer({self})")
+    }
+}
+
+/// The size of a type, as socket calls take it.
+const fn socket_length<T>() -> libc::socklen_t {
+    assert!(size_of::<T>() <= 1024, "no address or option is that large");
+    #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+    let length = size_of::<T>() as libc::socklen_t;
+    length
+}
+
+/// Whether a call may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until there is something, or a signal comes.
+    Forever,
+    /// Not at all.
+    No,
+}
+
+/// A datagram socket. Closed when dropped.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// A UNIX socket without a name: it can send to named peers that have not connected.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn unix() -> io::Result<Socket> {
+        Ok(Socket(UnixDatagram::unbound()?.into()))
+    }
+
+    /// A UNIX socket bound to a path, with the mode that the umask leaves.
+    ///
+    /// # Errors
+    /// As `bind(2)`; also for a path that does not fit a socket address.
+    pub fn unix_bound(path: &Path) -> io::Result<Socket> {
+        Ok(Socket(UnixDatagram::bind(path)?.into()))
+    }
+
+    /// A UDP socket bound to an address.
+    ///
+    /// # Errors
+    /// As `bind(2)`.
+    pub fn udp_bound(address: SocketAddr) -> io::Result<Socket> {
+        Ok(Socket(UdpSocket::bind(address)?.into()))
+    }
+
+    /// A second descriptor of the same socket.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn duplicate(&self) -> io::Result<Socket> {
+        Ok(Socket(self.0.try_clone()?))
+    }
+
+    /// Receives one datagram and its sender. Returns the datagram's full length, which is more than the
+    /// buffer's when the rest was cut off.
+    ///
+    /// # Errors
+    /// As `recvfrom(2)`: `Interrupted` when a signal came, `WouldBlock` when there is none and `wait` is no.
+    pub fn receive(&self, buffer: &mut [u8], peer: &mut Peer, wait: Wait) -> io::Result<usize> {
+        peer.length = socket_length::<libc::sockaddr_storage>();
+        let flags = libc::MSG_TRUNC | if wait == Wait::No { libc::MSG_DONTWAIT } else { 0 };
+        // SAFETY: buffer and address are live, writable and given with their real lengths.
+        let received = unsafe {
+            libc::recvfrom(
+                self.0.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                flags,
+                (&raw mut peer.address).cast(),
+                &raw mut peer.length,
+            )
+        };
+        usize::try_from(received).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Sends one datagram to a peer, without waiting.
+    ///
+    /// # Errors
+    /// As `sendto(2)`: `WouldBlock` when the peer's queue or this socket's buffer is full, `PermissionDenied`
+    /// when the peer is connected to another socket.
+    pub fn send(&self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
+        // SAFETY: both pointers are live and given with their real lengths; nothing is written through them.
+        let sent = unsafe {
+            libc::sendto(
+                self.0.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                (&raw const peer.address).cast(),
+                peer.length,
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Waits until there is a datagram to receive, or the time is up.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal came.
+    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
+        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let limit = nix::sys::time::TimeSpec::from_duration(limit);
+        Ok(nix::poll::ppoll(&mut descriptors, Some(limit), None)? > 0)
+    }
+
+    /// Makes the send buffer as large as `bytes`, or as large as the system lets this user have.
+    pub fn raise_send_buffer(&self, bytes: usize) {
+        if setsockopt(&self.0, sockopt::SndBufForce, &bytes).is_err() {
+            // The kernel cuts the value to its limit; no buffer is worse than the default.
+            let _raised = setsockopt(&self.0, sockopt::SndBuf, &bytes);
+        }
+    }
+
+    /// Bytes of kernel memory that hold datagrams not yet received, over all processes that share the socket.
+    ///
+    /// C: `get_total_bytes_waiting` reads the same figure from /proc/net/udp.
+    #[must_use]
+    pub fn bytes_waiting(&self) -> u64 {
+        let mut figures = [0_u32; 9];
+        let mut length = socket_length::<[u32; 9]>();
+        // SAFETY: the buffer is live, writable and given with its real length.
+        let status = unsafe {
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_MEMINFO,
+                figures.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if status == 0 { u64::from(figures[0]) } else { 0 }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits until one of the descriptors is readable, or the time is up; signals end the wait early.
+pub fn wait_any(descriptors: &[BorrowedFd<'_>], limit: Duration) {
+    let mut polled: Vec<PollFd<'_>> =
+        descriptors.iter().map(|&descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
+    // poll counts whole milliseconds; one that is cut off would make the caller spin through it.
+    let limit = PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+    // Interrupted, timed out or readable: the caller looks at its flags in each case.
+    let _ready = nix::poll::poll(&mut polled, limit);
+}
+
+/// Whether reading would not block now.
+#[must_use]
+pub fn is_readable(descriptor: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_datagram_reports_its_full_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Socket::unix_bound(&folder.path().join("s")).unwrap();
+        let client = UnixDatagram::bind(folder.path().join("c")).unwrap();
+        client.send_to(&[7; 100], folder.path().join("s")).unwrap();
+        let mut buffer = [0; 10];
+        let mut peer = Peer::new();
+        assert_eq!(server.receive(&mut buffer, &mut peer, Wait::No).unwrap(), 100);
+        assert_eq!(buffer, [7; 10]);
+        assert!(peer.has_address());
+        assert_eq!(peer.to_string(), folder.path().join("c").to_string_lossy());
+        Socket::unix().unwrap().send(b"back", &peer).unwrap();
+        let mut reply = [0; 10];
+        assert_eq!(client.recv(&mut reply).unwrap(), 4);
+    }
+
+    #[test]
+    fn an_unbound_client_has_no_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Socket::unix_bound(&folder.path().join("s")).unwrap();
+        UnixDatagram::unbound().unwrap().send_to(b"x", folder.path().join("s")).unwrap();
+        let mut peer = Peer::new();
+        assert_eq!(server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap(), 1);
+        assert!(!peer.has_address());
+        assert_eq!(peer.to_string(), "no address");
+    }
+
+    #[test]
+    fn udp_peers_are_named_and_counted() {
+        let server = Socket::udp_bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = UdpSocket::from(server.0.try_clone().unwrap()).local_addr().unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert_eq!(server.bytes_waiting(), 0);
+        client.send_to(b"hello", address).unwrap();
+        assert!(server.wait(Duration::from_secs(5)).unwrap());
+        assert!(server.bytes_waiting() >= 5);
+        let mut peer = Peer::new();
+        server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();
+        assert_eq!(peer.to_string(), client.local_addr().unwrap().to_string());
+    }
+
+    #[test]
+    fn nothing_to_receive_does_not_wait_when_told_not_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Socket::unix_bound(&folder.path().join("s")).unwrap();
+        let error = server.receive(&mut [0; 8], &mut Peer::new(), Wait::No).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+}

@@ -1,0 +1,321 @@
+//! A UNIX socket's name in the file system: created so that nobody can open it who could not at the end,
+//! watched, and removed only while it is still ours.
+//!
+//! The steps, each a system call that strace shows: bind under umask 0177 (only the owner can connect), pin
+//! the new inode by an `O_PATH` descriptor that follows no link, give it away by `fchownat` on that
+//! descriptor, then set the final mode through it, then compare what the path leads to with what is pinned.
+//! C: `mi_init_datagram_server` and `mi_sock_check` in datagram_fnc.c, which bind with the caller's umask.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::datagram::Socket;
+
+/// Longest path of a UNIX socket, in bytes, without the closing NUL.
+pub const MAX_PATH_BYTES: usize = 107;
+
+/// Who may use a socket: permission bits and, where they are to differ from the process's own, the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits, e.g. 0o660.
+    pub mode: u32,
+    /// Owner, when not the effective user.
+    pub uid: Option<u32>,
+    /// Group, when not the effective group.
+    pub gid: Option<u32>,
+}
+
+/// Why a socket could not be made at a path.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The path does not fit the kernel's address.
+    #[error(
+        "{path}: the path has {length} bytes, a UNIX socket takes at most {MAX_PATH_BYTES}; choose a shorter one"
+    )]
+    TooLong {
+        /// As configured.
+        path: PathBuf,
+        /// In bytes.
+        length: usize,
+    },
+    /// Something else has that name.
+    #[error(
+        "{path}: exists and is {kind}, not a socket; it is left as it is: move it away or choose another path"
+    )]
+    Occupied {
+        /// As configured.
+        path: PathBuf,
+        /// What was found there.
+        kind: &'static str,
+    },
+    /// Another server answers there.
+    #[error(
+        "{path}: another server is using this socket; it is left alone: stop that server or choose another path"
+    )]
+    InUse {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// A step failed.
+    #[error("{path}: cannot {step}: {source}; {remedy}")]
+    Step {
+        /// As configured.
+        path: PathBuf,
+        /// What was tried.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        remedy: String,
+    },
+    /// The path leads elsewhere after the socket was made.
+    #[error(
+        "{path}: somebody replaced the new socket while it was being set up; use a folder that only the server's user can write"
+    )]
+    Replaced {
+        /// As configured.
+        path: PathBuf,
+    },
+}
+
+/// A socket's name and the inode behind it.
+#[derive(Debug)]
+pub struct Endpoint {
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+/// What is at an endpoint's path now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Our socket.
+    Ours,
+    /// Nothing.
+    Missing,
+    /// Something that is not ours.
+    Foreign,
+}
+
+impl Endpoint {
+    /// Makes a bound socket at `path`. A stale socket there is replaced; anything else is left alone.
+    ///
+    /// # Errors
+    /// See [`BindError`]; after an error nothing of ours is left at the path.
+    pub fn bind(path: &Path, access: Access) -> Result<(Socket, Endpoint), BindError> {
+        let length = path.as_os_str().len();
+        if length > MAX_PATH_BYTES {
+            return Err(BindError::TooLong { path: path.to_owned(), length });
+        }
+        clear(path)?;
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let bound = Socket::unix_bound(path);
+        umask(before);
+        let socket = bound.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { path: path.to_owned() },
+            _ => bind_failed(path, source),
+        })?;
+        match finish(path, access) {
+            Ok(endpoint) => Ok((socket, endpoint)),
+            Err(error) => {
+                if !matches!(error, BindError::Replaced { .. }) {
+                    // Best effort: the error itself says more than a failed clean-up could.
+                    let _removed = fs::remove_file(path);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The path as configured.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks at what is at the path now.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == self.inode => Presence::Ours,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Presence::Missing,
+            _ => Presence::Foreign,
+        }
+    }
+
+    /// Removes the name, if it is still ours.
+    ///
+    /// # Errors
+    /// As `unlink(2)`.
+    pub fn remove(&self) -> io::Result<()> {
+        if self.presence() == Presence::Ours { fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+/// Removes a socket that nobody serves; refuses everything else.
+fn clear(path: &Path) -> Result<(), BindError> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(bind_failed(path, source)),
+    };
+    let kind = found.file_type();
+    if !kind.is_socket() {
+        return Err(BindError::Occupied { path: path.to_owned(), kind: kind_name(kind) });
+    }
+    match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        _ => return Err(BindError::InUse { path: path.to_owned() }),
+    }
+    fs::remove_file(path).map_err(|source| BindError::Step {
+        path: path.to_owned(),
+        step: "remove the stale socket",
+        source,
+        remedy: String::from("remove it as its owner"),
+    })
+}
+
+fn kind_name(kind: fs::FileType) -> &'static str {
+    if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_file() {
+        "a regular file"
+    } else {
+        "a device"
+    }
+}
+
+fn bind_failed(path: &Path, source: io::Error) -> BindError {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let remedy = match source.kind() {
+        io::ErrorKind::NotFound => format!("make the folder {} first", folder.display()),
+        io::ErrorKind::PermissionDenied => {
+            let user = super::user::user_name(super::user::effective_user());
+            format!("make the folder {} writable for user {user}, or choose another path", folder.display())
+        }
+        _ => String::from("choose another path"),
+    };
+    BindError::Step { path: path.to_owned(), step: "bind", source, remedy }
+}
+
+/// Owner, mode and the final check of a socket that was just bound for its owner only.
+fn finish(path: &Path, access: Access) -> Result<Endpoint, BindError> {
+    let step = |step, remedy: &str| {
+        let (path, remedy) = (path.to_owned(), remedy.to_owned());
+        move |source: io::Error| BindError::Step { path, step, source, remedy }
+    };
+    let replaced = || BindError::Replaced { path: path.to_owned() };
+    let pin: File = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(step("open the new socket", "try again"))?;
+    let pinned = pin.metadata().map_err(step("look at the new socket", "try again"))?;
+    let owned = pinned.uid() == super::user::effective_user();
+    if !pinned.file_type().is_socket() || !owned || pinned.nlink() != 1 || pinned.mode() & 0o177 != 0 {
+        return Err(replaced());
+    }
+    if access.uid.is_some() || access.gid.is_some() {
+        let (uid, gid) = (access.uid.map(Uid::from_raw), access.gid.map(Gid::from_raw));
+        fchownat(&pin, "", uid, gid, AtFlags::AT_EMPTY_PATH).map_err(io::Error::from).map_err(step(
+            "give the socket to its user and group",
+            "start as root, or choose a group that the server's user is in",
+        ))?;
+    }
+    set_mode(path, &pin, access.mode).map_err(step("set the socket's mode", "see the system error"))?;
+    let found = fs::symlink_metadata(path).map_err(|_| replaced())?;
+    if (found.dev(), found.ino()) != (pinned.dev(), pinned.ino()) || found.mode() & 0o777 != access.mode {
+        return Err(replaced());
+    }
+    Ok(Endpoint { path: path.to_owned(), inode: (found.dev(), found.ino()) })
+}
+
+/// `chmod` of a pinned inode goes by way of /proc; where that is not mounted (a bare chroot) by its path.
+fn set_mode(path: &Path, pin: &File, mode: u32) -> io::Result<()> {
+    let mode = fs::Permissions::from_mode(mode);
+    match fs::set_permissions(format!("/proc/self/fd/{}", pin.as_raw_fd()), mode.clone()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::set_permissions(path, mode),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: Access = Access { mode: 0o666, uid: None, gid: None };
+
+    #[test]
+    fn the_mode_is_as_asked_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o620, 0o660, 0o666, 0o777] {
+            let path = folder.path().join(format!("{mode:o}"));
+            let (_socket, endpoint) = Endpoint::bind(&path, Access { mode, uid: None, gid: None }).unwrap();
+            assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o777, mode);
+            assert_eq!(endpoint.presence(), Presence::Ours);
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (socket, live) = Endpoint::bind(&path, OPEN).unwrap();
+        assert!(matches!(Endpoint::bind(&path, OPEN), Err(BindError::InUse { .. })));
+        assert_eq!(live.presence(), Presence::Ours);
+        drop(socket);
+        let (_socket, _endpoint) = Endpoint::bind(&path, OPEN).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_a_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        for path in [&file, &link, &folder.path().to_owned()] {
+            assert!(matches!(Endpoint::bind(path, OPEN), Err(BindError::Occupied { .. })), "{path:?}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn long_paths_and_missing_folders_say_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(120));
+        let error = Endpoint::bind(&long, OPEN).unwrap_err().to_string();
+        assert!(error.ends_with("a UNIX socket takes at most 107; choose a shorter one"), "{error}");
+        let missing = folder.path().join("no/s");
+        let error = Endpoint::bind(&missing, OPEN).unwrap_err().to_string();
+        assert!(error.contains("No such file") && error.contains("/no first"), "{error}");
+    }
+
+    #[test]
+    fn only_our_own_name_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (_socket, endpoint) = Endpoint::bind(&path, OPEN).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(endpoint.presence(), Presence::Missing);
+        fs::write(&path, "another's").unwrap();
+        assert_eq!(endpoint.presence(), Presence::Foreign);
+        endpoint.remove().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+    }
+}

@@ -1,0 +1,14 @@
+//! The operating system in our own nouns: clock, signals, processes, users, sockets, syslog, memory.
+//!
+//! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
+//! segment, and it keeps no state but the signal flags in [`signal`].
+
+pub mod clock;
+pub mod datagram;
+pub mod endpoint;
+pub mod memory;
+pub mod notify;
+pub mod process;
+pub mod signal;
+pub mod syslog;
+pub mod user;

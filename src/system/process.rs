@@ -1,0 +1,218 @@
+//! Processes: fork, wait, kill, sessions, and the ties of a child to its parent.
+//!
+//! C: `internal_fork` in pt.c, `daemonize` and `do_suid` in daemonize.c.
+#![expect(unsafe_code, reason = "fork and prctl")]
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid};
+
+/// A process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessId(i32);
+
+impl ProcessId {
+    /// The calling process.
+    #[must_use]
+    pub fn own() -> ProcessId {
+        ProcessId(std::process::id().cast_signed())
+    }
+
+    /// The parent of the calling process.
+    #[must_use]
+    pub fn parent() -> ProcessId {
+        ProcessId(nix::unistd::getppid().as_raw())
+    }
+
+    /// A process by number; `None` for what is not one process (0 and below).
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<ProcessId> {
+        (number > 0).then_some(ProcessId(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0
+    }
+
+    /// Whether there is such a process, of whatever user.
+    #[must_use]
+    pub fn exists(self) -> bool {
+        !matches!(kill(Pid::from_raw(self.0), None), Err(nix::errno::Errno::ESRCH))
+    }
+
+    /// Sends SIGTERM: finish what is in hand, then end.
+    pub fn terminate(self) {
+        self.send(Signal::SIGTERM);
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(self) {
+        self.send(Signal::SIGKILL);
+    }
+
+    /// Sends SIGUSR2: publish memory figures.
+    pub fn ask_for_figures(self) {
+        self.send(Signal::SIGUSR2);
+    }
+
+    fn send(self, signal: Signal) {
+        // A process that is gone needs no signal.
+        let _sent = kill(Pid::from_raw(self.0), signal);
+    }
+}
+
+/// Which side of a fork this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The caller, with the new process's number.
+    Parent(ProcessId),
+}
+
+/// Forks. The server has one thread per process, so the child may go on running ordinary code.
+///
+/// # Errors
+/// When the kernel has no room for another process.
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: no other thread exists (the server never starts one before or outside a forked child), so no
+    // lock can be held by a thread that the child lacks.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Fork::Child),
+        ForkResult::Parent { child } => Ok(Fork::Parent(ProcessId(child.as_raw()))),
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal ended it.
+    Killed(i32),
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ending::Exited(status) => write!(f, "exited with status {status}"),
+            Ending::Killed(signal) => match Signal::try_from(*signal) {
+                Ok(name) => write!(f, "ended by {name}"),
+                Err(_) => write!(f, "ended by signal {signal}"),
+            },
+        }
+    }
+}
+
+/// The next child that has ended, without waiting for one.
+#[must_use]
+pub fn reap() -> Option<(ProcessId, Ending)> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, status)) => {
+                return Some((ProcessId(pid.as_raw()), Ending::Exited(status)));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                return Some((ProcessId(pid.as_raw()), Ending::Killed(signal as i32)));
+            }
+            Ok(WaitStatus::StillAlive) => return None,
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Ties the calling child to its parent: when that ends, the kernel kills this process.
+///
+/// To be called after any change of user, which clears the tie.
+///
+/// # Errors
+/// When the parent is gone already.
+pub fn end_with(parent: ProcessId) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if ProcessId::parent() == parent {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("the attendant, process {}, is gone", parent.number())))
+    }
+}
+
+/// Makes a session of its own, without a terminal. `Err` when the caller leads a process group.
+///
+/// # Errors
+/// EPERM for a process group leader.
+pub fn new_session() -> io::Result<()> {
+    nix::unistd::setsid()?;
+    Ok(())
+}
+
+/// The process group of the calling process.
+#[must_use]
+pub fn group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
+}
+
+/// Changes the root directory, and the working directory into it.
+///
+/// # Errors
+/// As `chroot(2)` and `chdir(2)`.
+pub fn change_root(folder: &Path) -> io::Result<()> {
+    nix::unistd::chroot(folder)?;
+    std::env::set_current_dir("/")
+}
+
+/// Whether the process may leave a core file when it crashes.
+///
+/// # Errors
+/// When the limits cannot be changed.
+pub fn allow_core_dumps(allowed: bool) -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    nix::sys::prctl::set_dumpable(allowed)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    setrlimit(Resource::RLIMIT_CORE, if allowed { hard } else { 0 }, hard)?;
+    Ok(())
+}
+
+/// Sets how many files the process may have open.
+///
+/// # Errors
+/// When the limit is above what the user may have.
+pub fn limit_open_files(count: u64) -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, count, hard.max(count))?;
+    Ok(())
+}
+
+/// Points standard input and output, and standard error when `with_error`, at /dev/null.
+///
+/// # Errors
+/// When /dev/null cannot be opened.
+pub fn detach_standard_streams(with_error: bool) -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    if with_error {
+        nix::unistd::dup2_stderr(&null)?;
+    }
+    Ok(())
+}
+
+/// Ends the calling process at once, without running what its parent has registered for its own exit.
+pub fn exit_child(status: i32) -> ! {
+    // SAFETY: _exit takes no pointer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// A path as the kernel takes it; `None` when it holds a NUL byte.
+#[must_use]
+pub fn c_path(path: &Path) -> Option<CString> {
+    CString::new(path.as_os_str().as_bytes()).ok()
+}

@@ -1,0 +1,165 @@
+//! Signals: what a handler does is set a flag; loops look at the flags and decide.
+//!
+//! The attendant waits on a [`Stream`]; a worker has [`worker_handlers`], which interrupt its blocking call.
+//! C: `handle_sigs` and `sig_usr` in main.c, which do the whole policy in one place.
+#![expect(unsafe_code, reason = "installing a signal handler is unsafe by nature")]
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// What the attendant's signals ask for. Each is seen once by [`Stream::take`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// SIGTERM or SIGINT: end the server.
+    Stop,
+    /// SIGCHLD: a child changed its state.
+    Child,
+    /// SIGHUP: open again what has vanished.
+    Reopen,
+    /// SIGUSR1: write memory and statistics to the log.
+    Report,
+    /// SIGUSR2: publish this process's memory figures.
+    Publish,
+}
+
+const EVENTS: [(Event, &[i32]); 5] = [
+    (Event::Stop, &[libc::SIGTERM, libc::SIGINT]),
+    (Event::Child, &[libc::SIGCHLD]),
+    (Event::Reopen, &[libc::SIGHUP]),
+    (Event::Report, &[libc::SIGUSR1]),
+    (Event::Publish, &[libc::SIGUSR2]),
+];
+
+/// The attendant's signals, as a descriptor to wait on and flags to take.
+#[derive(Debug)]
+pub struct Stream {
+    wake: UnixStream,
+    flags: Vec<(Event, Arc<AtomicBool>)>,
+}
+
+impl Stream {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// When the wake-up pair or a handler cannot be set up.
+    pub fn new() -> io::Result<Stream> {
+        let (wake, write_end) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let mut flags = Vec::new();
+        for (event, signals) in EVENTS {
+            let flag = Arc::new(AtomicBool::new(false));
+            for &signal in signals {
+                // The flag first: who is woken by the pipe must find it set.
+                signal_hook::flag::register(signal, Arc::clone(&flag))?;
+                signal_hook::low_level::pipe::register(signal, write_end.try_clone()?)?;
+            }
+            flags.push((event, flag));
+        }
+        Ok(Stream { wake, flags })
+    }
+
+    /// The descriptor that becomes readable when a signal has come.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// The events since the last call, each at most once.
+    pub fn take(&mut self) -> Vec<Event> {
+        let mut drained = [0_u8; 64];
+        while matches!(self.wake.read(&mut drained), Ok(n) if n > 0) {}
+        self.flags
+            .iter()
+            .filter(|(_, flag)| flag.swap(false, Ordering::AcqRel))
+            .map(|&(event, _)| event)
+            .collect()
+    }
+}
+
+/// Bits of [`PENDING`].
+const STOP: u32 = 1;
+const PUBLISH: u32 = 2;
+
+/// What a worker's handlers have seen. One word, so that a request costs one load.
+static PENDING: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn on_signal(signal: i32) {
+    let bit = if signal == libc::SIGUSR2 { PUBLISH } else { STOP };
+    PENDING.fetch_or(bit, Ordering::Relaxed);
+}
+
+/// Gives a freshly forked child its own handlers: SIGTERM stops it after the request in hand, SIGUSR2 asks
+/// for its memory figures, both interrupt a blocking call; the rest is the attendant's business and ignored.
+///
+/// # Errors
+/// When a handler cannot be installed.
+pub fn worker_handlers() -> io::Result<()> {
+    PENDING.store(0, Ordering::Relaxed);
+    let interrupting = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
+    let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let plan = [
+        (Signal::SIGTERM, interrupting),
+        (Signal::SIGUSR2, interrupting),
+        (Signal::SIGINT, ignored),
+        (Signal::SIGHUP, ignored),
+        (Signal::SIGUSR1, ignored),
+        (Signal::SIGPIPE, ignored),
+        (Signal::SIGCHLD, default),
+    ];
+    for (signal, action) in plan {
+        // SAFETY: the only handler is `on_signal`, which does one atomic operation.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
+/// Whether this worker was told to stop.
+#[must_use]
+pub fn stop_requested() -> bool {
+    PENDING.load(Ordering::Relaxed) & STOP != 0
+}
+
+/// Whether anything was asked of this worker since the flags were last taken; one load.
+#[must_use]
+pub fn pending() -> bool {
+    PENDING.load(Ordering::Relaxed) != 0
+}
+
+/// Takes the request for memory figures, if there is one.
+#[must_use]
+pub fn take_publish() -> bool {
+    PENDING.fetch_and(!PUBLISH, Ordering::Relaxed) & PUBLISH != 0
+}
+
+/// All signals held back until dropped: around a fork, so that a child never runs the attendant's handlers.
+#[derive(Debug)]
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks every signal of this thread.
+    ///
+    /// # Errors
+    /// When the kernel refuses the mask.
+    pub fn new() -> io::Result<Blocked> {
+        let mut before = SigSet::empty();
+        nix::sys::signal::pthread_sigmask(
+            nix::sys::signal::SigmaskHow::SIG_SETMASK,
+            Some(&SigSet::all()),
+            Some(&mut before),
+        )?;
+        Ok(Blocked(before))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // Only an invalid mask can fail, and this one came from the kernel.
+        let _restored = self.0.thread_set_mask();
+    }
+}

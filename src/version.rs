@@ -1,0 +1,7 @@
+//! Who this server says it is.
+
+/// The version, with a name of our own: exporters and panels look only for `OpenSIPS (`.
+pub const VERSION: &str = concat!("opensips-mi-", env!("CARGO_PKG_VERSION"));
+
+/// The machine this was built for, as OpenSIPS writes it behind the version: `x86_64`.
+pub const ARCHITECTURE: &str = std::env::consts::ARCH;
