@@ -9,5 +9,6 @@
 //!  client ◄─bytes─── modules::mi_… ◄── wire (encode, as it goes) ◄── mi::Reply ◄──────┘
 //! ```
 
+pub mod shm;
 pub mod system;
 pub mod version;

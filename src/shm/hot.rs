@@ -1,0 +1,201 @@
+//! The hot part of the segment: header and process table. Plain atomics, no lock.
+//!
+//! C: `pt` in pt.h, `debug` and `startup_time` in globals.h.
+
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use crate::system::memory::Private;
+use crate::system::process::ProcessId;
+
+/// First eight bytes of every segment.
+const MAGIC: u64 = u64::from_le_bytes(*b"osips-mi");
+
+/// Changes with every change of the layout.
+const LAYOUT: u32 = 1;
+
+/// In [`Slot::level`]: this process follows the level of all.
+const NO_LEVEL: i32 = i32::MIN;
+
+/// Sizes and what all processes share.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Header {
+    magic: AtomicU64,
+    layout: AtomicU32,
+    processes: AtomicU32,
+    counters: AtomicU32,
+    level: AtomicI32,
+    bytes: AtomicU64,
+    started_wall: AtomicI64,
+    started_boot: AtomicU64,
+}
+
+impl Header {
+    pub(super) fn initialize(&self, bytes: u64, processes: usize, counters: usize) {
+        self.layout.store(LAYOUT, Ordering::Relaxed);
+        self.processes.store(u32::try_from(processes).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.counters.store(u32::try_from(counters).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.started_wall.store(crate::system::clock::wall_seconds(), Ordering::Relaxed);
+        self.started_boot.store(crate::system::clock::boot_seconds(), Ordering::Relaxed);
+        self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// The log level of all processes: -3 alert … 4 debug.
+    pub fn level(&self) -> i32 {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    /// Changes the log level of all processes at once.
+    pub fn set_level(&self, level: i32) {
+        self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// Seconds since the epoch at which the server started, by the wall clock of then.
+    pub fn started(&self) -> i64 {
+        self.started_wall.load(Ordering::Relaxed)
+    }
+
+    /// Seconds the server has been running, untouched by changes of the wall clock.
+    pub fn uptime(&self) -> u64 {
+        crate::system::clock::boot_seconds().saturating_sub(self.started_boot.load(Ordering::Relaxed))
+    }
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SlotState {
+    /// No process, or one that has ended.
+    Empty = 0,
+    /// Forked, not serving yet.
+    Starting = 1,
+    /// Serving.
+    Ready = 2,
+}
+
+/// One process of the server. Its index is the `ID` that `ps` shows.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub struct Slot {
+    pid: AtomicI32,
+    state: AtomicU32,
+    level: AtomicI32,
+    busy: AtomicU32,
+    restarts: AtomicU64,
+    figures_asked: AtomicU64,
+    memory: PrivateMemory,
+}
+
+/// What a process has published of its own memory, in bytes. C: `pkg_status_holder` in mem.h.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PrivateMemory {
+    /// Taken from the kernel.
+    pub total: AtomicU64,
+    /// In use.
+    pub used: AtomicU64,
+    /// In use, with the allocator's own share.
+    pub real_used: AtomicU64,
+    /// The highest `real_used` that was published.
+    pub max_used: AtomicU64,
+    /// Free for use.
+    pub free: AtomicU64,
+    /// Free pieces, a count.
+    pub fragments: AtomicU64,
+}
+
+impl Slot {
+    pub(super) fn initialize(&self) {
+        self.level.store(NO_LEVEL, Ordering::Relaxed);
+    }
+
+    /// The process, while there is one.
+    pub fn process(&self) -> Option<ProcessId> {
+        ProcessId::from_number(self.pid.load(Ordering::Relaxed))
+    }
+
+    /// Its number; 0 while there is none.
+    pub fn pid(&self) -> i32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    /// Enters a new process.
+    pub fn occupy(&self, process: ProcessId) {
+        self.busy.store(0, Ordering::Relaxed);
+        self.state.store(SlotState::Starting as u32, Ordering::Relaxed);
+        self.pid.store(process.number(), Ordering::Release);
+    }
+
+    /// Notes that the process has ended. Counters and the restart count stay.
+    pub fn vacate(&self) {
+        self.pid.store(0, Ordering::Relaxed);
+        self.busy.store(0, Ordering::Relaxed);
+        self.state.store(SlotState::Empty as u32, Ordering::Release);
+    }
+
+    /// Notes that the process serves from now on.
+    pub fn set_ready(&self) {
+        self.state.store(SlotState::Ready as u32, Ordering::Release);
+    }
+
+    /// Where the process is in its life.
+    pub fn state(&self) -> SlotState {
+        match self.state.load(Ordering::Acquire) {
+            1 => SlotState::Starting,
+            2 => SlotState::Ready,
+            _ => SlotState::Empty,
+        }
+    }
+
+    /// Marks the process as handling a request, or not. One store.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(u32::from(busy), Ordering::Relaxed);
+    }
+
+    /// Whether the process is handling a request.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// Counts a replacement of the process.
+    pub fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the process was replaced.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// The level of this process alone, if it has one.
+    pub fn own_level(&self) -> Option<i32> {
+        Some(self.level.load(Ordering::Relaxed)).filter(|&level| level != NO_LEVEL)
+    }
+
+    /// What the process last published of its memory.
+    pub fn memory(&self) -> &PrivateMemory {
+        &self.memory
+    }
+
+    /// Publishes the calling process's memory figures in its slot.
+    pub fn publish(&self, figures: Private) {
+        let memory = &self.memory;
+        memory.total.store(figures.total, Ordering::Relaxed);
+        memory.used.store(figures.used, Ordering::Relaxed);
+        memory.real_used.store(figures.real_used, Ordering::Relaxed);
+        memory.max_used.fetch_max(figures.real_used, Ordering::Relaxed);
+        memory.free.store(figures.free, Ordering::Relaxed);
+        memory.fragments.store(figures.fragments, Ordering::Relaxed);
+    }
+
+    /// Whether fresh figures should be asked for: true at most once in a second, over all callers.
+    pub fn figures_due(&self, boot_seconds: u64) -> bool {
+        let asked = self.figures_asked.load(Ordering::Relaxed);
+        boot_seconds > asked
+            && self
+                .figures_asked
+                .compare_exchange(asked, boot_seconds, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
