@@ -1,0 +1,277 @@
+//! Command rows, the table of all loaded commands, and the one place that runs a command.
+
+use super::context::Context;
+use super::fault::{Fault, MISSING_PARAMETER};
+use super::params::{Args, Params};
+use super::reply::Reply;
+
+/// The two shapes of requests and replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// OpenSIPS 1.x and 2.x: positional parameters, a tree of nodes with attributes.
+    Classic,
+    /// OpenSIPS 3.x: positional or named parameters, a JSON value.
+    JsonRpc,
+}
+
+/// What a parameter's value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any bytes.
+    Text,
+    /// A number.
+    Integer,
+    /// One or more values; only as the last parameter.
+    List,
+}
+
+/// One parameter of a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// As JSON-RPC callers name it; the classic form goes by position.
+    pub name: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// Whether the command does without.
+    pub optional: bool,
+}
+
+/// A text parameter that must be there.
+#[must_use]
+pub const fn required(name: &'static str) -> Parameter {
+    Parameter { name, kind: Kind::Text, optional: false }
+}
+
+/// A text parameter that may be left out.
+#[must_use]
+pub const fn optional(name: &'static str) -> Parameter {
+    Parameter { name, kind: Kind::Text, optional: true }
+}
+
+impl Parameter {
+    /// The same parameter, as a number.
+    #[must_use]
+    pub const fn integer(self) -> Parameter {
+        Parameter { kind: Kind::Integer, ..self }
+    }
+
+    /// The same parameter, as one or more values.
+    #[must_use]
+    pub const fn list(self) -> Parameter {
+        Parameter { kind: Kind::List, ..self }
+    }
+}
+
+/// How a command is called by classic clients.
+#[derive(Clone, Debug)]
+pub enum Classic {
+    /// Not at all: the command exists for JSON-RPC only.
+    Absent,
+    /// Without input: what follows the command is not even parsed. C: `MI_NO_INPUT_FLAG`.
+    NoInput,
+    /// With these parameters, by position.
+    Takes {
+        /// In their order.
+        recipe: &'static [Parameter],
+        /// The answer when one is missing.
+        too_few: Fault,
+        /// The answer when there are more; `None` when more are ignored.
+        too_many: Option<Fault>,
+    },
+}
+
+impl Classic {
+    /// With these parameters and C's usual answer when one is missing; more are ignored.
+    #[must_use]
+    pub const fn takes(recipe: &'static [Parameter]) -> Classic {
+        Classic::Takes { recipe, too_few: MISSING_PARAMETER, too_many: None }
+    }
+}
+
+/// What runs a command. A function for the built-in ones, a closure for those of C modules.
+pub type Run = dyn Fn(&mut Call<'_>) -> Result<(), Fault> + Sync;
+
+/// One command: a row of its module's table.
+pub struct Command {
+    /// As it is called.
+    pub name: &'static str,
+    /// One line for `help`.
+    pub help: Option<&'static str>,
+    /// The classic recipe.
+    pub classic: Classic,
+    /// The JSON-RPC recipes, told apart by their number of parameters; none when JSON-RPC lacks the command.
+    pub json_rpc: &'static [&'static [Parameter]],
+    /// What it does.
+    pub run: &'static Run,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Command({})", self.name)
+    }
+}
+
+/// Everything a command sees of a request.
+pub struct Call<'a> {
+    /// The server.
+    pub context: &'a Context,
+    /// The request's parameters.
+    pub args: Args<'a>,
+    /// Where the reply goes.
+    pub reply: &'a mut dyn Reply,
+}
+
+/// A command with the module that exports it.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The row.
+    pub command: &'static Command,
+    /// The module's name.
+    pub module: &'static str,
+}
+
+/// All commands of the loaded modules.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: Vec<Entry>,
+    /// Positions in `entries`, by name.
+    sorted: Vec<usize>,
+}
+
+impl Table {
+    /// Adds a module's commands, in their order. Returns the first name that is taken already, if any; that
+    /// command and the rest of the module's are not added.
+    ///
+    /// # Errors
+    /// The entry that has the name.
+    pub fn add(&mut self, module: &'static str, commands: &'static [Command]) -> Result<(), Entry> {
+        for command in commands {
+            match self.position(command.name.as_bytes()) {
+                Ok(taken) => return Err(self.entries[self.sorted[taken]]),
+                Err(place) => {
+                    self.sorted.insert(place, self.entries.len());
+                    self.entries.push(Entry { command, module });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The command of that name, as a caller of that generation may call it. Case counts.
+    #[must_use]
+    pub fn find(&self, name: &[u8], generation: Generation) -> Option<&Entry> {
+        let entry = &self.entries[self.sorted[self.position(name).ok()?]];
+        entry.command.serves(generation).then_some(entry)
+    }
+
+    /// All that callers of that generation may call, in the order of registration.
+    pub fn iter(&self, generation: Generation) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.command.serves(generation))
+    }
+
+    fn position(&self, name: &[u8]) -> Result<usize, usize> {
+        self.sorted.binary_search_by(|&at| self.entries[at].command.name.as_bytes().cmp(name))
+    }
+}
+
+impl Command {
+    fn serves(&self, generation: Generation) -> bool {
+        match generation {
+            Generation::Classic => !matches!(self.classic, Classic::Absent),
+            Generation::JsonRpc => !self.json_rpc.is_empty(),
+        }
+    }
+}
+
+/// Runs a command for a classic caller: checks how many parameters there are, then calls it.
+///
+/// # Errors
+/// What the command, or the check, answers instead of a reply.
+pub fn run(
+    command: &'static Command,
+    context: &Context,
+    params: &Params,
+    reply: &mut dyn Reply,
+) -> Result<(), Fault> {
+    let recipe = match &command.classic {
+        Classic::Absent | Classic::NoInput => &[],
+        Classic::Takes { recipe, too_few, too_many } => {
+            let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
+            let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
+            if params.len() < needed {
+                return Err(too_few.clone());
+            }
+            if let Some(fault) = too_many
+                && !open_ended
+                && params.len() > recipe.len()
+            {
+                return Err(fault.clone());
+            }
+            *recipe
+        }
+    };
+    (command.run)(&mut Call { context, args: Args::new(recipe, params), reply })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mi::testing::{Recorder, context};
+
+    const fn row(name: &'static str, classic: Classic) -> Command {
+        Command { name, help: None, classic, json_rpc: &[], run: &echo }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+    fn echo(call: &mut Call<'_>) -> Result<(), Fault> {
+        for value in call.args.list("a") {
+            call.reply.node("arg", value);
+        }
+        Ok(())
+    }
+
+    const TWO: Classic = Classic::Takes {
+        recipe: &[required("a"), optional("b")],
+        too_few: Fault::new(404, "few"),
+        too_many: Some(Fault::new(404, "many")),
+    };
+
+    #[test]
+    fn the_recipe_decides_how_many_parameters_pass() {
+        static STRICT: Command = row("strict", TWO);
+        static LOOSE: Command = row("loose", Classic::takes(&[required("a")]));
+        static LIST: Command = row("list", Classic::takes(&[required("a").list()]));
+        static NONE: Command = row("none", Classic::NoInput);
+        let context = context();
+        let try_with = |command: &'static Command, count: usize| {
+            let mut params = Params::new();
+            (0..count).for_each(|_| params.push(b"", b"x"));
+            let mut reply = Recorder::default();
+            run(command, &context, &params, &mut reply)
+                .map(|()| reply.nodes.len())
+                .map_err(|fault| fault.reason)
+        };
+        assert_eq!(try_with(&STRICT, 0), Err("few".into()));
+        assert_eq!(try_with(&STRICT, 2), Ok(2));
+        assert_eq!(try_with(&STRICT, 3), Err("many".into()));
+        assert_eq!(try_with(&LOOSE, 0), Err("Too few or too many arguments".into()));
+        assert_eq!(try_with(&LOOSE, 3), Ok(3));
+        assert_eq!(try_with(&LIST, 5), Ok(5));
+        assert_eq!(try_with(&NONE, 0), Ok(0));
+    }
+
+    #[test]
+    fn commands_are_found_by_exact_name_and_listed_in_order() {
+        static ROWS: [Command; 3] =
+            [row("which", Classic::NoInput), row("arg", Classic::NoInput), row("new", Classic::Absent)];
+        let mut table = Table::default();
+        table.add("core", &ROWS).unwrap();
+        assert_eq!(table.find(b"arg", Generation::Classic).unwrap().module, "core");
+        for missing in [&b"ARG"[..], b"ar", b"args", b"", b"new"] {
+            assert!(table.find(missing, Generation::Classic).is_none());
+        }
+        let names: Vec<_> = table.iter(Generation::Classic).map(|entry| entry.command.name).collect();
+        assert_eq!(names, ["which", "arg"]);
+        assert_eq!(table.add("other", &ROWS).unwrap_err().module, "core");
+    }
+}

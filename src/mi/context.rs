@@ -1,0 +1,32 @@
+//! What a command can reach of the server.
+
+use std::ffi::OsString;
+
+use super::command::Table;
+use super::statistics::Registry;
+use crate::shm::Segment;
+use crate::system::datagram::Socket;
+use crate::system::process::ProcessId;
+
+/// The server as commands see it: fixed at the first fork, but for what lies in the segment.
+#[derive(Debug)]
+pub struct Context {
+    /// The shared state.
+    pub segment: &'static Segment,
+    /// All commands, for `which` and `help`.
+    pub commands: Table,
+    /// All statistics.
+    pub statistics: Registry,
+    /// What each process is for, by slot: `attendant`, `MI Datagram`.
+    pub processes: Vec<String>,
+    /// The command line the server was started with.
+    pub arguments: Vec<OsString>,
+    /// The master process; SIGTERM to it ends the server.
+    pub attendant: ProcessId,
+    /// The UDP sockets of the server, to ask what waits in them.
+    pub udp_sockets: Vec<Socket>,
+    /// Whether TCP is switched off by the configuration.
+    pub tcp_disabled: bool,
+    /// The process that runs the command: its slot.
+    pub slot: usize,
+}

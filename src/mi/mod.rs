@@ -1,0 +1,27 @@
+//! MI itself: what a request asks, which command answers it, and how it answers.
+//!
+//! A transport hands over a command's name and its decoded [`Params`]; [`Table::find`] looks the command up,
+//! [`run`] checks the parameters against the command's recipe and calls it; the command writes nodes into the
+//! [`Reply`] sink of the caller's wire. Nothing here sees bytes of a wire, does I/O or reads a clock.
+//! C: mi/mi.c and mi/tree.c.
+
+mod command;
+mod context;
+mod fault;
+mod params;
+mod reply;
+mod statistics;
+
+pub use command::{
+    Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, optional, required, run,
+};
+pub use context::Context;
+pub use fault::{
+    BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
+};
+pub use params::{Args, Params};
+pub use reply::{Reply, Value};
+pub use statistics::{Cell, Registry, Source, Statistic};
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,67 @@
+//! The sink a command writes its reply into.
+//!
+//! A reply is a stream, not a tree: each node goes out in the caller's syntax as it is written. C:
+//! `add_mi_node_child` and `add_mi_attr` in mi/tree.c and mi/attr.c, which build the tree first.
+
+use std::fmt;
+
+use super::command::Generation;
+use super::fault::Fault;
+
+/// What a node or an attribute holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// Nothing of its own; in JSON-RPC an object, whose members are the attributes and nodes that follow.
+    Nothing,
+    /// Nothing of its own; in JSON-RPC an array of the nodes that follow.
+    List,
+    /// Bytes, as they came from a client or the system.
+    Bytes(&'a [u8]),
+    /// A number.
+    Signed(i64),
+    /// A number.
+    Unsigned(u64),
+    /// Formatted text.
+    Text(fmt::Arguments<'a>),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Value<'a> {
+        Value::Bytes(text.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(bytes: &'a [u8]) -> Value<'a> {
+        Value::Bytes(bytes)
+    }
+}
+
+/// A reply on its way out.
+///
+/// A command may call [`status`](Reply::status) before its first node; what it never calls is `200 OK`. As
+/// long as nothing was handed on to the client, an error that the command returns replaces what it wrote.
+pub trait Reply {
+    /// Which shape the caller expects.
+    fn generation(&self) -> Generation;
+
+    /// Sets code and reason. Only before the first node.
+    fn status(&mut self, status: &Fault);
+
+    /// Opens a node; nodes opened before it is closed lie inside it. An empty name means none.
+    fn open(&mut self, name: &[u8], value: Value<'_>);
+
+    /// Adds an attribute to the node opened last, before anything else is opened.
+    fn attribute(&mut self, name: &[u8], value: Value<'_>);
+
+    /// Closes the node opened last.
+    fn close(&mut self);
+}
+
+impl dyn Reply + '_ {
+    /// A node with nothing inside.
+    pub fn node<'v>(&mut self, name: &str, value: impl Into<Value<'v>>) {
+        self.open(name.as_bytes(), value.into());
+        self.close();
+    }
+}

@@ -1,0 +1,204 @@
+//! The statistics of all modules: names, groups, and where the values are.
+//!
+//! Registered before the first fork, in the order that `get_statistics all` lists them. A counter is a cell in
+//! each process's row of the segment; a function computes its value when asked. C: statistics.c.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use super::context::Context;
+
+/// Where a statistic's value comes from.
+#[derive(Clone, Copy)]
+pub enum Source {
+    /// Counted by the processes; can be reset.
+    Counter,
+    /// Computed when asked; a reset is accepted and changes nothing. C: `STAT_IS_FUNC`.
+    Function(&'static (dyn Fn(&Context) -> u64 + Sync)),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Counter => "Counter",
+            Source::Function(_) => "Function",
+        })
+    }
+}
+
+/// One statistic: a row of its module's table.
+#[derive(Clone, Debug)]
+pub struct Statistic {
+    /// The group, as in `get_statistics GROUP:`.
+    pub group: &'static str,
+    /// The name, without the group.
+    pub name: &'static str,
+    /// Where the value comes from.
+    pub source: Source,
+}
+
+impl Statistic {
+    /// A row that is counted.
+    #[must_use]
+    pub const fn counter(group: &'static str, name: &'static str) -> Statistic {
+        Statistic { group, name, source: Source::Counter }
+    }
+
+    /// A row that is computed.
+    #[must_use]
+    pub const fn function(
+        group: &'static str,
+        name: &'static str,
+        value: &'static (dyn Fn(&Context) -> u64 + Sync),
+    ) -> Statistic {
+        Statistic { group, name, source: Source::Function(value) }
+    }
+}
+
+/// A registered statistic.
+#[derive(Debug)]
+pub struct Cell {
+    /// `group:name`, as replies show it.
+    pub full_name: Box<[u8]>,
+    group_length: usize,
+    source: Source,
+    /// The cell in each row, for a counter.
+    index: usize,
+}
+
+impl Cell {
+    /// The name without the group.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        &self.full_name[self.group_length + 1..]
+    }
+
+    /// The value now.
+    #[must_use]
+    pub fn value(&self, context: &Context) -> u64 {
+        match self.source {
+            Source::Counter => context.segment.total(self.index),
+            Source::Function(compute) => compute(context),
+        }
+    }
+
+    /// Sets a counter back to zero; a function has nothing to reset.
+    pub fn reset(&self, context: &Context) {
+        if let Source::Counter = self.source {
+            context.segment.reset(self.index);
+        }
+    }
+}
+
+/// All statistics, group by group.
+#[derive(Debug, Default)]
+pub struct Registry {
+    groups: Vec<Group>,
+    counters: usize,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: &'static str,
+    cells: Vec<Cell>,
+}
+
+impl Registry {
+    /// Adds rows; a group that exists already grows.
+    pub fn add<'a>(&mut self, statistics: impl IntoIterator<Item = &'a Statistic>) {
+        for statistic in statistics {
+            let index = self.counters;
+            if let Source::Counter = statistic.source {
+                self.counters += 1;
+            }
+            let cell = Cell {
+                full_name: [statistic.group, ":", statistic.name].concat().into_bytes().into(),
+                group_length: statistic.group.len(),
+                source: statistic.source,
+                index,
+            };
+            match self.groups.iter_mut().find(|group| group.name == statistic.group) {
+                Some(group) => group.cells.push(cell),
+                None => self.groups.push(Group { name: statistic.group, cells: vec![cell] }),
+            }
+        }
+    }
+
+    /// Cells that a row of the segment needs.
+    #[must_use]
+    pub fn counters(&self) -> usize {
+        self.counters
+    }
+
+    /// All statistics, in the order of registration of their groups.
+    pub fn all(&self) -> impl Iterator<Item = &Cell> {
+        self.groups.iter().flat_map(|group| &group.cells)
+    }
+
+    /// A group's statistics; `None` for an unknown group. Case does not count in a group's name.
+    #[must_use]
+    pub fn group(&self, name: &[u8]) -> Option<&[Cell]> {
+        let found = self.groups.iter().find(|group| group.name.as_bytes().eq_ignore_ascii_case(name));
+        found.map(|group| &group.cells[..])
+    }
+
+    /// A statistic by its name without the group. Case counts: C compares without it, but looks only in the
+    /// hash bucket of the name as written.
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<&Cell> {
+        self.all().find(|cell| cell.name() == name)
+    }
+
+    /// A process's own cell of a counter, to count in. Asked once, at a process's start.
+    #[must_use]
+    pub fn counter<'s>(&self, row: &'s [AtomicU64], group: &str, name: &str) -> Option<&'s AtomicU64> {
+        let cell = self.group(group.as_bytes())?.iter().find(|cell| cell.name() == name.as_bytes())?;
+        matches!(cell.source, Source::Counter).then(|| row.get(cell.index)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::mi::testing::context;
+
+    const ROWS: [Statistic; 3] = [
+        Statistic::counter("a", "one"),
+        Statistic::function("a", "two", &|_| 7),
+        Statistic::counter("b", "three"),
+    ];
+
+    #[test]
+    fn groups_keep_their_order_and_grow() {
+        let mut registry = Registry::default();
+        registry.add(&ROWS);
+        registry.add(&[Statistic::counter("a", "four")]);
+        let names: Vec<_> = registry.all().map(|cell| String::from_utf8_lossy(&cell.full_name)).collect();
+        assert_eq!(names, ["a:one", "a:two", "a:four", "b:three"]);
+        assert_eq!(registry.counters(), 3);
+        assert_eq!(registry.group(b"A").unwrap().len(), 3);
+        assert!(registry.group(b"c").is_none());
+        assert!(registry.find(b"three").is_some() && registry.find(b"THREE").is_none());
+        assert!(registry.find(b"a:one").is_none());
+    }
+
+    #[test]
+    fn counters_add_up_and_reset_functions_do_not() {
+        let mut context = context();
+        context.statistics.add(&ROWS);
+        let registry = &context.statistics;
+        for slot in [0, 1] {
+            let cell = registry.counter(context.segment.row(slot), "b", "three").unwrap();
+            cell.fetch_add(1, Ordering::Relaxed);
+        }
+        assert!(registry.counter(context.segment.row(0), "a", "two").is_none());
+        let three = registry.find(b"three").unwrap();
+        let two = registry.find(b"two").unwrap();
+        assert_eq!((three.value(&context), two.value(&context)), (2, 7));
+        three.reset(&context);
+        two.reset(&context);
+        assert_eq!((three.value(&context), two.value(&context)), (0, 7));
+    }
+}

@@ -1,0 +1,39 @@
+//! What unit tests of commands need: a server without processes, and a reply that remembers.
+
+use super::{Context, Fault, Generation, Registry, Reply, Table, Value};
+use crate::shm::{MIN_BYTES, Segment};
+use crate::system::process::ProcessId;
+
+/// A server with two process slots, eight counters, and nothing loaded.
+pub(crate) fn context() -> Context {
+    Context {
+        segment: Segment::create(MIN_BYTES, 2, 8).unwrap(),
+        commands: Table::default(),
+        statistics: Registry::default(),
+        processes: vec![String::from("attendant"), String::from("MI Datagram")],
+        arguments: vec!["opensips-mi".into(), "-F".into()],
+        attendant: ProcessId::own(),
+        udp_sockets: Vec::new(),
+        tcp_disabled: false,
+        slot: 1,
+    }
+}
+
+/// A classic reply that remembers its nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    /// Name and value of each node.
+    pub(crate) nodes: Vec<(String, String)>,
+}
+
+impl Reply for Recorder {
+    fn generation(&self) -> Generation {
+        Generation::Classic
+    }
+    fn status(&mut self, _status: &Fault) {}
+    fn open(&mut self, name: &[u8], value: Value<'_>) {
+        self.nodes.push((String::from_utf8_lossy(name).into_owned(), format!("{value:?}")));
+    }
+    fn attribute(&mut self, _name: &[u8], _value: Value<'_>) {}
+    fn close(&mut self) {}
+}
