@@ -13,3 +13,4 @@ pub mod mi;
 pub mod shm;
 pub mod system;
 pub mod version;
+pub mod wire;
