@@ -9,6 +9,7 @@
 //!  client ◄─bytes─── modules::mi_… ◄── wire (encode, as it goes) ◄── mi::Reply ◄──────┘
 //! ```
 
+pub mod config;
 pub mod mi;
 pub mod shm;
 pub mod system;

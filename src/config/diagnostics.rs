@@ -1,0 +1,189 @@
+//! What is to be said about a configuration: errors, warnings and notices, all of them, in order.
+//!
+//! Owns the list and its printed form. It does not print, does not log and does not end the program. C has no
+//! counterpart: `yyerror` in cfg.y logs each error on the spot, without the line.
+
+use std::fmt;
+
+use super::position::Position;
+use super::problem::Problem;
+
+/// Messages kept of one run, of each severity. What comes after them is only counted: a file of another language
+/// has thousands.
+const MAX_KEPT: usize = 200;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The server does not start.
+    Error,
+    /// The server starts, and does something else than may have been meant.
+    Warning,
+    /// The server starts; something that was written has no effect.
+    Notice,
+}
+
+/// One message with its place.
+#[derive(Debug)]
+pub struct Diagnostic {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where it was written. `None` for what has no place, as a file that cannot be read.
+    pub position: Option<Position>,
+    /// What it is about.
+    pub problem: Problem,
+}
+
+/// Prints `path:line:column: message`, then the source line, then a caret under the column. Warnings and notices
+/// say so before the message.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(position) = &self.position {
+            write!(f, "{position}: ")?;
+        }
+        f.write_str(match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+            Severity::Notice => "notice: ",
+        })?;
+        write!(f, "{}", self.problem)?;
+        match self.position.as_ref().and_then(Position::excerpt) {
+            Some(excerpt) => write!(f, "\n{excerpt}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All messages of one run, in the order in which they were found.
+#[derive(Debug, Default)]
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    errors: usize,
+    dropped: usize,
+}
+
+impl Diagnostics {
+    /// None so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn add(&mut self, severity: Severity, position: Option<Position>, problem: Problem) {
+        if severity == Severity::Error {
+            self.errors += 1;
+        }
+        if self.of(severity).count() < MAX_KEPT {
+            self.kept.push(Diagnostic { severity, position, problem });
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    pub(super) fn error(&mut self, position: &Position, problem: Problem) {
+        self.add(Severity::Error, Some(position.clone()), problem);
+    }
+
+    pub(super) fn warning(&mut self, position: &Position, problem: Problem) {
+        self.add(Severity::Warning, Some(position.clone()), problem);
+    }
+
+    pub(super) fn notice(&mut self, position: &Position, problem: Problem) {
+        self.add(Severity::Notice, Some(position.clone()), problem);
+    }
+
+    /// Adds an error that a later stage found, as a user who does not exist.
+    pub fn error_at(&mut self, position: &Position, message: impl fmt::Display) {
+        self.error(position, Problem::Other(message.to_string()));
+    }
+
+    /// Adds an error that has no place in a file, as one of the command line.
+    pub fn error_elsewhere(&mut self, message: impl fmt::Display) {
+        self.add(Severity::Error, None, Problem::Other(message.to_string()));
+    }
+
+    /// Adds a warning that a later stage found.
+    pub fn warning_at(&mut self, position: &Position, message: impl fmt::Display) {
+        self.warning(position, Problem::Other(message.to_string()));
+    }
+
+    /// The errors, in order.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Error)
+    }
+
+    /// The warnings, in order.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Warning)
+    }
+
+    /// The notices, in order.
+    pub fn notices(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Notice)
+    }
+
+    /// Everything, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.kept.iter()
+    }
+
+    /// Whether the server must not start.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
+        self.kept.iter().filter(move |diagnostic| diagnostic.severity == severity)
+    }
+}
+
+/// All messages, one after the other, each ended by a newline.
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.kept {
+            writeln!(f, "{diagnostic}")?;
+        }
+        if self.dropped > 0 {
+            writeln!(f, "not shown: {} more", self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::position::SourceFile;
+    use super::*;
+
+    #[test]
+    fn a_message_shows_place_line_and_caret() {
+        let file = SourceFile::new(PathBuf::from("/etc/x.cfg"), b"fork=yes\nuser=nobody2\n".to_vec());
+        let mut all = Diagnostics::new();
+        all.error_at(&Position::new(&file, 14), "unknown user \"nobody2\"; create it");
+        all.warning_at(&Position::new(&file, 0), "odd");
+        assert!(all.has_errors());
+        assert_eq!(
+            all.to_string(),
+            "/etc/x.cfg:2:6: unknown user \"nobody2\"; create it\nuser=nobody2\n     ^\n\
+             /etc/x.cfg:1:1: warning: odd\nfork=yes\n^\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_kept_still_counts() {
+        let file = SourceFile::new(PathBuf::from("x"), b"x".to_vec());
+        let place = Position::new(&file, 0);
+        let mut all = Diagnostics::new();
+        for _ in 0..=MAX_KEPT {
+            all.warning_at(&place, "w");
+        }
+        assert!(!all.has_errors());
+        all.error_at(&place, "e");
+        assert!(all.has_errors());
+        assert_eq!((all.warnings().count(), all.errors().count()), (MAX_KEPT, 1));
+        assert!(all.to_string().ends_with("not shown: 1 more\n"));
+    }
+}

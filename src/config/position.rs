@@ -1,0 +1,166 @@
+//! Where something was written: a file that was read, and a place in it.
+//!
+//! Owns the text of the files, so that a message can show the line it is about. It does not read files and does
+//! not decide what is an error. C counterpart: `count` in cfg.lex, which keeps line and column as it goes; here
+//! both are counted when a message is printed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Longest line that is shown under a message, in characters. A longer one is left out, with its caret.
+const MAX_SHOWN_CHARS: usize = 500;
+
+/// A file of the configuration: the path it was read by, and its bytes.
+#[derive(Debug)]
+pub struct SourceFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl SourceFile {
+    pub(super) fn new(path: PathBuf, bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self { path, bytes })
+    }
+
+    /// The path, as the file was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A place in a file of the configuration. Prints as `path:line:column`.
+#[derive(Clone, Debug)]
+pub struct Position {
+    file: Arc<SourceFile>,
+    offset: usize,
+}
+
+impl Position {
+    pub(super) fn new(file: &Arc<SourceFile>, offset: usize) -> Self {
+        let offset = offset.min(file.bytes.len());
+        Self { file: Arc::clone(file), offset }
+    }
+
+    /// The file it is in.
+    #[must_use]
+    pub fn file(&self) -> &Arc<SourceFile> {
+        &self.file
+    }
+
+    /// Bytes before the place, from 0 to the length of the file.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        1 + self.before().iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    /// The column in the line, from 1, in characters: a tab is one, and so is each byte that is not UTF-8.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        1 + readable(&self.before()[self.line_start()..]).chars().count()
+    }
+
+    /// The source line, and below it a line with a caret under the column. `None` when the line is empty or too
+    /// long to be of help.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<String> {
+        let start = self.line_start();
+        let rest = &self.file.bytes[start..];
+        let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let shown = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let line = readable(shown);
+        if line.is_empty() || line.chars().count() > MAX_SHOWN_CHARS {
+            return None;
+        }
+        let before = readable(&self.before()[start..]);
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        Some(format!("{line}\n{indent}^"))
+    }
+
+    fn before(&self) -> &[u8] {
+        &self.file.bytes[..self.offset]
+    }
+
+    fn line_start(&self) -> usize {
+        self.before().iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.path.display(), self.line(), self.column())
+    }
+}
+
+/// The same file, by path, and the same place in it.
+impl PartialEq for Position {
+    fn eq(&self, other: &Self) -> bool {
+        self.offset == other.offset && self.file.path == other.file.path
+    }
+}
+
+impl Eq for Position {}
+
+/// Bytes as text for a terminal: what is not UTF-8 and what would move the cursor becomes U+FFFD, a tab stays.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &[u8], offset: usize) -> Position {
+        Position::new(&SourceFile::new(PathBuf::from("a.cfg"), text.to_vec()), offset)
+    }
+
+    #[test]
+    fn the_first_byte_is_line_1_column_1() {
+        assert_eq!(at(b"fork=yes\n", 0).to_string(), "a.cfg:1:1");
+    }
+
+    #[test]
+    fn columns_count_characters_and_the_caret_keeps_tabs() {
+        let place = at("x\n\t\"\u{e9}\" 7\n".as_bytes(), 8);
+        assert_eq!((place.line(), place.column()), (2, 6));
+        assert_eq!(place.excerpt().as_deref(), Some("\t\"\u{e9}\" 7\n\t    ^"));
+    }
+
+    #[test]
+    fn a_byte_that_is_not_utf8_takes_one_column() {
+        let place = at(b"\xff\xfe x", 3);
+        assert_eq!(place.column(), 4);
+        assert_eq!(place.excerpt().as_deref(), Some("\u{fffd}\u{fffd} x\n   ^"));
+    }
+
+    #[test]
+    fn the_end_of_the_file_is_a_place() {
+        let place = at(b"a\n", 99);
+        assert_eq!((place.line(), place.column(), place.excerpt()), (2, 1, None));
+    }
+
+    #[test]
+    fn a_terminal_sees_no_control_characters() {
+        assert_eq!(at(b"a\x1b[2Jb", 0).excerpt().as_deref(), Some("a\u{fffd}[2Jb\n^"));
+    }
+
+    #[test]
+    fn a_very_long_line_is_not_shown() {
+        assert_eq!(at(&[b'x'; MAX_SHOWN_CHARS + 1], 3).excerpt(), None);
+        assert!(at(&[b'x'; MAX_SHOWN_CHARS], 3).excerpt().is_some());
+    }
+}

@@ -1,0 +1,241 @@
+//! What was written, given meaning: modules in load order with their typed settings, and the globals.
+//!
+//! Owns the matching of `modparam` to loaded modules and what is said about modules that do nothing here. It opens
+//! no module: a name that nobody knows is handed on. C counterpart: `set_mod_param_regex` in modparam.c, the rule
+//! `module_stm` in cfg.y. Differs: a parameter that only one of several modules lacks is told for that module, and
+//! the others get it all the same.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
+
+use super::diagnostics::Diagnostics;
+use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
+use super::globals::{Globals, Scope};
+use super::nearest::nearest;
+use super::parameter::{Effect, Parameter};
+use super::position::{Position, readable};
+use super::problem::Problem;
+use super::settings::{Setting, Settings};
+
+/// Where modules are looked for unless `mpath` says otherwise.
+pub const DEFAULT_MODULE_PATH: &str = "/usr/lib/opensips/modules/";
+
+/// What the server knows about a module name.
+#[derive(Clone, Copy, Debug)]
+pub enum Known {
+    /// It is ours, and takes these parameters.
+    Builtin(&'static [Parameter]),
+    /// It is accepted and does nothing; it would export no MI command.
+    SipOnly,
+    /// It is accepted and does nothing; these MI commands of it are lacking.
+    Lacking(&'static [&'static str]),
+    /// Nobody knows it; it may be a C module that is opened later.
+    Unknown,
+}
+
+/// Knows modules by name.
+pub trait Catalogue {
+    /// What is known about `module`, the name of its file without folder and `.so`.
+    fn look_up(&self, module: &str) -> Known;
+}
+
+impl<F: Fn(&str) -> Known> Catalogue for F {
+    fn look_up(&self, module: &str) -> Known {
+        self(module)
+    }
+}
+
+/// A module that is loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The name of its file without folder and `.so`.
+    pub name: String,
+    /// Its file: as written when that is absolute, else below `mpath`. Where there is none, C tries
+    /// `MPATH/NAME/NAME.so` too.
+    pub path: PathBuf,
+    /// What is known about it.
+    pub known: Known,
+    /// Its settings: checked and typed for a module of ours, as written for others.
+    pub settings: Settings,
+    /// Where its file was written.
+    pub position: Position,
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Default)]
+pub struct Configuration {
+    /// What `name=value` set.
+    pub globals: Globals,
+    /// The modules, in load order, those without effect included.
+    pub modules: Vec<Loaded>,
+}
+
+impl Configuration {
+    /// A loaded module.
+    #[must_use]
+    pub fn module(&self, name: &str) -> Option<&Loaded> {
+        self.modules.iter().find(|module| module.name == name)
+    }
+}
+
+/// Gives meaning to what was written. Adds all it finds to `diagnostics`; with errors there, the result is not one
+/// to start with.
+pub fn resolve(
+    document: Document,
+    catalogue: &dyn Catalogue,
+    diagnostics: &mut Diagnostics,
+) -> Configuration {
+    let later = document.modules().map(|load| (stem(&load.file), load.position.clone())).collect();
+    let mut resolver = Resolver {
+        catalogue,
+        diagnostics,
+        mpath: PathBuf::from(DEFAULT_MODULE_PATH),
+        all_loads: later,
+        result: Configuration::default(),
+    };
+    for statement in document.statements {
+        match statement {
+            Statement::Global(assignment) => resolver.global(assignment),
+            Statement::Load(load) => resolver.load(&load),
+            Statement::Parameter(parameter) => resolver.parameter(&parameter),
+        }
+    }
+    resolver.result
+}
+
+struct Resolver<'a> {
+    catalogue: &'a dyn Catalogue,
+    diagnostics: &'a mut Diagnostics,
+    mpath: PathBuf,
+    /// All modules of the document by name, also those that are loaded further down.
+    all_loads: Vec<(String, Position)>,
+    result: Configuration,
+}
+
+impl Resolver<'_> {
+    fn global(&mut self, assignment: Assignment) {
+        if assignment.row.scope != Scope::Used {
+            return;
+        }
+        match &assignment.value {
+            Value::Text(path) if assignment.row.names == ["mpath"] => {
+                self.mpath = PathBuf::from(OsStr::from_bytes(path));
+            }
+            _ => self.result.globals.assign(assignment),
+        }
+    }
+
+    fn load(&mut self, load: &LoadModule) {
+        let name = stem(&load.file);
+        if name.is_empty() {
+            let problem = Problem::ModuleWithoutName { path: readable(&load.file) };
+            self.diagnostics.error(&load.position, problem);
+            return;
+        }
+        if let Some(first) = self.result.module(&name) {
+            let problem = Problem::LoadedTwice { line: first.position.line(), name };
+            self.diagnostics.warning(&load.position, problem);
+            return;
+        }
+        let known = self.catalogue.look_up(&name);
+        match known {
+            Known::SipOnly => {
+                self.diagnostics.notice(&load.position, Problem::NoEffectModule { name: name.clone() });
+            }
+            Known::Lacking(commands) => {
+                let problem = Problem::LackingModule { name: name.clone(), commands };
+                self.diagnostics.warning(&load.position, problem);
+            }
+            Known::Builtin(_) | Known::Unknown => {}
+        }
+        let path = self.mpath.join(OsStr::from_bytes(&load.file));
+        let position = load.position.clone();
+        self.result.modules.push(Loaded { name, path, known, settings: Settings::default(), position });
+    }
+
+    fn parameter(&mut self, written: &ModParam) {
+        let Some(pattern) = pattern(&written.module) else {
+            let problem = Problem::BadPattern { found: quoted(&written.module) };
+            self.diagnostics.error(&written.module_position, problem);
+            return;
+        };
+        let mut found = false;
+        for module in &mut self.result.modules {
+            if pattern.is_match(&module.name) {
+                found = true;
+                set(module, written, self.diagnostics);
+            }
+        }
+        if !found {
+            let problem = self.not_loaded(written, &pattern);
+            self.diagnostics.error(&written.module_position, problem);
+        }
+    }
+
+    /// Why no loaded module matches: the order is wrong, the name is, or the `loadmodule` is missing.
+    fn not_loaded(&self, written: &ModParam, pattern: &Regex) -> Problem {
+        let found = quoted(&written.module);
+        if let Some((_, position)) = self.all_loads.iter().find(|(name, _)| pattern.is_match(name)) {
+            return Problem::LoadedLater { found, line: position.line() };
+        }
+        let plain = String::from_utf8(written.module.clone()).ok().filter(|name| is_plain(name));
+        let names = self.result.modules.iter().map(|module| module.name.as_str());
+        let nearest = plain.as_deref().and_then(|name| nearest(name, names)).map(str::to_owned);
+        Problem::NotLoaded { found, module: plain, nearest }
+    }
+}
+
+/// Sets one parameter of one module.
+fn set(module: &mut Loaded, written: &ModParam, diagnostics: &mut Diagnostics) {
+    let Known::Builtin(parameters) = module.known else {
+        module.settings.push(Setting {
+            name: String::from_utf8_lossy(&written.name).into_owned(),
+            value: written.value.clone(),
+            position: written.value_position.clone(),
+        });
+        return;
+    };
+    let Some(parameter) = parameters.iter().find(|parameter| parameter.name.as_bytes() == written.name)
+    else {
+        let name = readable(&written.name);
+        let nearest = nearest(&name, parameters.iter().map(|parameter| parameter.name)).map(str::to_owned);
+        let problem = Problem::UnknownParameter { module: module.name.clone(), name, nearest };
+        diagnostics.error(&written.name_position, problem);
+        return;
+    };
+    if let Effect::None(reason) = parameter.effect {
+        let problem =
+            Problem::NoEffectParameter { module: module.name.clone(), name: parameter.name, reason };
+        diagnostics.notice(&written.name_position, problem);
+    }
+    if let Some(value) = parameter.check(&module.name, written, diagnostics) {
+        module.settings.push(Setting {
+            name: parameter.name.to_owned(),
+            value,
+            position: written.value_position.clone(),
+        });
+    }
+}
+
+/// The whole name must match; case does not count.
+fn pattern(module: &[u8]) -> Option<Regex> {
+    let text = std::str::from_utf8(module).ok()?;
+    Regex::new(&format!("(?i)^(?:{text})$")).ok()
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn quoted(text: &[u8]) -> String {
+    format!("\"{}\"", readable(text))
+}
+
+/// The name of a file without folder and `.so`.
+fn stem(file: &[u8]) -> String {
+    let name = Path::new(OsStr::from_bytes(file)).file_name().unwrap_or_default().as_bytes();
+    readable(name.strip_suffix(b".so").unwrap_or(name))
+}

@@ -1,0 +1,286 @@
+//! The modules of OpenSIPS 1.8 to 2.4 that this server does not have, and the MI commands each of them exports.
+//!
+//! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all three
+//! releases together.
+
+use super::resolve::Known;
+
+/// Name and MI commands, in the order of names.
+const MODULES: &[(&str, &[&str])] = &[
+    ("aaa_radius", &[]),
+    ("acc", &[]),
+    ("alias_db", &[]),
+    ("auth", &[]),
+    ("auth_aaa", &[]),
+    ("auth_db", &[]),
+    ("auth_diameter", &[]),
+    ("avpops", &[]),
+    ("b2b_entities", &["b2be_list"]),
+    ("b2b_logic", &["b2b_bridge", "b2b_list", "b2b_terminate_call", "b2b_trigger_scenario"]),
+    ("b2b_sca", &["sca_list"]),
+    (
+        "benchmark",
+        &["bm_enable_global", "bm_enable_timer", "bm_granularity", "bm_loglevel", "bm_poll_results"],
+    ),
+    ("cachedb_cassandra", &[]),
+    ("cachedb_couchbase", &[]),
+    ("cachedb_memcached", &[]),
+    ("cachedb_mongodb", &[]),
+    ("cachedb_sql", &[]),
+    (
+        "call_center",
+        &[
+            "cc_agent_login",
+            "cc_list_agents",
+            "cc_list_calls",
+            "cc_list_flows",
+            "cc_list_queue",
+            "cc_reload",
+            "cc_reset_stats",
+        ],
+    ),
+    ("call_control", &[]),
+    (
+        "carrierroute",
+        &[
+            "cr_activate_host",
+            "cr_add_host",
+            "cr_deactivate_host",
+            "cr_delete_host",
+            "cr_dump_routes",
+            "cr_reload_routes",
+            "cr_replace_host",
+        ],
+    ),
+    (
+        "cfgutils",
+        &[
+            "check_config_hash",
+            "get_config_hash",
+            "rand_get_prob",
+            "rand_reset_prob",
+            "rand_set_prob",
+            "shv_get",
+            "shv_set",
+        ],
+    ),
+    ("cgrates", &[]),
+    ("closeddial", &[]),
+    (
+        "clusterer",
+        &[
+            "cluster_broadcast_mi",
+            "cluster_send_mi",
+            "clusterer_list",
+            "clusterer_list_cap",
+            "clusterer_list_topology",
+            "clusterer_reload",
+            "clusterer_set_status",
+        ],
+    ),
+    ("compression", &[]),
+    ("cpl-c", &["GET_CPL", "LOAD_CPL", "REMOVE_CPL"]),
+    ("cpl_c", &["GET_CPL", "LOAD_CPL", "REMOVE_CPL"]),
+    ("db_berkeley", &["bdb_reload"]),
+    ("db_cachedb", &[]),
+    ("db_flatstore", &["flat_rotate"]),
+    ("db_http", &[]),
+    ("db_mysql", &[]),
+    ("db_oracle", &[]),
+    ("db_perlvdb", &[]),
+    ("db_postgres", &[]),
+    ("db_sqlite", &[]),
+    ("db_text", &["dbt_dump", "dbt_reload"]),
+    ("db_unixodbc", &[]),
+    ("db_virtual", &["db_get", "db_set"]),
+    (
+        "dialog",
+        &[
+            "dlg_cluster_sync",
+            "dlg_db_sync",
+            "dlg_end_dlg",
+            "dlg_list",
+            "dlg_list_ctx",
+            "dlg_list_sharing_tags",
+            "dlg_restore_db",
+            "dlg_set_sharing_tag_active",
+            "list_all_profiles",
+            "profile_end_dlgs",
+            "profile_get_size",
+            "profile_get_values",
+            "profile_list_dlgs",
+        ],
+    ),
+    ("dialplan", &["dp_reload", "dp_show_partition", "dp_translate"]),
+    ("dispatcher", &["ds_list", "ds_reload", "ds_set_state"]),
+    ("diversion", &[]),
+    ("dns_cache", &[]),
+    ("domain", &["domain_dump", "domain_reload"]),
+    ("domainpolicy", &[]),
+    (
+        "drouting",
+        &["dr_carrier_status", "dr_gw_status", "dr_number_routing", "dr_reload", "dr_reload_status"],
+    ),
+    ("emergency", &[]),
+    ("enum", &[]),
+    ("event_flatstore", &["evi_flat_rotate"]),
+    ("event_jsonrpc", &[]),
+    ("event_rabbitmq", &[]),
+    ("event_route", &[]),
+    ("event_routing", &[]),
+    ("event_virtual", &[]),
+    ("event_xmlrpc", &[]),
+    ("exec", &[]),
+    ("fraud_detection", &["fraud_reload", "show_fraud_stats"]),
+    ("freeswitch", &[]),
+    ("freeswitch_scripting", &["fs_list", "fs_reload", "fs_subscribe", "fs_unsubscribe"]),
+    ("gflags", &["get_gflags", "is_gflag", "reset_gflag", "set_gflag"]),
+    ("group", &[]),
+    ("h350", &[]),
+    ("identity", &[]),
+    ("imc", &["imc_list_members", "imc_list_rooms"]),
+    ("jabber", &[]),
+    ("json", &[]),
+    ("jsonrpc", &[]),
+    ("ldap", &[]),
+    ("load_balancer", &["lb_list", "lb_reload", "lb_resize", "lb_status"]),
+    ("lua", &["bla", "lua_reload", "watch"]),
+    ("mangler", &[]),
+    ("mathops", &[]),
+    ("maxfwd", &[]),
+    ("mediaproxy", &[]),
+    ("mid_registrar", &[]),
+    ("mmgeoip", &[]),
+    ("msilo", &[]),
+    ("nat_traversal", &[]),
+    ("nathelper", &["nh_enable_ping"]),
+    ("options", &[]),
+    ("osp", &[]),
+    ("path", &[]),
+    ("pdt", &["pdt_add", "pdt_delete", "pdt_list", "pdt_reload"]),
+    ("peering", &[]),
+    ("perl", &[]),
+    ("perlvdb", &[]),
+    ("permissions", &["address_dump", "address_reload", "allow_uri", "subnet_dump"]),
+    ("pi_http", &["pi_reload_tbls_and_cmds"]),
+    ("pike", &["pike_list", "pike_rm"]),
+    (
+        "presence",
+        &[
+            "cleanup",
+            "pres_expose",
+            "pres_list_sharing_tags",
+            "pres_phtable_list",
+            "pres_set_sharing_tag_active",
+            "refreshWatchers",
+            "subs_phtable_list",
+        ],
+    ),
+    ("presence_callinfo", &[]),
+    ("presence_dialoginfo", &[]),
+    ("presence_mwi", &[]),
+    ("presence_xcapdiff", &[]),
+    ("presence_xml", &[]),
+    ("proto_bin", &[]),
+    ("proto_hep", &[]),
+    ("proto_sctp", &[]),
+    ("proto_tcp", &[]),
+    ("proto_tls", &["tls_trace"]),
+    ("proto_udp", &[]),
+    ("proto_ws", &["ws_trace"]),
+    ("proto_wss", &["wss_trace"]),
+    ("pua", &[]),
+    ("pua_bla", &[]),
+    ("pua_dialoginfo", &[]),
+    ("pua_mi", &["pua_publish", "pua_subscribe"]),
+    ("pua_usrloc", &[]),
+    ("pua_xmpp", &[]),
+    ("python", &[]),
+    ("qos", &[]),
+    ("rabbitmq", &[]),
+    ("ratelimit", &["rl_bin_status", "rl_get_pid", "rl_list", "rl_reset_pipe", "rl_set_pid"]),
+    ("regex", &["regex_reload"]),
+    ("registrar", &[]),
+    ("rest_client", &[]),
+    ("rls", &["rls_update_subscriptions"]),
+    ("rr", &[]),
+    ("rtpengine", &["rtpengine_enable", "rtpengine_reload", "rtpengine_show", "teardown"]),
+    (
+        "rtpproxy",
+        &[
+            "nh_enable_rtpp",
+            "nh_reload_rtpp",
+            "nh_show_rtpp",
+            "rtpproxy_enable",
+            "rtpproxy_reload",
+            "rtpproxy_show",
+        ],
+    ),
+    ("script_helper", &[]),
+    ("seas", &[]),
+    ("signaling", &[]),
+    ("sip_i", &[]),
+    ("sipcapture", &["sip_capture"]),
+    ("sipmsgops", &[]),
+    ("siprec", &[]),
+    ("siptrace", &["sip_trace", "trace_to_database"]),
+    ("sl", &[]),
+    ("sms", &[]),
+    ("sngtc", &[]),
+    ("snmpstats", &[]),
+    ("speeddial", &[]),
+    ("sql_cacher", &["sql_cacher_reload"]),
+    ("sst", &[]),
+    ("stun", &[]),
+    ("textops", &[]),
+    ("tls_mgm", &["tls_list", "tls_reload"]),
+    ("tlsops", &[]),
+    ("tm", &["t_hash", "t_reply", "t_uac_cancel", "t_uac_dlg"]),
+    ("topology_hiding", &[]),
+    ("uac", &[]),
+    ("uac_auth", &[]),
+    ("uac_redirect", &[]),
+    ("uac_registrant", &["reg_list", "reg_reload"]),
+    ("uri", &[]),
+    ("userblacklist", &["reload_blacklist"]),
+    ("xcap", &[]),
+    ("xcap_client", &["refreshXcapDoc"]),
+    ("xml", &[]),
+    ("xmpp", &[]),
+];
+
+/// What is known about a module that is not ours: [`Known::SipOnly`], [`Known::Lacking`] or [`Known::Unknown`].
+#[must_use]
+pub fn look_up(module: &str) -> Known {
+    match MODULES.binary_search_by_key(&module, |(name, _)| name) {
+        Ok(index) => match MODULES.get(index).map_or(&[] as &[&str], |(_, commands)| commands) {
+            [] => Known::SipOnly,
+            commands => Known::Lacking(commands),
+        },
+        Err(_) => Known::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_and_differ() {
+        assert!(MODULES.is_sorted_by(|left, right| left.0 < right.0));
+    }
+
+    #[test]
+    fn commands_tell_the_two_kinds_apart() {
+        assert!(matches!(look_up("maxfwd"), Known::SipOnly));
+        assert!(matches!(look_up("dispatcher"), Known::Lacking(["ds_list", "ds_reload", "ds_set_state"])));
+        assert!(matches!(look_up("my_own"), Known::Unknown));
+    }
+
+    #[test]
+    fn our_own_modules_are_not_in_the_table() {
+        for ours in ["core", "statistics", "mi_datagram", "mi_fifo", "usrloc", "cachedb_local", "httpd"] {
+            assert!(matches!(look_up(ours), Known::Unknown), "{ours}");
+        }
+    }
+}
