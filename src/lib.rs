@@ -10,7 +10,10 @@
 //! ```
 
 pub mod config;
+pub mod logging;
 pub mod mi;
+pub mod module;
+pub mod modules;
 pub mod shm;
 pub mod system;
 pub mod version;

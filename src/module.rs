@@ -1,0 +1,154 @@
+//! What OpenSIPS calls a module: a name and one table of what it exports.
+//!
+//! Built-in modules are rows in [`crate::modules`]; a C module fills in the same table. C: `struct
+//! module_exports` in sr_module.h and `proc_export_t` in sr_module.h.
+
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use crate::config::{Parameter, Settings};
+use crate::mi::{Command, Context, Statistic};
+use crate::shm::Slot;
+use crate::system::datagram::Socket;
+use crate::system::signal;
+
+/// One module's table.
+#[derive(Debug)]
+pub struct Module {
+    /// As `loadmodule` names it, without folder and `.so`.
+    pub name: &'static str,
+    /// What `modparam` may set.
+    pub parameters: &'static [Parameter],
+    /// MI commands.
+    pub commands: &'static [Command],
+    /// Statistics that do not depend on the configuration.
+    pub statistics: &'static [Statistic],
+    /// Makes the module's service from its settings, when it runs processes of its own.
+    pub service: Option<MakeService>,
+}
+
+/// Makes a module's service from its settings.
+pub type MakeService = fn(&Settings, &Identity) -> Result<Box<dyn Service>, SettingError>;
+
+/// Who the server runs as after it has given up root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// User, when it is to change.
+    pub uid: Option<u32>,
+    /// Group, when it is to change.
+    pub gid: Option<u32>,
+}
+
+/// A setting that is well formed but cannot work on this system. Reported at the setting's place in the file.
+#[derive(Debug)]
+pub struct SettingError {
+    /// The parameter.
+    pub parameter: &'static str,
+    /// What was found, what was wanted, what to do.
+    pub message: String,
+}
+
+/// Why an endpoint could not be opened, with its remedy.
+pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a module runs in processes of its own. Made before the first fork; `run` is its life in each child.
+pub trait Service: std::fmt::Debug {
+    /// The process type that `ps` shows.
+    fn description(&self) -> &str;
+
+    /// How many processes.
+    fn workers(&self) -> usize;
+
+    /// What the `load` group calls it, e.g. `udp:127.0.0.1:8080`.
+    fn load_name(&self) -> String;
+
+    /// Makes the endpoint. Called in the attendant while it still has its first user.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn open(&mut self) -> Result<(), OpenError>;
+
+    /// Makes the endpoint again if it has vanished. True when the workers must be replaced, since they serve
+    /// one that nobody can reach. Called about twice a second in the attendant.
+    fn repair(&mut self) -> bool;
+
+    /// A UDP socket of the service, for the statistics of what waits in it.
+    fn udp_socket(&self) -> Option<&Socket> {
+        None
+    }
+
+    /// The path of the endpoint, for messages.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Serves until the process is told to stop. An error ends the process before it was ready.
+    ///
+    /// # Errors
+    /// What the process lacks to begin.
+    fn run(&self, process: &Process<'_>) -> Result<(), OpenError>;
+
+    /// Removes what only the running server needs.
+    fn close(&mut self);
+}
+
+/// A worker process, as its service sees it.
+#[derive(Debug)]
+pub struct Process<'a> {
+    context: &'a Context,
+    slot: &'static Slot,
+    ready: &'a dyn Ready,
+}
+
+/// Told once, when a worker serves.
+pub trait Ready: std::fmt::Debug {
+    /// The worker serves from now on.
+    fn tell(&self);
+}
+
+impl<'a> Process<'a> {
+    /// The process of the context's slot. `None` when the segment has no such slot.
+    #[must_use]
+    pub fn new(context: &'a Context, ready: &'a dyn Ready) -> Option<Process<'a>> {
+        let slot = context.segment.slots().get(context.slot)?;
+        Some(Process { context, slot, ready })
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// The process's own cell of a counter of its module's statistics.
+    #[must_use]
+    pub fn counter(&self, group: &str, name: &str) -> Option<&'static AtomicU64> {
+        let segment = self.context.segment;
+        self.context.statistics.counter(segment.row(self.context.slot), group, name)
+    }
+
+    /// Says that the process serves from now on, and publishes its memory figures.
+    pub fn set_ready(&self) {
+        self.publish();
+        self.slot.set_ready();
+        self.ready.tell();
+    }
+
+    /// Marks the process as handling a request, or not.
+    pub fn set_busy(&self, busy: bool) {
+        self.slot.set_busy(busy);
+    }
+
+    /// Does what signals have asked for. True when the process should end.
+    #[must_use]
+    pub fn should_stop(&self) -> bool {
+        if signal::pending() && signal::take_publish() {
+            self.publish();
+        }
+        signal::stop_requested()
+    }
+
+    fn publish(&self) {
+        self.slot.publish(crate::system::memory::private());
+    }
+}

@@ -1,0 +1,205 @@
+//! The core's commands.
+//!
+//! C: mi_core.c; `mi_help` in mi.c; `mi_list_tcp_conns` in tcp_main.c. Help texts are part of the protocol and
+//! stand as clients know them, slips included.
+
+use crate::mi::{
+    BAD_PARAMETER, COMMAND_FAILED, Call, Classic, Command, Fault, Generation, Value, optional, required,
+};
+use crate::system::clock;
+use crate::version;
+
+/// Rows in the order that `which` lists them.
+pub(super) const COMMANDS: [Command; 10] = [
+    Command {
+        name: "uptime",
+        help: Some(
+            "prints various time information about OpenSIPS - when it started to run, for how long it runs",
+        ),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &uptime,
+    },
+    Command {
+        name: "version",
+        help: Some("prints the version string of a runningOpenSIPS"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &version,
+    },
+    Command {
+        name: "pwd",
+        help: Some("prints the working directory of OpenSIPS"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &pwd,
+    },
+    Command {
+        name: "arg",
+        help: Some("returns the full list of arguments used at startup"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &arg,
+    },
+    Command {
+        name: "which",
+        help: Some("lists all avaialbe MI commands"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[], &[required("command")]],
+        run: &which,
+    },
+    Command {
+        name: "ps",
+        help: Some("lists all processes used by OpenSIPS"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &ps,
+    },
+    Command {
+        name: "kill",
+        help: Some("terminates OpenSIPS"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &kill,
+    },
+    Command {
+        name: "debug",
+        help: Some("gets/sets the value of the debug core variable"),
+        classic: Classic::takes(&[optional("level").integer()]),
+        json_rpc: &[],
+        run: &debug,
+    },
+    Command {
+        name: "list_tcp_conns",
+        help: Some("list all ongoing TCP/TLS connections"),
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        run: &list_tcp_conns,
+    },
+    Command {
+        name: "help",
+        help: Some("prints information about MI commands usage"),
+        classic: Classic::takes(&[optional("mi_cmd")]),
+        json_rpc: &[&[], &[required("mi_cmd")]],
+        run: &help,
+    },
+];
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
+    let header = call.context.segment.header();
+    call.reply.node("Now", clock::ctime(clock::wall_seconds()).as_str());
+    call.reply.node("Up since", clock::ctime(header.started()).as_str());
+    call.reply.node("Up time", Value::Text(format_args!("{} [sec]", header.uptime())));
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn version(call: &mut Call<'_>) -> Result<(), Fault> {
+    let (version, machine) = (version::VERSION, version::ARCHITECTURE);
+    call.reply.node("Server", Value::Text(format_args!("OpenSIPS ({version} ({machine}/linux))")));
+    Ok(())
+}
+
+fn pwd(call: &mut Call<'_>) -> Result<(), Fault> {
+    let folder = std::env::current_dir().map_err(|_| COMMAND_FAILED)?;
+    call.reply.node("WD", folder.as_os_str().as_encoded_bytes());
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn arg(call: &mut Call<'_>) -> Result<(), Fault> {
+    for argument in &call.context.arguments {
+        call.reply.node("", argument.as_encoded_bytes());
+    }
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn which(call: &mut Call<'_>) -> Result<(), Fault> {
+    for entry in call.context.commands.iter(call.reply.generation()) {
+        call.reply.node("", entry.command.name);
+    }
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
+    let slots = call.context.segment.slots().iter();
+    for (id, (slot, description)) in (0..).zip(slots.zip(&call.context.processes)) {
+        call.reply.open(b"Process", Value::Nothing);
+        call.reply.attribute(b"ID", Value::Unsigned(id));
+        call.reply.attribute(b"PID", Value::Signed(slot.pid().into()));
+        call.reply.attribute(b"Type", description.as_str().into());
+        call.reply.close();
+    }
+    Ok(())
+}
+
+/// Answers first, ends then: the attendant lets the request in hand be finished.
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
+    call.context.attendant.terminate();
+    Ok(())
+}
+
+fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
+    let header = call.context.segment.header();
+    if let Some(wanted) = call.args.get("level") {
+        header.set_level(number(wanted).ok_or(BAD_PARAMETER)?);
+    }
+    call.reply.node("DEBUG", Value::Signed(header.level().into()));
+    Ok(())
+}
+
+/// A decimal number with an optional minus; a minus alone is zero. C: `str2sint`, which wraps where this says no.
+fn number(text: &[u8]) -> Option<i32> {
+    let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
+    if text.is_empty() {
+        return None;
+    }
+    let magnitude = digits.iter().try_fold(0_i64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })?;
+    i32::try_from(sign * magnitude).ok()
+}
+
+fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Fault> {
+    if call.context.tcp_disabled { Err(Fault::new(404, "TCP support disabled")) } else { Ok(()) }
+}
+
+fn help(call: &mut Call<'_>) -> Result<(), Fault> {
+    let Some(name) = call.args.filled("mi_cmd") else {
+        call.reply.node("Usage", "help mi_cmd - returns information about 'mi_cmd'");
+        return Ok(());
+    };
+    let known = call.context.commands.find(name, Generation::Classic);
+    let entry = known.ok_or(Fault::new(404, "unknown MI command"))?;
+    call.reply.node("Help", entry.command.help.unwrap_or("not available for this command"));
+    call.reply.node("Exported by", entry.module);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them_within_range() {
+        let cases: [(&[u8], Option<i32>); 9] = [
+            (b"1", Some(1)),
+            (b"-99", Some(-99)),
+            (b"007", Some(7)),
+            (b"-", Some(0)),
+            (b"2147483647", Some(i32::MAX)),
+            (b"2147483648", None),
+            (b"99999999999999999999999", None),
+            (b"+2", None),
+            (b"", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(number(text), wanted, "{}", text.escape_ascii());
+        }
+    }
+}

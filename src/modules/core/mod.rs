@@ -1,0 +1,17 @@
+//! The core: commands and statistics that are there without any module.
+
+mod commands;
+mod statistics;
+
+use crate::module::Module;
+
+pub use statistics::{load_statistics, private_memory_statistics, restart_statistics};
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "core",
+    parameters: &[],
+    commands: &commands::COMMANDS,
+    statistics: &statistics::STATISTICS,
+    service: None,
+};

@@ -1,0 +1,152 @@
+//! mi_datagram: MI over datagrams, on a UNIX socket or on UDP.
+//!
+//! ```text
+//! settings.rs   what modparam says: where to listen, for whom, how many workers
+//! worker.rs     a worker's loop: receive, answer, deliver
+//! answer.rs     one request in, one reply out
+//! parked.rs     replies whose clients do not read
+//! ```
+//!
+//! C: modules/mi_datagram.
+
+mod answer;
+mod parked;
+mod settings;
+mod worker;
+
+use std::path::Path;
+
+use crate::mi::Statistic;
+use crate::module::{Module, OpenError, Process, Service};
+use crate::system::datagram::Socket;
+use crate::system::endpoint::{Endpoint, Presence};
+use settings::{Address, Settings};
+
+/// Statistics of every MI transport are in this group.
+const GROUP: &str = "mi";
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "mi_datagram",
+    parameters: settings::PARAMETERS,
+    commands: &[],
+    statistics: &[
+        Statistic::counter(GROUP, "datagram_requests"),
+        Statistic::counter(GROUP, "datagram_errors"),
+        Statistic::counter(GROUP, "datagram_parked_replies"),
+        Statistic::counter(GROUP, "datagram_timeouts"),
+        Statistic::counter(GROUP, "datagram_dropped_replies"),
+    ],
+    service: Some(|settings, identity| Ok(Box::new(Datagrams::new(Settings::new(settings, *identity)?)))),
+};
+
+/// The service: one socket, served by `children_count` processes.
+#[derive(Debug)]
+struct Datagrams {
+    settings: Settings,
+    socket: Option<Socket>,
+    endpoint: Option<Endpoint>,
+    /// What was last said of an endpoint that is not ours any more, to say it once.
+    complaint: Option<String>,
+}
+
+impl Datagrams {
+    fn new(settings: Settings) -> Datagrams {
+        Datagrams { settings, socket: None, endpoint: None, complaint: None }
+    }
+
+    fn complain(&mut self, complaint: String) {
+        if self.complaint.as_ref() != Some(&complaint) {
+            log::error!("{complaint}");
+            self.complaint = Some(complaint);
+        }
+    }
+}
+
+impl Service for Datagrams {
+    fn description(&self) -> &'static str {
+        "MI Datagram"
+    }
+
+    fn workers(&self) -> usize {
+        self.settings.workers
+    }
+
+    fn load_name(&self) -> String {
+        self.settings.address.to_string()
+    }
+
+    fn open(&mut self) -> Result<(), OpenError> {
+        match &self.settings.address {
+            Address::Unix { path, access } => {
+                let (socket, endpoint) = Endpoint::bind(path, *access)?;
+                socket.raise_send_buffer(worker::SEND_BUFFER_BYTES);
+                self.socket = Some(socket);
+                self.endpoint = Some(endpoint);
+            }
+            Address::Udp(address) => {
+                let socket = Socket::udp_bound(*address).map_err(|error| {
+                    format!(
+                        "cannot bind udp:{address}: {error}; choose another address or port in socket_name"
+                    )
+                })?;
+                self.socket = Some(socket);
+            }
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self) -> bool {
+        let Some(endpoint) = &self.endpoint else { return false };
+        let path = endpoint.path().display().to_string();
+        match endpoint.presence() {
+            Presence::Ours => {
+                self.complaint = None;
+                false
+            }
+            Presence::Foreign => {
+                self.complain(format!(
+                    "{path}: is not our socket any more; remove what is there and it is made again"
+                ));
+                false
+            }
+            Presence::Missing => match self.open() {
+                Ok(()) => {
+                    log::warn!("{path}: had vanished and was made again");
+                    self.complaint = None;
+                    true
+                }
+                Err(error) => {
+                    self.complain(format!("cannot make a vanished socket again: {error}"));
+                    false
+                }
+            },
+        }
+    }
+
+    fn udp_socket(&self) -> Option<&Socket> {
+        matches!(self.settings.address, Address::Udp(_)).then_some(self.socket.as_ref()).flatten()
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.endpoint.as_ref().map(Endpoint::path)
+    }
+
+    fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
+        let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
+        worker::Worker::new(process, &self.settings, socket)?.serve();
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.socket = None;
+        if let Some(endpoint) = self.endpoint.take()
+            && let Err(error) = endpoint.remove()
+        {
+            log::warn!(
+                "cannot remove {}: {error}; remove it as its folder's owner",
+                endpoint.path().display()
+            );
+        }
+    }
+}

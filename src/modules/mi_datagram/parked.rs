@@ -1,0 +1,236 @@
+//! Replies that their clients have no room for.
+//!
+//! A reply that cannot be delivered is kept and tried again between requests, until its deadline: the worker
+//! never sleeps on it. Bounded: one reply a client, [`MAX_REPLIES`] in all. C has a `socket_timeout` too, but
+//! tries once and forgets.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::system::datagram::{Peer, Socket};
+
+/// Replies that one worker keeps at most.
+const MAX_REPLIES: usize = 64;
+
+/// How soon a parked reply is first tried again.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+
+/// How long the pause between two tries gets.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The sockets a reply may leave from.
+#[derive(Debug)]
+pub(super) struct Doors<'a> {
+    /// Where requests arrive.
+    pub(super) bound: &'a Socket,
+    /// The worker's own for replies to UNIX clients, so that what one of them leaves unread does not fill the
+    /// buffer that all workers share.
+    pub(super) own: Option<Socket>,
+}
+
+impl Doors<'_> {
+    /// Sends a reply by whichever door the client accepts.
+    ///
+    /// A client that called `connect` accepts datagrams from the bound socket alone; any other door is EPERM.
+    pub(super) fn send(&self, bytes: &[u8], peer: &Peer) -> Outcome {
+        let first = self.own.as_ref().unwrap_or(self.bound).send(bytes, peer);
+        let result = match first {
+            Err(error) if self.own.is_some() && error.raw_os_error() == Some(libc::EPERM) => {
+                self.bound.send(bytes, peer)
+            }
+            first => first,
+        };
+        match result {
+            Ok(()) => Outcome::Sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Full,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Outcome::Full,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+}
+
+/// What became of one try to send.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is with the client.
+    Sent,
+    /// The client has no room for it now.
+    Full,
+    /// It will never arrive.
+    Failed(io::Error),
+}
+
+/// A reply that left the list.
+#[derive(Debug)]
+pub(super) enum Gone {
+    /// Delivered late.
+    Delivered,
+    /// Its deadline has passed.
+    TimedOut(Peer),
+    /// Its client went away.
+    Failed(Peer, io::Error),
+}
+
+/// The replies kept by one worker.
+#[derive(Debug)]
+pub(super) struct Parked {
+    replies: Vec<Reply>,
+    keep_for: Duration,
+    pause: Duration,
+}
+
+#[derive(Debug)]
+struct Reply {
+    peer: Peer,
+    bytes: Vec<u8>,
+    deadline: Instant,
+}
+
+impl Parked {
+    /// An empty list, whose replies are kept for so long.
+    pub(super) fn new(keep_for: Duration) -> Parked {
+        Parked { replies: Vec::new(), keep_for, pause: FIRST_PAUSE }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// How long to wait for a request before the replies are tried again.
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Whether a reply to that client waits already: a later one must not overtake it.
+    pub(super) fn holds(&self, peer: &Peer) -> bool {
+        self.replies.iter().any(|reply| reply.peer == *peer)
+    }
+
+    /// Keeps a reply. False when there is no room, or no time to keep it.
+    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer) -> bool {
+        if self.replies.len() >= MAX_REPLIES || self.keep_for.is_zero() || self.holds(peer) {
+            return false;
+        }
+        self.pause = FIRST_PAUSE;
+        let deadline = Instant::now() + self.keep_for;
+        self.replies.push(Reply { peer: *peer, bytes: bytes.to_vec(), deadline });
+        true
+    }
+
+    /// Tries all replies once more; tells `gone` of each that leaves the list.
+    pub(super) fn retry(&mut self, doors: &Doors<'_>, mut gone: impl FnMut(Gone)) {
+        let now = Instant::now();
+        self.replies.retain(|reply| {
+            let end = match doors.send(&reply.bytes, &reply.peer) {
+                Outcome::Sent => Gone::Delivered,
+                Outcome::Failed(error) => Gone::Failed(reply.peer, error),
+                Outcome::Full if now >= reply.deadline => Gone::TimedOut(reply.peer),
+                Outcome::Full => return true,
+            };
+            gone(end);
+            false
+        });
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::system::datagram::Wait;
+
+    struct Place {
+        folder: tempfile::TempDir,
+        server: Socket,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            let folder = tempfile::tempdir().unwrap();
+            let server = Socket::unix_bound(&folder.path().join("server")).unwrap();
+            Place { folder, server }
+        }
+
+        fn client(&self, name: &str, connected: bool) -> (UnixDatagram, Peer) {
+            let client = UnixDatagram::bind(self.folder.path().join(name)).unwrap();
+            let server = self.folder.path().join("server");
+            if connected {
+                client.connect(&server).unwrap();
+                client.send(b"x").unwrap();
+            } else {
+                client.send_to(b"x", &server).unwrap();
+            }
+            let mut peer = Peer::new();
+            self.server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();
+            (client, peer)
+        }
+    }
+
+    fn doors(place: &Place) -> Doors<'_> {
+        Doors { bound: &place.server, own: Some(Socket::unix().unwrap()) }
+    }
+
+    #[test]
+    fn connected_and_unconnected_clients_both_get_their_reply() {
+        let place = Place::new();
+        for connected in [false, true] {
+            let (client, peer) = place.client(if connected { "c" } else { "u" }, connected);
+            assert!(matches!(doors(&place).send(b"reply", &peer), Outcome::Sent));
+            assert_eq!(client.recv(&mut [0; 16]).unwrap(), 5);
+        }
+    }
+
+    #[test]
+    fn a_full_queue_parks_and_delivers_once_there_is_room() {
+        let place = Place::new();
+        let doors = doors(&place);
+        let (client, peer) = place.client("slow", false);
+        while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
+        let mut parked = Parked::new(Duration::from_secs(60));
+        assert!(parked.park(b"late", &peer));
+        assert!(parked.holds(&peer) && !parked.park(b"later still", &peer));
+        parked.retry(&doors, |gone| panic!("{gone:?}"));
+        let mut buffer = [0; 16];
+        client.recv(&mut buffer).unwrap();
+        let mut delivered = 0;
+        parked.retry(&doors, |gone| delivered += usize::from(matches!(gone, Gone::Delivered)));
+        assert_eq!((delivered, parked.is_empty()), (1, true));
+    }
+
+    #[test]
+    fn a_deadline_ends_it_and_a_gone_client_too() {
+        let place = Place::new();
+        let doors = doors(&place);
+        let (client, peer) = place.client("never", false);
+        while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
+        let mut parked = Parked::new(Duration::from_nanos(1));
+        assert!(parked.park(b"late", &peer));
+        let mut ends = Vec::new();
+        parked.retry(&doors, |gone| ends.push(gone));
+        assert!(matches!(ends[..], [Gone::TimedOut(_)]), "{ends:?}");
+        assert!(parked.park(b"late", &peer));
+        drop(client);
+        ends.clear();
+        parked.retry(&doors, |gone| ends.push(gone));
+        assert!(matches!(ends[..], [Gone::Failed(..)]), "{ends:?}");
+        assert!(!Parked::new(Duration::ZERO).park(b"", &peer));
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_the_pause_grows_to_its_limit() {
+        let place = Place::new();
+        let doors = doors(&place);
+        let mut parked = Parked::new(Duration::from_secs(60));
+        let clients: Vec<_> = (0..=MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
+        for (_, peer) in &clients {
+            while matches!(doors.send(b"fill", peer), Outcome::Sent) {}
+        }
+        let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer)).count();
+        assert_eq!(kept, MAX_REPLIES);
+        assert_eq!(parked.pause(), FIRST_PAUSE);
+        (0..20).for_each(|_| parked.retry(&doors, |_| {}));
+        assert_eq!(parked.pause(), LONGEST_PAUSE);
+    }
+}

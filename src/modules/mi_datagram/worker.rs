@@ -1,0 +1,210 @@
+//! A worker's loop: receive, answer, deliver.
+//!
+//! The plain blocking loop: two system calls a request and nothing else, until a client does not read. Only
+//! while replies are parked does the worker look at the clock between requests. C: `mi_datagram_server` and
+//! `mi_send_dgram` in datagram_fnc.c.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::GROUP;
+use super::answer::Answerer;
+use super::parked::{Doors, Gone, Outcome, Parked};
+use super::settings::{Address, Settings};
+use crate::logging::Throttle;
+use crate::module::{OpenError, Process};
+use crate::system::datagram::{Peer, Socket, Wait};
+use crate::wire::text::MAX_DATAGRAM_BYTES;
+
+/// Send buffer wanted for the bound socket, which all connected clients share, in bytes.
+pub(super) const SEND_BUFFER_BYTES: usize = 4 << 20;
+
+/// How long a worker that was told to stop goes on answering what is queued.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// One worker process.
+#[derive(Debug)]
+pub(super) struct Worker<'a> {
+    process: &'a Process<'a>,
+    answerer: Answerer<'a>,
+    delivery: Delivery<'a>,
+    request: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    /// Gets everything that serving needs.
+    pub(super) fn new(
+        process: &'a Process<'a>,
+        settings: &'a Settings,
+        bound: &'a Socket,
+    ) -> Result<Worker<'a>, OpenError> {
+        let own = match settings.address {
+            Address::Unix { .. } => Some(Socket::unix()?),
+            Address::Udp(_) => None,
+        };
+        let doors = Doors { bound, own };
+        Ok(Worker {
+            process,
+            answerer: Answerer::new(process.context(), &settings.indent),
+            delivery: Delivery {
+                doors,
+                parked: Parked::new(settings.timeout),
+                counters: Counters::find(process)?,
+                receive_failed: Throttle::new(module_path!()),
+                undeliverable: Throttle::new(module_path!()),
+            },
+            request: vec![0; MAX_DATAGRAM_BYTES],
+        })
+    }
+
+    /// Serves until the process is told to stop, then answers what is queued already.
+    pub(super) fn serve(mut self) {
+        self.process.set_ready();
+        let mut peer = Peer::new();
+        while !self.process.should_stop() {
+            match self.receive(&mut peer) {
+                Ok(length) => self.handle(length, &peer),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+                Err(error) => self.delivery.report_receive_error(&error),
+            }
+            if !self.delivery.parked.is_empty() {
+                self.delivery.retry();
+            }
+        }
+        self.drain();
+    }
+
+    fn receive(&mut self, peer: &mut Peer) -> io::Result<usize> {
+        let bound = self.delivery.doors.bound;
+        if self.delivery.parked.is_empty() {
+            return bound.receive(&mut self.request, peer, Wait::Forever);
+        }
+        bound.wait(self.delivery.parked.pause())?;
+        bound.receive(&mut self.request, peer, Wait::No)
+    }
+
+    fn handle(&mut self, length: usize, peer: &Peer) {
+        if length == 0 {
+            return; // C ignores an empty datagram, and clients use one to look whether somebody is there.
+        }
+        self.process.set_busy(true);
+        let request = &self.request[..length.min(MAX_DATAGRAM_BYTES)];
+        let answer = self.answerer.answer(request, length);
+        count(self.delivery.counters.requests);
+        if answer.is_error {
+            count(self.delivery.counters.errors);
+        }
+        self.delivery.deliver(answer.bytes, peer);
+        self.process.set_busy(false);
+    }
+
+    /// Requests that had arrived before the stop are answered too.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN_TIME;
+        let mut peer = Peer::new();
+        while Instant::now() < deadline {
+            match self.delivery.doors.bound.receive(&mut self.request, &mut peer, Wait::No) {
+                Ok(length) => self.handle(length, &peer),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.delivery.retry();
+    }
+}
+
+/// The worker's own cells of the module's statistics.
+#[derive(Clone, Copy, Debug)]
+struct Counters {
+    requests: &'static AtomicU64,
+    errors: &'static AtomicU64,
+    parked: &'static AtomicU64,
+    timeouts: &'static AtomicU64,
+    dropped: &'static AtomicU64,
+}
+
+impl Counters {
+    fn find(process: &Process<'_>) -> Result<Counters, OpenError> {
+        let cell =
+            |name: &str| process.counter(GROUP, name).ok_or(format!("statistic {GROUP}:{name} is missing"));
+        Ok(Counters {
+            requests: cell("datagram_requests")?,
+            errors: cell("datagram_errors")?,
+            parked: cell("datagram_parked_replies")?,
+            timeouts: cell("datagram_timeouts")?,
+            dropped: cell("datagram_dropped_replies")?,
+        })
+    }
+}
+
+fn count(cell: &AtomicU64) {
+    cell.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How replies reach their clients.
+#[derive(Debug)]
+struct Delivery<'a> {
+    doors: Doors<'a>,
+    parked: Parked,
+    counters: Counters,
+    receive_failed: Throttle,
+    undeliverable: Throttle,
+}
+
+impl Delivery<'_> {
+    fn deliver(&mut self, bytes: &[u8], peer: &Peer) {
+        if !peer.has_address() {
+            return self.drop_reply(peer, "the client has bound no name to answer to");
+        }
+        if !self.parked.is_empty() && self.parked.holds(peer) {
+            self.retry();
+            if self.parked.holds(peer) {
+                return self.drop_reply(peer, "the client does not read its replies");
+            }
+        }
+        match self.doors.send(bytes, peer) {
+            Outcome::Sent => {}
+            Outcome::Full if self.parked.park(bytes, peer) => count(self.counters.parked),
+            Outcome::Full => self.drop_reply(peer, "the client does not read its replies"),
+            Outcome::Failed(error) => self.drop_reply(peer, &explain(&error)),
+        }
+    }
+
+    fn retry(&mut self) {
+        let Delivery { doors, parked, counters, undeliverable, .. } = self;
+        parked.retry(doors, |gone| match gone {
+            Gone::Delivered => {}
+            Gone::TimedOut(peer) => {
+                count(counters.timeouts);
+                undeliverable.warn(format_args!("reply to {peer} dropped: not read within socket_timeout"));
+            }
+            Gone::Failed(peer, error) => {
+                count(counters.dropped);
+                undeliverable.warn(format_args!("reply to {peer} dropped: {}", explain(&error)));
+            }
+        });
+    }
+
+    fn drop_reply(&mut self, peer: &Peer, reason: &str) {
+        count(self.counters.dropped);
+        self.undeliverable.warn(format_args!("reply to {peer} dropped: {reason}"));
+    }
+
+    fn report_receive_error(&mut self, error: &io::Error) {
+        self.receive_failed.warn(format_args!("cannot receive: {error}"));
+    }
+}
+
+/// What the system's error means for whoever runs the client.
+fn explain(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EACCES) => format!(
+            "{error}; let user {} write to the client's socket and search its folder",
+            crate::system::user::user_name(crate::system::user::effective_user())
+        ),
+        Some(libc::ENOENT | libc::ECONNREFUSED) => format!("{error}; the client is gone"),
+        _ => error.to_string(),
+    }
+}

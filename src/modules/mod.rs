@@ -1,0 +1,29 @@
+//! The built-in modules, under their OpenSIPS names. Each is a table; none uses another.
+
+mod blacklists;
+mod core;
+mod mi_datagram;
+mod statistics;
+
+use crate::config::{self, Known};
+use crate::module::Module;
+
+pub use core::{load_statistics, private_memory_statistics, restart_statistics};
+
+/// Modules that are there without `loadmodule`, in the order in which `which` lists their commands.
+pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklists::MODULE];
+
+/// Modules that `loadmodule` picks from.
+pub const LOADABLE: [&Module; 1] = [&mi_datagram::MODULE];
+
+/// The loadable module of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Module> {
+    LOADABLE.into_iter().find(|module| module.name == name)
+}
+
+/// What `loadmodule` finds under a name.
+#[must_use]
+pub fn look_up(name: &str) -> Known {
+    find(name).map_or_else(|| config::look_up_sip_module(name), |module| Known::Builtin(module.parameters))
+}
