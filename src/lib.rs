@@ -9,12 +9,16 @@
 //!  client ◄─bytes─── modules::mi_… ◄── wire (encode, as it goes) ◄── mi::Reply ◄──────┘
 //! ```
 
+pub mod attendant;
+pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod mi;
 pub mod module;
 pub mod modules;
+pub mod server;
 pub mod shm;
 pub mod system;
 pub mod version;
 pub mod wire;
+pub mod worker;

@@ -1,0 +1,238 @@
+//! The order of the start.
+
+use std::ffi::OsString;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use super::daemon::{self, Report, Side, Terminal};
+use super::pid_file::{PidFile, PidFileError};
+use super::prepare::Plan;
+use super::supervise::{Pool, Supervisor};
+use crate::cli::Options;
+use crate::config::Globals;
+use crate::logging::Logger;
+use crate::mi::{Context, Registry, Table};
+use crate::module::OpenError;
+use crate::modules;
+use crate::shm::{Segment, SegmentError};
+use crate::system::process::{self, ProcessId};
+use crate::system::{signal, user};
+
+/// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
+const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// One of the process-wide steps.
+    #[error("cannot {step}: {source}; {remedy}")]
+    Step {
+        /// What was tried.
+        step: String,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file of `-P` or `-G`.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// A module's endpoint.
+    #[error("{module}: {source}")]
+    Endpoint {
+        /// The module.
+        module: &'static str,
+        /// Why, and what to do.
+        source: OpenError,
+    },
+    /// Shared memory.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Two modules export the same command.
+    #[error("command {command} of module {module} exists already in module {other}; load one of them")]
+    Command {
+        /// The name.
+        command: &'static str,
+        /// Who comes later.
+        module: &'static str,
+        /// Who has it.
+        other: &'static str,
+    },
+    /// A worker ended before it served.
+    #[error("{description}, process {id}, {ending} before it was ready; the log says why")]
+    Worker {
+        /// As in `ps`.
+        description: String,
+        /// As in `ps`.
+        id: usize,
+        /// How it ended.
+        ending: String,
+    },
+    /// SIGTERM came first.
+    #[error("told to stop before all workers were ready")]
+    Stopped,
+}
+
+/// How [`run`] ended for this process.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server has served and ended; or it serves as a daemon, and this was the starting process.
+    Done,
+    /// The daemon failed to start; its reason, to be shown by the starting process.
+    Refused(String),
+    /// The daemon failed, and the starting process knows why.
+    Reported,
+}
+
+/// Starts the server and runs it to its end.
+///
+/// # Errors
+/// [`BootError`], when the process in the foreground could not start. Nothing is left behind then.
+pub fn run(
+    options: &Options,
+    plan: Plan,
+    arguments: Vec<OsString>,
+    logger: &'static Logger,
+) -> Result<Outcome, BootError> {
+    change_folders(options, &plan)?;
+    let mut report = Report::nobody();
+    if !options.foreground(&plan.globals) {
+        match daemon::daemonize().map_err(step("become a daemon", "see the system error"))? {
+            Side::Starter(Ok(())) => return Ok(Outcome::Done),
+            Side::Starter(Err(reason)) => return Ok(Outcome::Refused(reason)),
+            Side::Server(server) => report = server,
+        }
+    }
+    match start_and_serve(options, plan, arguments, logger, &mut report) {
+        Err(error) if report.is_awaited() => {
+            report.failed(&error.to_string());
+            Ok(Outcome::Reported)
+        }
+        result => result.map(|()| Outcome::Done),
+    }
+}
+
+fn start_and_serve(
+    options: &Options,
+    plan: Plan,
+    arguments: Vec<OsString>,
+    logger: &'static Logger,
+    report: &mut Report,
+) -> Result<(), BootError> {
+    let (globals, identity) = (plan.globals, plan.identity);
+    let mut files = Vec::new();
+    let mut supervisor = None;
+    let result = (|| {
+        if let Some(path) = &options.pid_file {
+            files.push(PidFile::process(path, identity)?);
+        }
+        if let Some(path) = &options.pgid_file {
+            files.push(PidFile::group(path, identity)?);
+        }
+        // Signals are held back until there is somebody to take them.
+        let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
+        limits(&globals)?;
+        let (context, pools) = build(options, plan.modules, arguments, globals.disable_tcp.unwrap_or(false))?;
+        let header = context.segment.header();
+        header.set_level(options.level(&globals));
+        logger.follow(context.segment);
+        let terminal = Terminal::new(options, &globals, logger, report);
+        let supervisor = supervisor.insert(
+            Supervisor::new(context, pools, signals, terminal.clone())
+                .map_err(step("make the workers' pipe", "see the system error"))?,
+        );
+        supervisor.open_endpoints()?;
+        user::become_user(identity.uid, identity.gid)
+            .map_err(step("become the user and group asked for", "start as root, or without -u and -g"))?;
+        limits(&globals)?; // a change of user forbids core dumps again
+        supervisor.start_workers()?;
+        terminal.leave().map_err(step("let go of the terminal", "see the system error"))?;
+        report.ready();
+        crate::system::notify::ready();
+        supervisor.serve();
+        Ok(())
+    })();
+    if let Some(supervisor) = &mut supervisor {
+        supervisor.end();
+    }
+    files.iter().for_each(PidFile::remove);
+    result
+}
+
+fn step(step: impl Into<String>, remedy: &'static str) -> impl FnOnce(io::Error) -> BootError {
+    let step = step.into();
+    move |source| BootError::Step { step, source, remedy }
+}
+
+/// Root and working folder. C: the beginning of `daemonize`.
+fn change_folders(options: &Options, plan: &Plan) -> Result<(), BootError> {
+    if let Some(folder) = options.chroot.as_deref().or(plan.globals.chroot.as_deref()) {
+        let failed = step(
+            format!("change the root folder to {}", folder.display()),
+            "start as root, and name a folder that exists",
+        );
+        process::change_root(folder).map_err(failed)?;
+    }
+    let folder =
+        options.working_folder.as_deref().or(plan.globals.workdir.as_deref()).unwrap_or(Path::new("/"));
+    let failed = step(format!("change to the folder {}", folder.display()), "name a folder that exists");
+    std::env::set_current_dir(folder).map_err(failed)
+}
+
+fn limits(globals: &Globals) -> Result<(), BootError> {
+    let dumps = !globals.disable_core_dump.unwrap_or(false);
+    process::allow_core_dumps(dumps).map_err(step("set the limit of core files", "see the system error"))?;
+    if let Some(count) = globals.open_files_limit {
+        process::limit_open_files(count.into())
+            .map_err(step("set open_files_limit", "lower it, or start as root"))?;
+    }
+    Ok(())
+}
+
+/// Tables, statistics and segment, for all processes that will be.
+fn build(
+    options: &Options,
+    loaded: Vec<(&'static crate::module::Module, Option<Box<dyn crate::module::Service>>)>,
+    arguments: Vec<OsString>,
+    tcp_disabled: bool,
+) -> Result<(Context, Vec<Pool>), BootError> {
+    let mut commands = Table::default();
+    let mut statistics = Registry::default();
+    for module in modules::ALWAYS.into_iter().chain(loaded.iter().map(|(module, _)| *module)) {
+        commands.add(module.name, module.commands).map_err(|taken| BootError::Command {
+            command: taken.command.name,
+            module: module.name,
+            other: taken.module,
+        })?;
+        statistics.add(module.statistics);
+    }
+    let mut processes = vec![String::from("attendant")];
+    let mut pools = Vec::new();
+    for (module, service) in loaded {
+        let Some(service) = service else { continue };
+        let first = processes.len();
+        processes.extend((0..service.workers()).map(|_| service.description().to_owned()));
+        let slots: Range<usize> = first..processes.len();
+        statistics.add([&modules::restart_statistics(module.name, slots.clone())]);
+        pools.push(Pool { module: module.name, service, slots });
+    }
+    statistics.add(&modules::private_memory_statistics(processes.len()));
+    for pool in &pools {
+        statistics.add([&modules::load_statistics(&pool.service.load_name(), pool.slots.clone())]);
+    }
+    let bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
+    let segment = Segment::create(bytes, processes.len(), statistics.counters())?;
+    let context = Context {
+        segment,
+        commands,
+        statistics,
+        processes,
+        arguments,
+        attendant: ProcessId::own(),
+        udp_sockets: Vec::new(),
+        tcp_disabled,
+        slot: 0,
+    };
+    Ok((context, pools))
+}

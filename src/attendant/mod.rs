@@ -1,0 +1,21 @@
+//! The attendant: the master process. It makes the segment and the endpoints, forks the workers, and watches
+//! over them; it never serves a request.
+//!
+//! ```text
+//! prepare.rs    from the configuration to services; the last errors that have a place in the file
+//! daemon.rs     leaving the terminal, and telling the starting process how it went
+//! pid_file.rs   the files of -P and -G
+//! boot.rs       the order of the start
+//! supervise.rs  the life after it: signals, dead workers, vanished endpoints, the end
+//! ```
+//!
+//! C: `main`, `main_loop` and `handle_sigs` in main.c, daemonize.c, pt.c.
+
+mod boot;
+mod daemon;
+mod pid_file;
+mod prepare;
+mod supervise;
+
+pub use boot::{BootError, Outcome, run};
+pub use prepare::{Plan, prepare};

@@ -1,0 +1,78 @@
+//! From a checked configuration to services that are ready to be opened.
+
+use crate::cli::Options;
+use std::ffi::OsStr;
+
+use crate::config::{Configuration, Diagnostics, Globals, Known};
+use crate::module::{Identity, Module, Service};
+use crate::modules;
+use crate::system::user;
+
+/// What the configuration and the command line ask for.
+#[derive(Debug)]
+pub struct Plan {
+    /// Global settings.
+    pub globals: Globals,
+    /// Who the server becomes.
+    pub identity: Identity,
+    /// The loaded modules, with the service of each that has one.
+    pub modules: Vec<(&'static Module, Option<Box<dyn Service>>)>,
+}
+
+/// Makes the services. What cannot work on this system is added to `diagnostics`, all of it; with errors there,
+/// the plan is not one to start with.
+#[must_use]
+pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mut Diagnostics) -> Plan {
+    let identity = identity(options, &configuration.globals, diagnostics);
+    let mut loaded: Vec<(&'static Module, Option<Box<dyn Service>>)> = Vec::new();
+    for entry in &configuration.modules {
+        let Some(module) = modules::find(&entry.name) else {
+            if matches!(entry.known, Known::Unknown) {
+                diagnostics.error_at(&entry.position, unknown_module(&entry.name));
+            }
+            continue;
+        };
+        match module.service.map(|make| make(&entry.settings, &identity)).transpose() {
+            Ok(service) => loaded.push((module, service)),
+            Err(error) => {
+                let place = entry.settings.position(error.parameter).unwrap_or(&entry.position);
+                let setting =
+                    format!("modparam(\"{}\", \"{}\"): {}", module.name, error.parameter, error.message);
+                diagnostics.error_at(place, setting);
+            }
+        }
+    }
+    Plan { globals: configuration.globals, identity, modules: loaded }
+}
+
+fn unknown_module(name: &str) -> String {
+    let known: Vec<_> = modules::LOADABLE.iter().map(|module| module.name).collect();
+    format!("loadmodule \"{name}\": no such module; this server has {}", known.join(", "))
+}
+
+/// The command line wins over the configuration. C: `-u` and `-g` in main.c.
+fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics) -> Identity {
+    let user = options.user.as_deref().or(globals.user.as_deref());
+    let group = options.group.as_deref().or(globals.group.as_deref());
+    let found_user = user.map(|name| user::find_user(&name.to_string_lossy()));
+    let found_group = group.map(|name| user::find_group(&name.to_string_lossy()));
+    let missing = |kind: &str, name: Option<&OsStr>| {
+        let name = name.unwrap_or_default();
+        format!("no {kind} {name:?} on this system; name one that exists, or a number")
+    };
+    for (kind, name, is_missing, from_command_line) in [
+        ("user", user, found_user == Some(None), options.user.is_some()),
+        ("group", group, found_group == Some(None), options.group.is_some()),
+    ] {
+        if is_missing {
+            match globals.position(kind).filter(|_| !from_command_line) {
+                Some(place) => diagnostics.error_at(place, missing(kind, name)),
+                None => {
+                    diagnostics.error_elsewhere(format!("option -{}: {}", &kind[..1], missing(kind, name)))
+                }
+            }
+        }
+    }
+    let uid = found_user.flatten();
+    Identity { uid: uid.map(|user| user.uid), gid: found_group.flatten().or(uid.and_then(|user| user.gid)) }
+}

@@ -1,0 +1,332 @@
+//! The attendant's life: start the workers, replace the dead, mend what has vanished, end in order.
+//!
+//! One loop waits for a signal, for a worker that says it is ready, or for the next thing to be due. C:
+//! `start_module_procs` in sr_module.c and `handle_sigs` in main.c, where a dead child ends the server.
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::boot::BootError;
+use super::daemon::Terminal;
+use crate::mi::Context;
+use crate::module::{Ready, Service};
+use crate::shm::SlotState;
+use crate::system::process::{self, Ending, Fork, ProcessId};
+use crate::system::signal::{Blocked, Event, Stream};
+use crate::system::{datagram, memory, notify};
+use crate::worker;
+
+/// How often endpoints are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Pause before a worker that could not even begin is tried again; doubled each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// How long that pause gets.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often a worker that should end is told so. A signal that arrives just before a worker goes to sleep
+/// does not wake it; the next one does.
+const REMINDER: Duration = Duration::from_millis(20);
+
+/// A service with the slots of its workers.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) module: &'static str,
+    pub(super) service: Box<dyn Service>,
+    pub(super) slots: Range<usize>,
+}
+
+/// What the attendant knows of a slot beyond the process table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    /// Ends in a row before it was ready.
+    failures: u32,
+    /// When it may be tried again.
+    retry_at: Option<Instant>,
+}
+
+/// The attendant at work.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    context: Context,
+    pools: Vec<Pool>,
+    fates: Vec<Fate>,
+    signals: Stream,
+    ready: PipeReader,
+    wake: PipeWriter,
+    terminal: Terminal,
+    next_tick: Instant,
+}
+
+/// What a worker does when it serves: it lets go of the terminal and wakes the attendant.
+#[derive(Debug)]
+struct Settled<'a> {
+    terminal: &'a Terminal,
+    wake: &'a PipeWriter,
+}
+
+impl Ready for Settled<'_> {
+    fn tell(&self) {
+        if let Err(error) = self.terminal.leave() {
+            log::error!("cannot let go of the terminal: {error}");
+        }
+        // The slot says that the worker is ready; the byte only wakes an attendant that sleeps.
+        let _woken = (&mut &*self.wake).write_all(b"!");
+    }
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        context: Context,
+        pools: Vec<Pool>,
+        signals: Stream,
+        terminal: Terminal,
+    ) -> io::Result<Supervisor> {
+        let (ready, wake) = io::pipe()?;
+        let fates = vec![Fate::default(); context.processes.len()];
+        Ok(Supervisor {
+            context,
+            pools,
+            fates,
+            signals,
+            ready,
+            wake,
+            terminal,
+            next_tick: Instant::now() + TICK,
+        })
+    }
+
+    /// Makes all endpoints.
+    pub(super) fn open_endpoints(&mut self) -> Result<(), BootError> {
+        for pool in &mut self.pools {
+            let failed = |source| BootError::Endpoint { module: pool.module, source };
+            pool.service.open().map_err(failed)?;
+            if let Some(socket) = pool.service.udp_socket() {
+                let socket = socket.duplicate().map_err(|source| failed(source.into()))?;
+                self.context.udp_sockets.push(socket);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forks all workers and waits until each is ready.
+    pub(super) fn start_workers(&mut self) -> Result<(), BootError> {
+        let own = &self.context.segment.slots()[0];
+        own.occupy(ProcessId::own());
+        own.publish(memory::private());
+        own.set_ready();
+        for slot in self.worker_slots() {
+            self.fork_worker(slot)?;
+        }
+        while !self.worker_slots().all(|slot| self.context.segment.slots()[slot].state() == SlotState::Ready)
+        {
+            self.wait(TICK);
+            for event in self.signals.take() {
+                match event {
+                    Event::Stop => return Err(BootError::Stopped),
+                    Event::Child => self.reap_at_start()?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches over the server until it is told to stop.
+    pub(super) fn serve(&mut self) {
+        log::info!("{} processes are ready", self.context.processes.len());
+        loop {
+            self.wait(self.next_due().saturating_duration_since(Instant::now()));
+            for event in self.signals.take() {
+                match event {
+                    Event::Stop => return,
+                    Event::Child => self.reap(),
+                    Event::Reopen => {
+                        log::info!("SIGHUP: looking for endpoints that have vanished");
+                        self.mend();
+                    }
+                    Event::Report => self.report(),
+                    Event::Publish => self.context.segment.slots()[0].publish(memory::private()),
+                }
+            }
+            let now = Instant::now();
+            self.retry_failed(now);
+            if now >= self.next_tick {
+                self.next_tick = now + TICK;
+                self.mend();
+            }
+        }
+    }
+
+    /// Ends all workers, each after the request in hand, and removes the endpoints.
+    pub(super) fn end(&mut self) {
+        notify::stopping();
+        for pool in &mut self.pools {
+            pool.service.close();
+        }
+        let deadline = Instant::now() + GRACE;
+        loop {
+            while let Some((process, _)) = process::reap() {
+                if let Some(slot) = self.slot_of(process) {
+                    self.context.segment.slots()[slot].vacate();
+                }
+            }
+            let left: Vec<_> =
+                self.worker_slots().filter_map(|slot| self.context.segment.slots()[slot].process()).collect();
+            if left.is_empty() {
+                break;
+            }
+            let late = Instant::now() >= deadline;
+            for process in left {
+                if late { process.kill() } else { process.terminate() }
+            }
+            self.wait(REMINDER);
+            self.signals.take();
+        }
+        log::info!("the server has ended");
+    }
+
+    fn worker_slots(&self) -> Range<usize> {
+        1..self.context.processes.len()
+    }
+
+    fn slot_of(&self, process: ProcessId) -> Option<usize> {
+        self.worker_slots().find(|&slot| self.context.segment.slots()[slot].process() == Some(process))
+    }
+
+    /// Sleeps until a signal, a ready worker, or the time is up.
+    fn wait(&mut self, limit: Duration) {
+        datagram::wait_any(&[self.signals.descriptor(), self.ready.as_fd()], limit);
+        let mut told = [0_u8; 256];
+        if datagram::is_readable(self.ready.as_fd()) {
+            // What the bytes mean stands in the slots.
+            let _drained = self.ready.read(&mut told);
+        }
+    }
+
+    fn next_due(&self) -> Instant {
+        self.fates.iter().filter_map(|fate| fate.retry_at).fold(self.next_tick, Instant::min)
+    }
+
+    fn fork_worker(&mut self, slot: usize) -> Result<(), BootError> {
+        let failed = |source| BootError::Step {
+            step: format!("fork process {slot}"),
+            source,
+            remedy: "raise the limit of processes, or lower children_count",
+        };
+        let attendant = ProcessId::own();
+        let blocked = Blocked::new().map_err(failed)?;
+        match process::fork().map_err(failed)? {
+            Fork::Parent(child) => {
+                self.context.segment.slots()[slot].occupy(child);
+                self.fates[slot].retry_at = None;
+                drop(blocked);
+                Ok(())
+            }
+            Fork::Child => {
+                self.context.slot = slot;
+                let settled = Settled { terminal: &self.terminal, wake: &self.wake };
+                let Some(pool) = self.pools.iter().find(|pool| pool.slots.contains(&slot)) else {
+                    process::exit_child(1);
+                };
+                worker::live(pool.service.as_ref(), &self.context, &settled, attendant, blocked)
+            }
+        }
+    }
+
+    /// Takes a dead process out of the table. Gives its slot and whether it had been ready.
+    fn bury(&mut self, process: ProcessId, ending: Ending) -> Option<(usize, bool)> {
+        let slot = self.slot_of(process)?;
+        let entry = &self.context.segment.slots()[slot];
+        let was_ready = entry.state() == SlotState::Ready;
+        entry.vacate();
+        log::warn!("process {slot} ({}, PID {}) {ending}", self.context.processes[slot], process.number());
+        Some((slot, was_ready))
+    }
+
+    /// While the server starts, a worker that ends by itself ends the start.
+    fn reap_at_start(&mut self) -> Result<(), BootError> {
+        while let Some((process, ending)) = process::reap() {
+            let Some((slot, was_ready)) = self.bury(process, ending) else { continue };
+            if !was_ready && ending != Ending::Killed(libc::SIGKILL) {
+                let description = self.context.processes[slot].clone();
+                return Err(BootError::Worker { description, id: slot, ending: ending.to_string() });
+            }
+            self.replace(slot)?;
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self) {
+        while let Some((process, ending)) = process::reap() {
+            let Some((slot, was_ready)) = self.bury(process, ending) else { continue };
+            if was_ready || ending == Ending::Killed(libc::SIGKILL) {
+                self.fates[slot].failures = 0;
+                self.replace_or_retry(slot);
+            } else {
+                self.back_off(slot);
+            }
+        }
+    }
+
+    fn replace(&mut self, slot: usize) -> Result<(), BootError> {
+        self.context.segment.slots()[slot].count_restart();
+        self.fork_worker(slot)
+    }
+
+    fn replace_or_retry(&mut self, slot: usize) {
+        if let Err(error) = self.replace(slot) {
+            log::error!("{error}");
+            self.back_off(slot);
+        }
+    }
+
+    fn back_off(&mut self, slot: usize) {
+        let fate = &mut self.fates[slot];
+        let pause = FIRST_BACKOFF.saturating_mul(1 << fate.failures.min(10)).min(LONGEST_BACKOFF);
+        fate.failures += 1;
+        fate.retry_at = Some(Instant::now() + pause);
+        log::error!("process {slot} could not begin, the log says why; it is tried again in {pause:?}");
+    }
+
+    fn retry_failed(&mut self, now: Instant) {
+        for slot in self.worker_slots() {
+            if self.fates[slot].retry_at.is_some_and(|due| now >= due) {
+                self.fates[slot].retry_at = None;
+                self.replace_or_retry(slot);
+            }
+        }
+    }
+
+    /// Makes vanished endpoints again. Workers that serve the old one answer what is queued there and end, and
+    /// their successors serve the new one.
+    fn mend(&mut self) {
+        for pool in &mut self.pools {
+            if pool.service.repair() {
+                for slot in &self.context.segment.slots()[pool.slots.clone()] {
+                    if let Some(process) = slot.process() {
+                        process.terminate();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the process table, memory and all statistics to the log. C: SIGUSR1 in `handle_sigs`.
+    fn report(&self) {
+        for (id, (slot, description)) in
+            (0..).zip(self.context.segment.slots().iter().zip(&self.context.processes))
+        {
+            log::warn!("process {id}: PID {} {description}, {} restarts", slot.pid(), slot.restarts());
+        }
+        for cell in self.context.statistics.all() {
+            log::warn!("{} = {}", cell.full_name.escape_ascii(), cell.value(&self.context));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The server.
+
+fn main() -> std::process::ExitCode {
+    opensips_mi::server::main()
+}

@@ -1,0 +1,53 @@
+//! A child's life: its own signals, its tie to the attendant, one service, the end.
+//!
+//! C: `internal_fork` in pt.c and `init_mi_child`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::mi::Context;
+use crate::module::{OpenError, Process, Ready, Service};
+use crate::system::process::{self, ProcessId};
+use crate::system::signal::{self, Blocked};
+
+/// Exit status of a worker that was told to end.
+const ENDED: i32 = 0;
+
+/// Exit status of a worker that could not begin, or that panicked.
+const FAILED: i32 = 1;
+
+/// Lives a worker's life in a child that was just forked, with all signals blocked, and ends the process.
+pub fn live(
+    service: &dyn Service,
+    context: &Context,
+    ready: &dyn Ready,
+    attendant: ProcessId,
+    blocked: Blocked,
+) -> ! {
+    // A panic must not unwind into the attendant's code, which this process has a copy of.
+    let lived = catch_unwind(AssertUnwindSafe(|| serve(service, context, ready, attendant, blocked)));
+    process::exit_child(match lived {
+        Ok(Ok(())) => ENDED,
+        Ok(Err(error)) => {
+            log::error!("process {} ({}): {error}", context.slot, service.description());
+            FAILED
+        }
+        Err(_) => {
+            log::error!("process {} ({}) has a bug and panicked", context.slot, service.description());
+            FAILED
+        }
+    })
+}
+
+fn serve(
+    service: &dyn Service,
+    context: &Context,
+    ready: &dyn Ready,
+    attendant: ProcessId,
+    blocked: Blocked,
+) -> Result<(), OpenError> {
+    signal::worker_handlers()?;
+    process::end_with(attendant)?;
+    drop(blocked);
+    let process = Process::new(context, ready).ok_or("its slot is not in the segment")?;
+    service.run(&process)
+}
