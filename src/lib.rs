@@ -16,6 +16,7 @@ pub mod logging;
 pub mod mi;
 pub mod module;
 pub mod modules;
+pub mod opensipsunix;
 pub mod server;
 pub mod shm;
 pub mod system;
