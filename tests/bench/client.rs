@@ -1,0 +1,142 @@
+//! A load client: one process, one bound socket, one request in flight. Owns the closed loop and what goes over
+//! the control stream between it and `pool`; it decides neither when nor how long.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::shape::Shape;
+use crate::soak_client;
+
+/// Room for any reply on a datagram, in bytes.
+const REPLY_ROOM: usize = 1 << 17;
+
+/// What a client is told to do. On the stream: a line with the kind and the numbers, then the bytes.
+#[derive(Clone)]
+pub(crate) enum Task {
+    /// Ask `socket` for `micros` µs and compare each answer with `reply`.
+    Turn { micros: u64, socket: PathBuf, request: Vec<u8>, reply: Vec<u8> },
+    /// Send `requests` mixed ones to `socket`, some over connected sockets.
+    Soak { requests: u64, connected: bool, socket: PathBuf },
+}
+
+impl Task {
+    /// Writes the task for [`Task::read`].
+    pub(crate) fn write(&self, stream: &mut impl Write) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        match self {
+            Task::Turn { micros, socket, request, reply } => {
+                let path = socket.as_os_str().as_bytes();
+                writeln!(bytes, "turn {micros} {} {} {}", path.len(), request.len(), reply.len())?;
+                bytes.extend([path, request, reply].concat());
+            }
+            Task::Soak { requests, connected, socket } => {
+                let path = socket.as_os_str().as_bytes();
+                writeln!(bytes, "soak {requests} {} {}", u8::from(*connected), path.len())?;
+                bytes.extend(path);
+            }
+        }
+        stream.write_all(&bytes)
+    }
+
+    /// The next task, or `None` at the end of the stream.
+    fn read(stream: &mut impl BufRead) -> io::Result<Option<Task>> {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let (kind, numbers) = line.trim_end().split_once(' ').ok_or(io::ErrorKind::InvalidData)?;
+        let numbers: Result<Vec<u64>, _> = numbers.split(' ').map(str::parse).collect();
+        let mut bytes = |length: u64| {
+            let mut bytes = Vec::new();
+            stream.take(length).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        match (kind, numbers.map_err(io::Error::other)?.as_slice()) {
+            ("turn", &[micros, path, request, reply]) => {
+                let socket = OsString::from_vec(bytes(path)?).into();
+                Ok(Some(Task::Turn { micros, socket, request: bytes(request)?, reply: bytes(reply)? }))
+            }
+            ("soak", &[requests, connected, path]) => {
+                let socket = OsString::from_vec(bytes(path)?).into();
+                Ok(Some(Task::Soak { requests, connected: connected != 0, socket }))
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// The part `client`: takes tasks from its standard input, a socket pair, until that ends.
+///
+/// Each task is answered with `ready`, started by `go`, and ended with `done COUNT NANOSECONDS` or `failed REASON`.
+///
+/// # Errors
+/// The client's socket cannot be bound, or the stream ends between a task and its start.
+pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
+    let [address] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let address = Path::new(address);
+    let mut answers = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut tasks = BufReader::new(answers.try_clone()?);
+    let socket = UnixDatagram::bind(address)?;
+    while let Ok(Some(task)) = Task::read(&mut tasks) {
+        answers.write_all(b"ready\n")?;
+        let mut line = String::new();
+        if tasks.read_line(&mut line)? == 0 {
+            break;
+        }
+        let line = match work(&task, &socket, address) {
+            Ok((count, time)) => format!("done {count} {}\n", time.as_nanos()),
+            Err(error) => format!("failed {error}\n"),
+        };
+        if answers.write_all(line.as_bytes()).is_err() {
+            // The bench has given up; it says why.
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn work(task: &Task, own: &UnixDatagram, address: &Path) -> io::Result<(u64, Duration)> {
+    match task {
+        Task::Turn { micros, socket, request, reply } => {
+            let server = SocketAddr::from_pathname(socket)?;
+            closed_loop(own, &server, request, Shape::of(reply), Duration::from_micros(*micros))
+        }
+        Task::Soak { requests, connected, socket } => {
+            let start = Instant::now();
+            soak_client::send(own, address, socket, *requests, *connected)?;
+            Ok((*requests, start.elapsed()))
+        }
+    }
+}
+
+/// Request, reply, request, reply … for `time`. It blocks for ever on a reply that does not come; `pool` sees to that.
+fn closed_loop(
+    own: &UnixDatagram,
+    server: &SocketAddr,
+    request: &[u8],
+    mut shape: Shape,
+    time: Duration,
+) -> io::Result<(u64, Duration)> {
+    let mut reply = vec![0; REPLY_ROOM];
+    let mut count = 0;
+    let start = Instant::now();
+    loop {
+        own.send_to_addr(request, server)?;
+        let size = own.recv(&mut reply)?;
+        if !shape.fits(&reply[..size], count) {
+            let text = String::from_utf8_lossy(&reply[..size.min(200)]);
+            return Err(io::Error::other(format!(
+                "reply {count} of {size} bytes has another shape: {text:?}"
+            )));
+        }
+        count += 1;
+        let elapsed = start.elapsed();
+        if elapsed >= time {
+            return Ok((count, elapsed));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The comparison: floor, server, floor, server … for each command and number of clients. Owns the order of the
+//! turns and what is a pair; prints through `report`.
+//!
+//! A round consists of several short turns of each side, because on few cores the kernel's placement of the
+//! processes moves a single stretch by a third either way, and a new turn is a new placement.
+
+use std::path::{Path, PathBuf};
+
+use crate::commands::Command;
+use crate::error::{Error, Result};
+use crate::floor::Floor;
+use crate::options::Options;
+use crate::pool::{Pool, Turn};
+use crate::report::{Report, Sample};
+use crate::server::{Server, Source};
+
+/// Name of the second floor in the report.
+const CONTROL: &str = "floor-again";
+/// Most workers that a larger reply may cost.
+const MAX_WORKERS: usize = 64;
+
+/// Runs all commands; returns whether each target was met.
+pub(crate) fn run(options: &Options, directory: &Path, pool: &mut Pool, report: &mut Report) -> Result<bool> {
+    let mut bench = Bench { options, pool, report, places: Places { directory, next: 0 }, met: true };
+    bench.commands(options.workers, false)?;
+    if options.commands.iter().any(|command| command.large) {
+        let workers = bench.workers_for_large()?;
+        bench.commands(workers, true)?;
+    }
+    Ok(bench.met)
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    pool: &'a mut Pool,
+    report: &'a mut Report,
+    places: Places<'a>,
+    met: bool,
+}
+
+/// Folders with names of their own.
+struct Places<'a> {
+    directory: &'a Path,
+    next: u32,
+}
+
+/// One server (or second floor) and the floor it is measured against.
+struct Pair {
+    name: String,
+    socket: PathBuf,
+    workers: usize,
+    reply: Vec<u8>,
+    floor: Floor,
+    /// Keeps the processes of a second floor.
+    _control: Option<Floor>,
+}
+
+impl Bench<'_> {
+    /// Starts the servers with `workers` workers and measures the commands that are or are not `large`.
+    fn commands(&mut self, workers: usize, large: bool) -> Result<()> {
+        let commands: Vec<&Command> = self.options.commands.iter().filter(|one| one.large == large).collect();
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let mut servers = Vec::new();
+        for plan in &self.options.plans {
+            let server = Server::start(plan, &self.places.place(&plan.name), workers)?;
+            self.report.server(&server, &server.ask(b":version:\n")?);
+            servers.push(server);
+        }
+        for command in commands {
+            let pairs = self.pairs(command, &servers)?;
+            for &clients in &self.options.clients {
+                self.rounds(command, clients, &pairs).map_err(|error| explain(error, &mut servers))?;
+            }
+        }
+        servers.into_iter().try_for_each(Server::stop)
+    }
+
+    /// A floor for each server, with as many processes and the reply that the server gives now.
+    fn pairs(&mut self, command: &Command, servers: &[Server]) -> Result<Vec<Pair>> {
+        let one_socket = self.options.one_socket;
+        let mut pairs = Vec::new();
+        for server in servers {
+            let reply = server.ask_settled(&command.request)?;
+            if !command.targets.is_empty() && !reply.starts_with(b"200 ") {
+                let text = String::from_utf8_lossy(&reply[..reply.len().min(60)]).into_owned();
+                return Err(Error::server(&server.name, format!("{} answers {text:?}", command.name)));
+            }
+            let floor = Floor::start(&self.places.place("floor"), server.workers, &reply, one_socket)?;
+            pairs.push(Pair {
+                name: server.name.clone(),
+                socket: server.socket.clone(),
+                workers: server.workers,
+                reply,
+                floor,
+                _control: None,
+            });
+        }
+        if let (true, Some(first)) = (self.options.control, pairs.first()) {
+            let (workers, reply) = (first.workers, first.reply.clone());
+            let start = |place: PathBuf| Floor::start(&place, workers, &reply, one_socket);
+            let floor = start(self.places.place("floor"))?;
+            let again = start(self.places.place("floor"))?;
+            let (name, socket) = (CONTROL.to_owned(), again.socket.clone());
+            pairs.push(Pair { name, socket, workers, reply, floor, _control: Some(again) });
+        }
+        Ok(pairs)
+    }
+
+    /// All rounds of one command with so many clients, and its lines in the report.
+    fn rounds(&mut self, command: &Command, clients: usize, pairs: &[Pair]) -> Result<()> {
+        let mut samples: Vec<Vec<Sample>> = pairs.iter().map(|_| Vec::new()).collect();
+        for round in 0..=self.options.rounds {
+            let mut sums = vec![Sample { floor: 0.0, server: 0.0 }; pairs.len()];
+            for number in 0..self.options.turns {
+                for (pair, sum) in pairs.iter().zip(&mut sums) {
+                    // Who goes first changes, so that a machine that gets slower or faster favours neither.
+                    let turn = self.turn(command, clients, pair, number % 2 == 0)?;
+                    sum.floor += turn.floor / f64::from(self.options.turns);
+                    sum.server += turn.server / f64::from(self.options.turns);
+                }
+            }
+            if round == 0 {
+                // New processes are slow at first, and a floor is always new: the first round does not count.
+                continue;
+            }
+            for (samples, sum) in samples.iter_mut().zip(sums) {
+                samples.push(sum);
+            }
+        }
+        for (number, (pair, samples)) in pairs.iter().zip(&samples).enumerate() {
+            // The targets are the subject's; peers and the second floor have none.
+            let target = if number == 0 { command.target(clients) } else { None };
+            let line = crate::report::Line {
+                command: &command.name,
+                server: &pair.name,
+                clients,
+                workers: pair.workers,
+                request_bytes: command.request.len(),
+                reply_bytes: pair.reply.len(),
+                target,
+            };
+            self.met &= self.report.line(&line, samples)?;
+        }
+        Ok(())
+    }
+
+    /// One turn of each side of a pair.
+    fn turn(&mut self, command: &Command, clients: usize, pair: &Pair, floor_first: bool) -> Result<Sample> {
+        let time = self.options.round_time / self.options.turns;
+        let mut measure = |socket: &Path| {
+            let turn = Turn { socket, request: &command.request, reply: &pair.reply, time };
+            self.pool.turn(clients, &turn)
+        };
+        if floor_first {
+            Ok(Sample { floor: measure(&pair.floor.socket)?, server: measure(&pair.socket)? })
+        } else {
+            let server = measure(&pair.socket)?;
+            Ok(Sample { floor: measure(&pair.floor.socket)?, server })
+        }
+    }
+
+    /// With how many workers the subject's reply to `all` reaches the wanted size: each process adds a fixed part,
+    /// which two starts show. A running server is taken as it is.
+    fn workers_for_large(&mut self) -> Result<usize> {
+        let (Some(plan), Some(command)) =
+            (self.options.plans.first(), self.options.commands.iter().find(|command| command.large))
+        else {
+            return Ok(self.options.workers);
+        };
+        let few = self.options.workers;
+        if matches!(plan.source, Source::Running(_)) {
+            return Ok(few);
+        }
+        let mut size = |workers: usize| {
+            let server = Server::start(plan, &self.places.place("size"), workers)?;
+            let bytes = server.ask_settled(&command.request)?.len();
+            server.stop().map(|()| bytes)
+        };
+        let many = (few + 4).min(MAX_WORKERS);
+        let (with_few, with_many) = (size(few)?, size(many)?);
+        let missing = self.options.large_bytes.saturating_sub(with_few);
+        let each = with_many.saturating_sub(with_few) / (many - few).max(1);
+        // No part for each process: then more of them do not help.
+        let more = if each == 0 { 0 } else { missing.div_ceil(each) };
+        Ok((few + more).min(MAX_WORKERS))
+    }
+}
+
+/// Lets the server that a client's error is about say what it knows.
+fn explain(error: Error, servers: &mut [Server]) -> Error {
+    let Error::Client { socket, .. } = &error else { return error };
+    match servers.iter_mut().find(|server| server.socket == *socket) {
+        Some(server) => server.explain(&error),
+        None => error,
+    }
+}
+
+impl Places<'_> {
+    /// A folder that does not exist yet.
+    fn place(&mut self, name: &str) -> PathBuf {
+        self.next += 1;
+        self.directory.join(format!("{}-{name}", self.next))
+    }
+}

@@ -1,0 +1,229 @@
+//! The command line of the bench. Owns option names, defaults and limits; starts nothing.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, ValueExt};
+
+use crate::commands::{self, Command};
+use crate::error::{Error, Result};
+use crate::server::{Plan, Source};
+use crate::soak::Soak;
+
+/// Name of the server under test in the report.
+const SUBJECT: &str = "opensips-mi";
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+cargo bench --bench datagram -- [OPTIONS]
+
+Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many requests (--soak).
+
+  --server PATH         server program to start [the one cargo built]
+  --socket PATH         measure a running server at this socket instead of starting one
+  --also NAME=COMMAND   measure another server in the same run; COMMAND (its program on PATH or with
+                        a full path) is split at blanks, and {config}, {socket}, {workers}, {dir} in it
+                        are filled in; repeatable
+  --config FILE         configuration for all servers that are started, with the same {...}
+  --control             measure a second floor against the floor as well: the noise of this machine
+  --one-socket          the floor replies from its bound socket, not from one of its own
+  --workers N           worker processes, 1 to 64 [4]; of a running server: what its ps says
+  --clients LIST        numbers of client processes, each 1 to 64 [1,4]
+  --rounds N            rounds that count, 1 to 1000 [9]; one before them is a warm-up
+  --round-ms MS         time of each side in a round, 10 to 60000 [300]
+  --turns N             turns that this time is cut into, 1 to 100 [6]
+  --commands LIST       only these of version, ps, core:, all
+  --request FILE        measure the request in this file too; repeatable
+  --large-bytes N       size that the reply to 'all' gets by more workers [3000]
+  --raw FILE            write each round as a row of CSV
+  --check               exit with status 1 when a target is missed
+  --soak N              send N mixed requests instead and watch the memory; at least 10000,
+                        ten millions as 10M or 10000000
+  --no-connected        soak without connected sockets, which OpenSIPS does not answer
+  --soak-minutes N      end a soak that takes longer, 1 to 1440 [60]
+  -h, --help            print this
+";
+
+/// What the user wants.
+pub(crate) struct Options {
+    /// The first one is the subject.
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) clients: Vec<usize>,
+    pub(crate) rounds: u32,
+    /// Of each side.
+    pub(crate) round_time: Duration,
+    /// Stretches that the time of a round is cut into.
+    pub(crate) turns: u32,
+    pub(crate) workers: usize,
+    pub(crate) large_bytes: usize,
+    pub(crate) control: bool,
+    pub(crate) one_socket: bool,
+    pub(crate) check: bool,
+    pub(crate) raw: Option<PathBuf>,
+    pub(crate) soak: Option<Soak>,
+}
+
+/// What was given, before defaults are filled in.
+#[derive(Default)]
+struct Given {
+    server: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    also: Vec<(String, Vec<OsString>)>,
+    config: Option<String>,
+    only: Vec<String>,
+    own: Vec<Command>,
+    soak: Option<u64>,
+    no_connected: bool,
+    soak_minutes: Option<u64>,
+}
+
+impl Options {
+    /// Reads the arguments after the program's name; `None` when only help was asked for.
+    ///
+    /// # Errors
+    /// An unknown option, a value out of its limits, an unreadable file, or no server to measure.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>> {
+        // A debug build only shows that the bench works: its figures say nothing.
+        let (rounds, round_time) = if cfg!(debug_assertions) {
+            (1, Duration::from_millis(50))
+        } else {
+            (9, Duration::from_millis(300))
+        };
+        let mut options = Options {
+            plans: Vec::new(),
+            commands: Vec::new(),
+            clients: vec![1, 4],
+            rounds,
+            round_time,
+            turns: 6,
+            workers: 4,
+            large_bytes: 3_000,
+            control: false,
+            one_socket: false,
+            check: false,
+            raw: None,
+            soak: None,
+        };
+        let mut given = Given::default();
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Short('h') | Arg::Long("help") => return Ok(None),
+                // What cargo adds by itself.
+                Arg::Long("bench") => {}
+                Arg::Long("server") => given.server = Some(parser.value()?.into()),
+                Arg::Long("socket") => given.socket = Some(parser.value()?.into()),
+                Arg::Long("also") => given.also.push(also(&parser.value()?.string()?)?),
+                Arg::Long("config") => given.config = Some(read(parser.value()?.into())?.1),
+                Arg::Long("control") => options.control = true,
+                Arg::Long("one-socket") => options.one_socket = true,
+                Arg::Long("workers") => options.workers = within(&parser.value()?.string()?, 1, 64)?,
+                Arg::Long("clients") => {
+                    let list = parser.value()?.string()?;
+                    options.clients = list.split(',').map(|one| within(one, 1, 64)).collect::<Result<_>>()?;
+                }
+                Arg::Long("rounds") => options.rounds = within(&parser.value()?.string()?, 1, 1_000)?,
+                Arg::Long("round-ms") => {
+                    options.round_time =
+                        Duration::from_millis(within(&parser.value()?.string()?, 10, 60_000)?);
+                }
+                Arg::Long("turns") => options.turns = within(&parser.value()?.string()?, 1, 100)?,
+                Arg::Long("commands") => {
+                    given.only = parser.value()?.string()?.split(',').map(str::to_owned).collect();
+                }
+                Arg::Long("request") => {
+                    let (name, text) = read(parser.value()?.into())?;
+                    given.own.push(Command::own(name, text.into_bytes()));
+                }
+                Arg::Long("large-bytes") => {
+                    options.large_bytes = within(&parser.value()?.string()?, 1, 60_000)?;
+                }
+                Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
+                Arg::Long("check") => options.check = true,
+                Arg::Long("soak") => {
+                    let text = parser.value()?.string()?.replace('M', "000000");
+                    given.soak = Some(within(&text, 10_000, 10_000_000_000)?);
+                }
+                Arg::Long("no-connected") => given.no_connected = true,
+                Arg::Long("soak-minutes") => {
+                    given.soak_minutes = Some(within(&parser.value()?.string()?, 1, 1_440)?);
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        options.complete(given).map(Some)
+    }
+
+    fn complete(mut self, given: Given) -> Result<Options> {
+        let subject = match given.socket {
+            Some(socket) => {
+                Plan { name: "running".to_owned(), source: Source::Running(socket), config: None }
+            }
+            None => {
+                let built = option_env!("CARGO_BIN_EXE_opensips-mi").map(PathBuf::from);
+                let program = given.server.or(built).ok_or("no server: give --server or --socket")?;
+                // It is started in a folder of its own, so a relative path would miss.
+                let program = std::path::absolute(&program).map_err(Error::os("find", &program))?;
+                let words = vec![program.into(), "-F".into(), "-f".into(), "{config}".into()];
+                Plan {
+                    name: SUBJECT.to_owned(),
+                    source: Source::Command(words),
+                    config: given.config.clone(),
+                }
+            }
+        };
+        self.plans.push(subject);
+        self.plans.extend(given.also.into_iter().map(|(name, words)| Plan {
+            name,
+            source: Source::Command(words),
+            config: given.config.clone(),
+        }));
+        self.commands = commands::table();
+        for name in &given.only {
+            if !self.commands.iter().any(|command| command.name == *name) {
+                return Err(lexopt::Error::from(format!("unknown command {name:?}")).into());
+            }
+        }
+        self.commands.retain(|command| given.only.is_empty() || given.only.contains(&command.name));
+        self.commands.extend(given.own);
+        self.soak = given.soak.map(|requests| Soak {
+            requests,
+            connected: !given.no_connected,
+            limit: Duration::from_secs(60 * given.soak_minutes.unwrap_or(60)),
+        });
+        Ok(self)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Error {
+        Error::Usage(text.into())
+    }
+}
+
+fn within<N: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, least: N, most: N) -> Result<N> {
+    match text.parse() {
+        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
+        _ => Err(lexopt::Error::from(format!("{text:?} is not a number from {least} to {most}")).into()),
+    }
+}
+
+/// `NAME=COMMAND`
+fn also(text: &str) -> Result<(String, Vec<OsString>)> {
+    let (name, command) = text.split_once('=').ok_or("--also wants NAME=COMMAND")?;
+    let words: Vec<OsString> = command.split_whitespace().map(OsString::from).collect();
+    let plain =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if !plain || words.is_empty() {
+        return Err("--also wants a name of letters, digits, '.', '-', '_', and a command".into());
+    }
+    Ok((name.to_owned(), words))
+}
+
+/// A file's name without its folder, and its text.
+fn read(path: PathBuf) -> Result<(String, String)> {
+    let text = fs::read_to_string(&path).map_err(Error::os("read", &path))?;
+    Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text))
+}
