@@ -29,6 +29,8 @@ pub fn main() -> ExitCode {
 
 fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let logger = logging::install(options.level(&Globals::default()));
+    // A bug must reach the log of a daemon, which has no terminal.
+    std::panic::set_hook(Box::new(|bug| log::error!("{bug}")));
     let path = options.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
     let mut diagnostics = Diagnostics::default();
     let plan = read(options, path, &mut diagnostics);

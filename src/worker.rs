@@ -31,10 +31,7 @@ pub fn live(
             log::error!("process {} ({}): {error}", context.slot, service.description());
             FAILED
         }
-        Err(_) => {
-            log::error!("process {} ({}) has a bug and panicked", context.slot, service.description());
-            FAILED
-        }
+        Err(_) => FAILED, // the panic hook has logged it
     })
 }
 

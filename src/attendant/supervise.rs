@@ -118,6 +118,7 @@ impl Supervisor {
     /// Forks all workers and waits until each is ready.
     pub(super) fn start_workers(&mut self) -> Result<(), BootError> {
         let own = &self.context.segment.slots()[0];
+        own.begin();
         own.occupy(ProcessId::own());
         own.publish(memory::private());
         own.set_ready();
@@ -220,16 +221,19 @@ impl Supervisor {
             source,
             remedy: "raise the limit of processes, or lower children_count",
         };
+        let entry = &self.context.segment.slots()[slot];
         let attendant = ProcessId::own();
         let blocked = Blocked::new().map_err(failed)?;
+        entry.begin();
         match process::fork().map_err(failed)? {
             Fork::Parent(child) => {
-                self.context.segment.slots()[slot].occupy(child);
+                entry.occupy(child);
                 self.fates[slot].retry_at = None;
                 drop(blocked);
                 Ok(())
             }
             Fork::Child => {
+                entry.occupy(ProcessId::own());
                 self.context.slot = slot;
                 let settled = Settled { terminal: &self.terminal, wake: &self.wake };
                 let Some(pool) = self.pools.iter().find(|pool| pool.slots.contains(&slot)) else {

@@ -120,10 +120,15 @@ impl Slot {
         self.pid.load(Ordering::Relaxed)
     }
 
-    /// Enters a new process.
-    pub fn occupy(&self, process: ProcessId) {
+    /// Makes the slot ready for a process that is about to be forked.
+    pub fn begin(&self) {
         self.busy.store(0, Ordering::Relaxed);
-        self.state.store(SlotState::Starting as u32, Ordering::Relaxed);
+        self.state.store(SlotState::Starting as u32, Ordering::Release);
+    }
+
+    /// Enters the process. Parent and child both do it, whichever comes first; the state is left alone, as the
+    /// child may be ready before its parent runs again.
+    pub fn occupy(&self, process: ProcessId) {
         self.pid.store(process.number(), Ordering::Release);
     }
 

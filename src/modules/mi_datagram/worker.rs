@@ -100,7 +100,7 @@ impl<'a> Worker<'a> {
         self.process.set_busy(false);
     }
 
-    /// Requests that had arrived before the stop are answered too.
+    /// Requests that had arrived before the stop are answered too, and parked replies get a last chance.
     fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN_TIME;
         let mut peer = Peer::new();
@@ -108,10 +108,14 @@ impl<'a> Worker<'a> {
             match self.delivery.doors.bound.receive(&mut self.request, &mut peer, Wait::No) {
                 Ok(length) => self.handle(length, &peer),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+                Err(_) if self.delivery.parked.is_empty() => return,
+                Err(_) => {
+                    // A signal may end the pause early, which does no harm.
+                    let _paused = self.delivery.doors.bound.wait(self.delivery.parked.pause());
+                    self.delivery.retry();
+                }
             }
         }
-        self.delivery.retry();
     }
 }
 

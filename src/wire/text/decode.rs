@@ -220,7 +220,11 @@ mod tests {
 
         #[test]
         fn any_value_survives_quoting(value in proptest::collection::vec("[^\\\\]*", 0..5)) {
-            // A backslash before the closing quote cannot be written in this grammar.
+            // What this grammar cannot write: a backslash before the closing quote, and, since C takes `"\"` at
+            // the end of a line for a backslash, a quote that is the first line's only mark.
+            let space = |c: char| matches!(c, ' ' | '\t' | '\x0b' | '\x0c' | '\r');
+            let odd = |v: &String| v.strip_prefix('"').is_some_and(|v| v.trim_start_matches(space).starts_with('\n'));
+            proptest::prop_assume!(!value.iter().any(odd));
             let text: String = value.iter().map(|v| format!("\"{}\"\n", v.replace('"', "\\\""))).collect();
             proptest::prop_assert_eq!(values(&text), value);
         }
