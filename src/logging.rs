@@ -85,8 +85,8 @@ impl Logger {
     }
 
     /// From now on lines go to the system log.
-    pub fn use_syslog(&self, open: impl FnOnce() -> Syslog) {
-        self.syslog.get_or_init(open);
+    pub fn use_syslog(&self, syslog: Syslog) {
+        self.syslog.get_or_init(|| syslog);
     }
 
     fn level(&self) -> i32 {

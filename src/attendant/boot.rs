@@ -95,6 +95,8 @@ pub fn run(
     arguments: Vec<OsString>,
     logger: &'static Logger,
 ) -> Result<Outcome, BootError> {
+    let terminal = Terminal::new(options, &plan.globals, logger)
+        .map_err(step("open what stands in for the terminal", "make /dev/null usable"))?;
     change_folders(options, &plan)?;
     let mut report = Report::nobody();
     if !options.foreground(&plan.globals) {
@@ -104,7 +106,7 @@ pub fn run(
             Side::Server(server) => report = server,
         }
     }
-    match start_and_serve(options, plan, arguments, logger, &mut report) {
+    match start_and_serve(options, plan, arguments, logger, &terminal, &mut report) {
         Err(error) if report.is_awaited() => {
             report.failed(&error.to_string());
             Ok(Outcome::Reported)
@@ -118,6 +120,7 @@ fn start_and_serve(
     plan: Plan,
     arguments: Vec<OsString>,
     logger: &'static Logger,
+    terminal: &Terminal,
     report: &mut Report,
 ) -> Result<(), BootError> {
     let (globals, identity) = (plan.globals, plan.identity);
@@ -137,7 +140,6 @@ fn start_and_serve(
         let header = context.segment.header();
         header.set_level(options.level(&globals));
         logger.follow(context.segment);
-        let terminal = Terminal::new(options, &globals, logger, report);
         let supervisor = supervisor.insert(
             Supervisor::new(context, pools, signals, terminal.clone())
                 .map_err(step("make the workers' pipe", "see the system error"))?,
@@ -146,6 +148,7 @@ fn start_and_serve(
         user::become_user(identity.uid, identity.gid)
             .map_err(step("become the user and group asked for", "start as root, or without -u and -g"))?;
         limits(&globals)?; // a change of user forbids core dumps again
+        supervisor.warn_of_closed_folders();
         supervisor.start_workers()?;
         terminal.leave().map_err(step("let go of the terminal", "see the system error"))?;
         report.ready();

@@ -3,7 +3,9 @@
 //! The starting process waits until the server says that all workers are ready, or why they will never be.
 //! C: `daemonize` and `wait_for_all_children` in daemonize.c.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::sync::Arc;
 
 use crate::cli::Options;
 use crate::config::{Facility, Globals};
@@ -89,38 +91,38 @@ fn listen(reader: PipeReader) -> Result<(), String> {
 /// How a process lets go of the terminal once it works, and where its log goes from then on.
 ///
 /// Until then the log goes to standard error, so that whoever starts the server reads why it does not start.
+/// All that it needs is opened at once, since a new root folder may have neither /dev/null nor /dev/log.
 #[derive(Clone, Debug)]
 pub(super) struct Terminal {
-    is_daemon: bool,
-    log_to_stderr: bool,
-    log_name: Vec<u8>,
-    facility: u8,
+    /// For a daemon, in place of its standard streams.
+    null: Option<Arc<File>>,
+    /// Unless the log stays on standard error.
+    syslog: Option<Syslog>,
     logger: &'static Logger,
 }
 
 impl Terminal {
-    pub(super) fn new(
-        options: &Options,
-        globals: &Globals,
-        logger: &'static Logger,
-        report: &Report,
-    ) -> Terminal {
-        Terminal {
-            is_daemon: report.is_awaited(),
-            log_to_stderr: options.logs_to_stderr(globals),
-            log_name: globals.log_name.clone().unwrap_or_else(|| b"opensips".to_vec()),
-            facility: globals.log_facility.map_or(LOG_DAEMON, Facility::code),
-            logger,
-        }
+    pub(super) fn new(options: &Options, globals: &Globals, logger: &'static Logger) -> io::Result<Terminal> {
+        let null = if options.foreground(globals) {
+            None
+        } else {
+            Some(Arc::new(OpenOptions::new().read(true).write(true).open("/dev/null")?))
+        };
+        let open_syslog = || {
+            let name = globals.log_name.as_deref().unwrap_or(b"opensips");
+            Syslog::open(name, globals.log_facility.map_or(LOG_DAEMON, Facility::code))
+        };
+        let syslog = (!options.logs_to_stderr(globals)).then(open_syslog);
+        Ok(Terminal { null, syslog, logger })
     }
 
     /// Lets go. Each process does it for itself; a second time changes nothing.
     pub(super) fn leave(&self) -> io::Result<()> {
-        if self.is_daemon {
-            process::detach_standard_streams(!self.log_to_stderr)?;
+        if let Some(null) = &self.null {
+            process::replace_standard_streams(null, self.syslog.is_some())?;
         }
-        if !self.log_to_stderr {
-            self.logger.use_syslog(|| Syslog::open(&self.log_name, self.facility));
+        if let Some(syslog) = self.syslog {
+            self.logger.use_syslog(syslog);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::module::{Ready, Service};
 use crate::shm::SlotState;
 use crate::system::process::{self, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
-use crate::system::{datagram, memory, notify};
+use crate::system::{datagram, memory, notify, user};
 use crate::worker;
 
 /// How often endpoints are looked at.
@@ -113,6 +113,22 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Says which endpoints the server's user can neither remove at the end nor make again.
+    pub(super) fn warn_of_closed_folders(&self) {
+        for path in self.pools.iter().filter_map(|pool| pool.service.path()) {
+            let folder = path.parent().unwrap_or(path);
+            if !user::may_write(folder) {
+                log::warn!(
+                    "user {} cannot write to {}: {} will be left behind at the end, and not be made again when it \
+                     vanishes; give the folder to that user, or choose another",
+                    user::user_name(user::effective_user()),
+                    folder.display(),
+                    path.display()
+                );
+            }
+        }
     }
 
     /// Forks all workers and waits until each is ready.

@@ -3,9 +3,8 @@
 //! C: `internal_fork` in pt.c, `daemonize` and `do_suid` in daemonize.c.
 #![expect(unsafe_code, reason = "fork and prctl")]
 
-use std::ffi::CString;
+use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
@@ -191,16 +190,15 @@ pub fn limit_open_files(count: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Points standard input and output, and standard error when `with_error`, at /dev/null.
+/// Points standard input and output, and standard error when `with_error`, at another file.
 ///
 /// # Errors
-/// When /dev/null cannot be opened.
-pub fn detach_standard_streams(with_error: bool) -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
+/// As `dup2(2)`.
+pub fn replace_standard_streams(file: &File, with_error: bool) -> io::Result<()> {
+    nix::unistd::dup2_stdin(file)?;
+    nix::unistd::dup2_stdout(file)?;
     if with_error {
-        nix::unistd::dup2_stderr(&null)?;
+        nix::unistd::dup2_stderr(file)?;
     }
     Ok(())
 }
@@ -209,10 +207,4 @@ pub fn detach_standard_streams(with_error: bool) -> io::Result<()> {
 pub fn exit_child(status: i32) -> ! {
     // SAFETY: _exit takes no pointer and does not return.
     unsafe { libc::_exit(status) }
-}
-
-/// A path as the kernel takes it; `None` when it holds a NUL byte.
-#[must_use]
-pub fn c_path(path: &Path) -> Option<CString> {
-    CString::new(path.as_os_str().as_bytes()).ok()
 }

@@ -5,8 +5,8 @@
 
 use std::ffi::{CStr, CString};
 
-/// An open connection to the system log.
-#[derive(Debug)]
+/// An open connection to the system log. It survives forks and a change of the root folder.
+#[derive(Clone, Copy, Debug)]
 pub struct Syslog {
     facility: i32,
 }
@@ -20,7 +20,7 @@ impl Syslog {
         // openlog keeps the pointer, so the name must live as long as the process.
         let name: &'static CStr = Box::leak(name.into_boxed_c_str());
         // SAFETY: `name` is NUL-terminated and lives for ever.
-        unsafe { libc::openlog(name.as_ptr(), libc::LOG_PID | libc::LOG_CONS, facility) };
+        unsafe { libc::openlog(name.as_ptr(), libc::LOG_PID | libc::LOG_CONS | libc::LOG_NDELAY, facility) };
         Syslog { facility }
     }
 

@@ -4,8 +4,9 @@
 
 use std::ffi::CString;
 use std::io;
+use std::path::Path;
 
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{AccessFlags, Gid, Uid};
 
 /// A user with its primary group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,12 @@ pub fn effective_user() -> u32 {
 pub fn user_name(uid: u32) -> String {
     users::get_user_by_uid(uid)
         .map_or_else(|| uid.to_string(), |user| user.name().to_string_lossy().into_owned())
+}
+
+/// Whether this process may make and remove names in a folder.
+#[must_use]
+pub fn may_write(folder: &Path) -> bool {
+    nix::unistd::eaccess(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
 }
 
 /// Gives up the present user and group for good. Supplementary groups become those of the new user.

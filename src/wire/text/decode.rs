@@ -211,6 +211,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         #[test]
         fn never_panics_and_errors_are_inside(text: Vec<u8>) {
             if let Err(error) = decode_params(&text, &mut Params::new()) {
