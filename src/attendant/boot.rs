@@ -111,6 +111,8 @@ pub fn run(
             report.failed(&error.to_string());
             Ok(Outcome::Reported)
         }
+        // Whoever stopped a server in the foreground knows it.
+        Err(BootError::Stopped) => Ok(Outcome::Done),
         result => result.map(|()| Outcome::Done),
     }
 }

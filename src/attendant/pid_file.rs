@@ -2,7 +2,7 @@
 //!
 //! C: `daemonize` and `do_suid` in daemonize.c.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -34,18 +34,19 @@ pub enum PidFileError {
 }
 
 /// A file that holds a number of this server. Removed at the end by [`PidFile::remove`].
+///
+/// It stays open and locked as long as any process of the server lives, so that a second start is refused
+/// whatever the program is called.
 #[derive(Debug)]
 pub(super) struct PidFile {
     path: PathBuf,
     number: i32,
+    _locked: File,
 }
 
 impl PidFile {
     /// Writes the server's process number, unless the file names a server that runs.
     pub(super) fn process(path: &Path, identity: Identity) -> Result<PidFile, PidFileError> {
-        if let Some(pid) = running(path) {
-            return Err(PidFileError::Running { path: path.to_owned(), pid });
-        }
         PidFile::write(path, ProcessId::own().number(), identity)
     }
 
@@ -55,15 +56,26 @@ impl PidFile {
     }
 
     fn write(path: &Path, number: i32, identity: Identity) -> Result<PidFile, PidFileError> {
-        let write = || {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-            let mut file = options.open(path)?;
+        let failed = |source| PidFileError::System { path: path.to_owned(), source };
+        let running = |pid| PidFileError::Running { path: path.to_owned(), pid };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+        let mut file = options.open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(running(number_in(path).unwrap_or_default())),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if let Some(pid) = other_server(path) {
+            return Err(running(pid));
+        }
+        let mut fill = || {
+            file.set_len(0)?;
             writeln!(file, "{number}")?;
             fchown(&file, identity.uid, identity.gid)
         };
-        write().map_err(|source| PidFileError::System { path: path.to_owned(), source })?;
-        Ok(PidFile { path: path.to_owned(), number })
+        fill().map_err(failed)?;
+        Ok(PidFile { path: path.to_owned(), number, _locked: file })
     }
 
     /// Removes the file, if it still holds our number.
@@ -81,9 +93,9 @@ fn number_in(path: &Path) -> Option<i32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The running server that the file names. A number that the system has since given to some other program is
-/// stale, and so is what is no number.
-fn running(path: &Path) -> Option<i32> {
+/// The running server that the file names: an OpenSIPS, which knows no lock. A number that the system has since
+/// given to some other program is stale, and so is what is no number.
+fn other_server(path: &Path) -> Option<i32> {
     let number = number_in(path)?;
     let process = ProcessId::from_number(number).filter(|&process| process != ProcessId::own())?;
     let is_server = fs::read_to_string(format!("/proc/{number}/comm"))
@@ -111,6 +123,18 @@ mod tests {
         fs::write(&path, "1").unwrap();
         file.remove();
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_server_that_holds_the_file_is_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        let _held = PidFile::process(&path, Identity::default()).unwrap();
+        let error = PidFile::process(&path, Identity::default()).unwrap_err();
+        assert!(
+            matches!(error, PidFileError::Running { pid, .. } if pid == ProcessId::own().number()),
+            "{error}"
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum Problem {
         error: io::Error,
     },
     /// A token that does not fit.
-    #[error("unexpected {found}: expected {wanted}; {remedy}")]
+    #[error("expected {wanted}, found {found}; {remedy}")]
     Unexpected {
         /// The token as it was written.
         found: String,

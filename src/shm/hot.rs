@@ -195,12 +195,12 @@ impl Slot {
     }
 
     /// Whether fresh figures should be asked for: true at most once in a second, over all callers.
-    pub fn figures_due(&self, boot_seconds: u64) -> bool {
+    pub fn figures_due(&self, now_seconds: u64) -> bool {
         let asked = self.figures_asked.load(Ordering::Relaxed);
-        boot_seconds > asked
+        now_seconds > asked
             && self
                 .figures_asked
-                .compare_exchange(asked, boot_seconds, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(asked, now_seconds, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
 }

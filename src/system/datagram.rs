@@ -211,6 +211,18 @@ impl Socket {
     /// C: `get_total_bytes_waiting` reads the same figure from /proc/net/udp.
     #[must_use]
     pub fn bytes_waiting(&self) -> u64 {
+        self.memory().map_or(0, |[received, ..]| received.into())
+    }
+
+    /// Whether datagrams that peers have not read use up this socket's send buffer.
+    #[must_use]
+    pub fn is_send_buffer_full(&self) -> bool {
+        self.memory().is_some_and(|[_, _, sent, limit, ..]| sent >= limit)
+    }
+
+    /// The kernel's figures of the socket: what waits to be received, the limit of that, what was sent and not
+    /// read, the limit of that, and five others.
+    fn memory(&self) -> Option<[u32; 9]> {
         let mut figures = [0_u32; 9];
         let mut length = socket_length::<[u32; 9]>();
         // SAFETY: the buffer is live, writable and given with its real length.
@@ -223,7 +235,7 @@ impl Socket {
                 &raw mut length,
             )
         };
-        if status == 0 { u64::from(figures[0]) } else { 0 }
+        (status == 0).then_some(figures)
     }
 }
 

@@ -4,10 +4,10 @@ use super::*;
 
 /// Each text, what is said about it, and how many statements are read all the same.
 const CASES: &[(&str, &str, usize)] = &[
-    ("fork=maybe\ndebug=3", "1:6: unexpected `maybe`: expected yes or no; write yes or no", 1),
-    ("debug=\"3\"\nfork=no", "1:7: unexpected \"3\": expected a number; write it without quotes", 1),
-    ("debug 3\nfork=no", "1:7: unexpected `3`: expected `=`; write name=value", 1),
-    ("debug=\nfork=no", "2:1: unexpected `fork`: expected a number; write it without quotes", 1),
+    ("fork=maybe\ndebug=3", "1:6: expected yes or no, found `maybe`; write yes or no", 1),
+    ("debug=\"3\"\nfork=no", "1:7: expected a number, found \"3\"; write it without quotes", 1),
+    ("debug 3\nfork=no", "1:7: expected `=`, found `3`; write name=value", 1),
+    ("debug=\nfork=no", "2:1: expected a number, found `fork`; write it without quotes", 1),
     (
         "debug=08\nfork=no",
         "1:7: `08` is not a number; write a decimal, an octal as 0660 or a hexadecimal as 0x1f",
@@ -22,7 +22,7 @@ const CASES: &[(&str, &str, usize)] = &[
     ),
     (
         "debug=3;\nfork=no",
-        "1:8: unexpected `;`: expected a statement; remove it, statements outside of blocks have no end mark",
+        "1:8: expected a statement, found `;`; remove it, statements outside of blocks have no end mark",
         2,
     ),
     ("lgo_level=3\nfork=no", "1:1: unknown global \"lgo_level\"; write \"log_level\" if that is meant", 1),
@@ -41,27 +41,27 @@ const CASES: &[(&str, &str, usize)] = &[
     ),
     (
         "loadmodule a.so\nfork=no",
-        "1:12: unexpected `a`: expected a file name as \"mi_datagram.so\"; put it in quotes",
+        "1:12: expected a file name as \"mi_datagram.so\", found `a`; put it in quotes",
         1,
     ),
     (
         "loadmodule \"\"\nfork=no",
-        "1:12: unexpected \"\": expected a file name as \"mi_datagram.so\"; write one, or remove the line",
+        "1:12: expected a file name as \"mi_datagram.so\", found \"\"; write one, or remove the line",
         1,
     ),
     (
         "modparam(\"a\", \"b\" 1)\nfork=no",
-        "1:19: unexpected `1`: expected `,`; write modparam(\"module\", \"parameter\", value)",
+        "1:19: expected `,`, found `1`; write modparam(\"module\", \"parameter\", value)",
         1,
     ),
     (
         "modparam(\"a\", \"b\", 1\nfork=no",
-        "2:1: unexpected `fork`: expected `)`; write modparam(\"module\", \"parameter\", value)",
+        "2:1: expected `)`, found `fork`; write modparam(\"module\", \"parameter\", value)",
         1,
     ),
     (
         "modparam(\"a\", \"b\", x)\nfork=no",
-        "1:20: unexpected `x`: expected a number or a string in quotes; put text in quotes",
+        "1:20: expected a number or a string in quotes, found `x`; put text in quotes",
         1,
     ),
     ("modparam(\"a\", \"b\", \"x\\x00\")\nfork=no", "1:20: string \"x\\x00\" holds a NUL byte; remove it", 1),
@@ -72,22 +72,22 @@ const CASES: &[(&str, &str, usize)] = &[
     ),
     (
         "listen=udp:a:65536\nfork=no",
-        "1:14: unexpected `65536`: expected a port from 0 to 65535; correct it, or remove the colon",
+        "1:14: expected a port from 0 to 65535, found `65536`; correct it, or remove the colon",
         1,
     ),
     (
         "listen=udp:<ip>:5060\nfork=no",
-        "1:12: unexpected `<`: expected a host or an address; put a name in quotes",
+        "1:12: expected a host or an address, found `<`; put a name in quotes",
         1,
     ),
     ("}\nfork=no", "1:1: `}` closes nothing; remove it, or look for a block above that ends too early", 1),
     (
         "{ a }\nfork=no",
-        "1:1: unexpected `{`: expected a statement; write the word that opens the block, as route",
+        "1:1: expected a statement, found `{`; write the word that opens the block, as route",
         1,
     ),
     ("nothing { fork=no }\ndebug=3", "1:1: unknown statement \"nothing\"; correct or remove it", 1),
-    ("route[1 { }\nfork=no", "1:9: unexpected `{`: expected `]`; write route[name] { … }", 1),
+    ("route[1 { }\nfork=no", "1:9: expected `]`, found `{`; write route[name] { … }", 1),
     ("/* a /* b */\nfork=no", "1:1: comment is not closed; add `*/`, once for each `/*`", 0),
     (
         "fork=no\nroute {\n  if ($ru) {\n}\n",
@@ -103,7 +103,7 @@ const CASES: &[(&str, &str, usize)] = &[
     ("route { $(ru{x; }\n", "1:9: variable `$(ru{x; }` has no closing parenthesis; add `)`", 0),
     (
         "? @\nfork=no",
-        "1:1: unexpected `?`: expected a global, loadmodule, modparam or a routing block; remove it, or look for an error in the line before",
+        "1:1: expected a global, loadmodule, modparam or a routing block, found `?`; remove it, or look for an error in the line before",
         1,
     ),
 ];

@@ -98,7 +98,7 @@ fn a_name_without_quotes_is_an_error_and_the_next_line_is_read() {
     let (document, diagnostics) = Files::main("include_file more.cfg\nloadmodule \"a\"").parse();
     assert_eq!(
         messages(&diagnostics),
-        ["cfg:1:14: unexpected `more`: expected the name of a file in double quotes; \
+        ["cfg:1:14: expected the name of a file in double quotes, found `more`; \
           write include_file \"/etc/opensips/more.cfg\""]
     );
     assert_eq!(document.modules().count(), 1);

@@ -67,7 +67,7 @@ pub fn private_memory_statistics(processes: usize) -> Vec<Statistic> {
 }
 
 fn ask_for_figures(process: &Slot) {
-    if process.figures_due(clock::boot_seconds())
+    if process.figures_due(clock::coarse_seconds())
         && let Some(id) = process.process()
     {
         id.ask_for_figures();

@@ -32,13 +32,16 @@ impl Doors<'_> {
     /// Sends a reply by whichever door the client accepts.
     ///
     /// A client that called `connect` accepts datagrams from the bound socket alone; any other door is EPERM.
-    pub(super) fn send(&self, bytes: &[u8], peer: &Peer) -> Outcome {
-        let first = self.own.as_ref().unwrap_or(self.bound).send(bytes, peer);
-        let result = match first {
-            Err(error) if self.own.is_some() && error.raw_os_error() == Some(libc::EPERM) => {
-                self.bound.send(bytes, peer)
-            }
-            first => first,
+    pub(super) fn send(&mut self, bytes: &[u8], peer: &Peer) -> Outcome {
+        let result = match &self.own {
+            None => self.bound.send(bytes, peer),
+            Some(own) => match own.send(bytes, peer) {
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => self.bound.send(bytes, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && own.is_send_buffer_full() => {
+                    self.send_by_a_new_door(bytes, peer)
+                }
+                result => result,
+            },
         };
         match result {
             Ok(()) => Outcome::Sent,
@@ -46,6 +49,18 @@ impl Doors<'_> {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Outcome::Full,
             Err(error) => Outcome::Failed(error),
         }
+    }
+}
+
+impl Doors<'_> {
+    /// What clients leave unread is charged to the socket it came from. Once that socket's buffer is used up, it
+    /// is left to them, to be freed by the kernel when they have read or ended, and the others get a new one. A
+    /// client can hold as much as its own queue takes, and no more.
+    fn send_by_a_new_door(&mut self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
+        let door = Socket::unix()?;
+        let result = door.send(bytes, peer);
+        self.own = Some(door);
+        result
     }
 }
 
@@ -118,7 +133,7 @@ impl Parked {
     }
 
     /// Tries all replies once more; tells `gone` of each that leaves the list.
-    pub(super) fn retry(&mut self, doors: &Doors<'_>, mut gone: impl FnMut(Gone)) {
+    pub(super) fn retry(&mut self, doors: &mut Doors<'_>, mut gone: impl FnMut(Gone)) {
         let now = Instant::now();
         self.replies.retain(|reply| {
             let end = match doors.send(&reply.bytes, &reply.peer) {
@@ -183,37 +198,57 @@ mod tests {
     }
 
     #[test]
+    fn unread_replies_of_some_do_not_use_up_the_room_of_others() {
+        let place = Place::new();
+        let mut doors = doors(&place);
+        let long = vec![b'x'; 60_000];
+        let hoarders: Vec<_> = (0..4).map(|n| place.client(&format!("hoarder{n}"), false)).collect();
+        let mut left_unread = 0;
+        for (_, peer) in &hoarders {
+            while matches!(doors.send(&long, peer), Outcome::Sent) {
+                left_unread += 1;
+            }
+        }
+        assert!(left_unread >= 4 * 10, "{left_unread}: each queue should be full, not the socket's buffer");
+        let (good, peer) = place.client("good", false);
+        assert!(matches!(doors.send(b"reply", &peer), Outcome::Sent));
+        assert_eq!(good.recv(&mut [0; 16]).unwrap(), 5);
+        let (hoarder, _) = &hoarders[0];
+        assert_eq!(hoarder.recv(&mut vec![0; 70_000]).unwrap(), long.len());
+    }
+
+    #[test]
     fn a_full_queue_parks_and_delivers_once_there_is_room() {
         let place = Place::new();
-        let doors = doors(&place);
+        let mut doors = doors(&place);
         let (client, peer) = place.client("slow", false);
         while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
         let mut parked = Parked::new(Duration::from_secs(60));
         assert!(parked.park(b"late", &peer));
         assert!(parked.holds(&peer) && !parked.park(b"later still", &peer));
-        parked.retry(&doors, |gone| panic!("{gone:?}"));
+        parked.retry(&mut doors, |gone| panic!("{gone:?}"));
         let mut buffer = [0; 16];
         client.recv(&mut buffer).unwrap();
         let mut delivered = 0;
-        parked.retry(&doors, |gone| delivered += usize::from(matches!(gone, Gone::Delivered)));
+        parked.retry(&mut doors, |gone| delivered += usize::from(matches!(gone, Gone::Delivered)));
         assert_eq!((delivered, parked.is_empty()), (1, true));
     }
 
     #[test]
     fn a_deadline_ends_it_and_a_gone_client_too() {
         let place = Place::new();
-        let doors = doors(&place);
+        let mut doors = doors(&place);
         let (client, peer) = place.client("never", false);
         while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
         let mut parked = Parked::new(Duration::from_nanos(1));
         assert!(parked.park(b"late", &peer));
         let mut ends = Vec::new();
-        parked.retry(&doors, |gone| ends.push(gone));
+        parked.retry(&mut doors, |gone| ends.push(gone));
         assert!(matches!(ends[..], [Gone::TimedOut(_)]), "{ends:?}");
         assert!(parked.park(b"late", &peer));
         drop(client);
         ends.clear();
-        parked.retry(&doors, |gone| ends.push(gone));
+        parked.retry(&mut doors, |gone| ends.push(gone));
         assert!(matches!(ends[..], [Gone::Failed(..)]), "{ends:?}");
         assert!(!Parked::new(Duration::ZERO).park(b"", &peer));
     }
@@ -221,7 +256,7 @@ mod tests {
     #[test]
     fn the_list_is_bounded_and_the_pause_grows_to_its_limit() {
         let place = Place::new();
-        let doors = doors(&place);
+        let mut doors = doors(&place);
         let mut parked = Parked::new(Duration::from_secs(60));
         let clients: Vec<_> = (0..=MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
         for (_, peer) in &clients {
@@ -230,7 +265,7 @@ mod tests {
         let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer)).count();
         assert_eq!(kept, MAX_REPLIES);
         assert_eq!(parked.pause(), FIRST_PAUSE);
-        (0..20).for_each(|_| parked.retry(&doors, |_| {}));
+        (0..20).for_each(|_| parked.retry(&mut doors, |_| {}));
         assert_eq!(parked.pause(), LONGEST_PAUSE);
     }
 }
