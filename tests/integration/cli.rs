@@ -1,0 +1,106 @@
+//! The command line: what it prints, what it refuses, and what an option does to the server.
+
+use crate::support::{HELP, HELP_REPLY, Setup, assert_same};
+
+#[test]
+fn version_and_help_go_to_stdout() {
+    let setup = Setup::unix();
+    let version = setup.run(&["-V"]);
+    assert!(version.status.success(), "{version:#?}");
+    assert!(version.stdout.contains(concat!("opensips-mi-", env!("CARGO_PKG_VERSION"))), "{version:#?}");
+    assert_eq!(version.stderr, "");
+    let setup = Setup::unix();
+    let help = setup.run(&["-h"]);
+    assert!(help.status.success(), "{help:#?}");
+    for option in "f c C D E F P G u g t w m o V h".split(' ') {
+        assert!(help.stdout.contains(&format!("-{option}")), "-{option} is not in the help: {help:#?}");
+    }
+    assert_eq!(help.stderr, "");
+}
+
+#[test]
+fn what_is_wrong_is_refused_and_named() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["-z"], "-z"),
+        (&["--no-such-option"], "no-such-option"),
+        (&["-f"], "-f"),
+        (&["-F", "-m", "lots"], "lots"),
+        (&["-F", "-m", "0"], "-m"),
+        (&["-F", "-u", "no-such-user"], "no-such-user"),
+    ];
+    for (args, word) in cases {
+        let setup = Setup::unix();
+        let config = setup.config_path();
+        // -f is only missing its argument where that is the case.
+        let mut all = vec!["-f", config.to_str().unwrap()];
+        all.extend(args);
+        let outcome = setup.run(if args == ["-f"] { args } else { &all });
+        outcome.assert_refused(&args.join(" "), &[word]);
+        assert!(!setup.socket().exists(), "{args:?}: a server started");
+    }
+}
+
+/// C: `main`, the check after the options.
+#[test]
+fn d_and_f_together_are_refused() {
+    let setup = Setup::unix().arg("-D");
+    setup.refuse().assert_refused("-D with -F", &["-D", "-F"]);
+    assert!(!setup.socket().exists());
+}
+
+/// An init script of a proxy passes these; the server has no use for them and starts.
+#[test]
+fn options_of_the_sip_side_are_accepted() {
+    let mut setup = Setup::unix();
+    let args = "-l udp:127.0.0.1:5060 -n 4 -N 2 -b 4096 -r -R -v -d -d -T -S -W poll -M 8 -E";
+    for arg in args.split(' ') {
+        setup = setup.arg(arg);
+    }
+    let server = setup.start();
+    assert_same("with options of the SIP side", HELP_REPLY, &server.ask(HELP));
+    let stderr = server.stderr();
+    assert!(stderr.contains("no effect"), "nothing says that they have no effect:\n{stderr}");
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn the_working_folder_is_the_one_given() {
+    let setup = Setup::unix();
+    let folder = setup.folder.join("work");
+    std::fs::create_dir(&folder).unwrap();
+    let server = setup.arg("-w").arg(&folder).start();
+    let wanted = format!("200 OK\nWD:: {}\n", folder.display());
+    assert_same("pwd", wanted.as_bytes(), &server.ask(b":pwd:\n"));
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn arg_lists_the_arguments() {
+    let setup = Setup::unix().arg("-m").arg("32");
+    let config = setup.config_path().display().to_string();
+    let program = setup.program().get_program().display().to_string();
+    let server = setup.start();
+    let reply = String::from_utf8(server.ask(b":arg:\n")).unwrap();
+    let lines: Vec<&str> = reply.lines().collect();
+    assert_eq!(lines, ["200 OK", &program, "-m", "32", "-F", "-f", &config], "{reply}");
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn m_bounds_the_segment() {
+    let server = Setup::unix().arg("-m").arg("32").start();
+    let reply = server.ask(b":get_statistics:\nshmem:\n");
+    let text = String::from_utf8(reply).unwrap();
+    assert!(text.starts_with("200 OK\nshmem:total_size:: 33554432\n"), "{text}");
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn e_logs_to_stderr_whatever_the_file_says() {
+    let setup = Setup::unix().param("unix_socket_mode", "0");
+    let quiet = setup.config().replace("log_stderror=yes", "log_stderror=no");
+    let server = setup.text(quiet).arg("-E").start();
+    let stderr = server.stderr();
+    assert!(stderr.contains("WARNING:"), "no warning about the mode in\n{stderr}");
+    server.stop_clean(&[]);
+}

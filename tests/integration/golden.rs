@@ -1,0 +1,241 @@
+//! Plays the recorded rows of tests/golden and compares the replies. Known gaps stand in tests/golden/gaps.jsonl with
+//! their reason; a gap that has closed fails the run, as does one that names no row. Nothing is left out silently:
+//! the counts go to the terminal.
+//!
+//! Against the original (`MI_SERVER`, see support/setup.rs) the `differ` rows are compared with what the original
+//! answers, and gaps do not count.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Server, Setup, shown};
+
+/// The commands that change nothing. Cases of these alone share a server; every other case has a fresh one.
+const READ_ONLY: [&str; 8] = ["version", "uptime", "pwd", "arg", "which", "ps", "help", "get_statistics"];
+
+struct Row {
+    case: String,
+    step: u64,
+    request: Vec<u8>,
+    /// What is wanted, or the pattern.
+    reply: Vec<u8>,
+    /// What the original answers, in `differ` rows.
+    reference: Option<Vec<u8>>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Exact,
+    Regex,
+    Differ,
+    Sent,
+}
+
+/// Modules of the recorded server.
+const MODULES: [&str; 3] = ["cachedb_local", "usrloc", "event_datagram"];
+
+/// What is missing yet.
+#[derive(Default)]
+struct Gaps {
+    rows: Vec<Gap>,
+    modules: Vec<String>,
+}
+
+/// Rows that do not pass yet: those of a case, or of all cases that begin with what stands before a final `*`.
+struct Gap {
+    case: String,
+    /// Only these steps, if any are given.
+    steps: Option<Vec<u64>>,
+    reason: String,
+}
+
+impl Gap {
+    fn covers(&self, row: &Row) -> bool {
+        let named = match self.case.strip_suffix('*') {
+            Some(start) => row.case.starts_with(start),
+            None => row.case == self.case,
+        };
+        named && self.steps.as_ref().is_none_or(|steps| steps.contains(&row.step))
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    compared: usize,
+    answered: usize,
+    gaps: usize,
+    failures: Vec<String>,
+}
+
+#[test]
+fn datagram_rows_of_1_11() {
+    let rows = rows("1.11-datagram.jsonl");
+    let reference = is_reference();
+    let gaps = if reference { Gaps::default() } else { gaps("gaps.jsonl") };
+    for gap in &gaps.rows {
+        assert!(rows.iter().any(|row| gap.covers(row)), "gap {:?} names no row of the recording", gap.case);
+    }
+    for module in &gaps.modules {
+        let check = Setup::unix().module(module).check();
+        assert!(!check.status.success(), "module {module} is there, take it out of gaps.jsonl");
+    }
+
+    let mut shared = start(&gaps);
+    let mut tally = Tally::default();
+    for case in rows.chunk_by(|left, right| left.case == right.case) {
+        let mut fresh = (!case.iter().all(only_reads)).then(|| start(&gaps));
+        let server = fresh.as_mut().unwrap_or(&mut shared);
+        play(server, case, &gaps.rows, reference, &mut tally);
+    }
+
+    let Tally { compared, answered, gaps, failures } = tally;
+    let total = rows.len();
+    let _ = writeln!(
+        std::io::stderr(),
+        "golden 1.11-datagram: {total} rows: {compared} the same, {answered} only to be answered, {gaps} known gaps, \
+         {} failed",
+        failures.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(compared + answered + gaps, total, "a row was left out");
+}
+
+/// The set-up of the recording, as far as a datagram sees it.
+fn start(gaps: &Gaps) -> Server {
+    let there = MODULES.into_iter().filter(|module| !gaps.modules.iter().any(|missing| missing == module));
+    there.fold(Setup::unix(), Setup::module).start()
+}
+
+/// Whether the server under test is the original: it does not call itself `opensips-mi`.
+fn is_reference() -> bool {
+    let version = Setup::unix().run(&["-V"]);
+    assert!(version.status.success(), "{version:#?}");
+    !version.stdout.contains("opensips-mi")
+}
+
+fn play(server: &Server, case: &[Row], gaps: &[Gap], reference: bool, tally: &mut Tally) {
+    let client = server.client();
+    for row in case {
+        let found = client.ask(&row.request);
+        let wanted = row.reference.as_ref().filter(|_| reference).unwrap_or(&row.reply);
+        let same = match row.kind {
+            Kind::Sent => true,
+            Kind::Regex => matches(wanted, &found),
+            Kind::Exact | Kind::Differ if varies(reference, row) => found.starts_with(b"200 OK\n"),
+            Kind::Exact | Kind::Differ => found == *wanted,
+        };
+        match (gaps.iter().find(|gap| gap.covers(row)), same) {
+            (None, true) if row.kind == Kind::Sent => tally.answered += 1,
+            (None, true) => tally.compared += 1,
+            (None, false) => tally.failures.push(report(row, wanted, &found)),
+            (Some(_), false) => tally.gaps += 1,
+            (Some(gap), true) => tally.failures.push(format!(
+                "{} step {}: passes, take it out of gaps.jsonl ({})",
+                row.case, row.step, gap.reason
+            )),
+        }
+    }
+}
+
+/// Whether the original's recorded reply holds the moment of the recording: a negative expiry from its boot clock.
+fn varies(reference: bool, row: &Row) -> bool {
+    reference && row.reference.as_ref().is_some_and(|reply| reply.windows(9).any(|part| part == b"expires=-"))
+}
+
+fn report(row: &Row, wanted: &[u8], found: &[u8]) -> String {
+    format!(
+        "{} step {}\n-- request\n{}-- wanted{}\n{}-- found\n{}",
+        row.case,
+        row.step,
+        shown(&row.request),
+        if row.kind == Kind::Regex { " (pattern)" } else { "" },
+        shown(wanted),
+        shown(found)
+    )
+}
+
+fn only_reads(row: &Row) -> bool {
+    let first = row.request.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    match first.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":")) {
+        Some(command) => !command.is_ascii() || READ_ONLY.iter().any(|name| name.as_bytes() == command),
+        // No command at all.
+        None => true,
+    }
+}
+
+/// Whether a reply matches a pattern; one character of the pattern is one byte.
+fn matches(pattern: &[u8], reply: &[u8]) -> bool {
+    // The recording escapes a newline by a backslash before it, which is not an escape sequence everywhere.
+    let pattern = text(pattern).replace("\\\n", "\n");
+    regex_lite::Regex::new(&pattern).expect("a pattern").is_match(&text(reply))
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+fn rows(name: &str) -> Vec<Row> {
+    let rows: Vec<Row> = objects(name).iter().map(row).collect();
+    for pair in rows.windows(2) {
+        let follows = pair[0].case != pair[1].case || pair[0].step < pair[1].step;
+        assert!(follows, "{}: step {} is out of order", pair[1].case, pair[1].step);
+    }
+    rows
+}
+
+fn row(value: &Value) -> Row {
+    let kind = match value["match"].as_str() {
+        Some("exact") => Kind::Exact,
+        Some("regex") => Kind::Regex,
+        Some("differ") => Kind::Differ,
+        Some("sent") => Kind::Sent,
+        other => panic!("unknown kind of match {other:?}"),
+    };
+    Row {
+        case: value["case"].as_str().expect("case").to_owned(),
+        step: value["step"].as_u64().expect("step"),
+        request: bytes(&value["request"]).expect("request"),
+        reply: bytes(&value["reply"]).expect("reply"),
+        reference: bytes(&value["reference"]),
+        kind,
+    }
+}
+
+/// A string of the recording: one byte per character.
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    let byte = |char| u8::try_from(char).expect("a byte per character");
+    Some(value.as_str()?.chars().map(byte).collect())
+}
+
+fn gaps(name: &str) -> Gaps {
+    let mut gaps = Gaps::default();
+    for value in objects(name) {
+        let reason = value["reason"].as_str().expect("a gap has a reason").to_owned();
+        if let Some(module) = value["module"].as_str() {
+            gaps.modules.push(module.to_owned());
+            continue;
+        }
+        let case = value["case"].as_str().expect("a gap names a case or a module").to_owned();
+        let numbers = |steps: &Vec<Value>| steps.iter().map(|step| step.as_u64().expect("a step")).collect();
+        gaps.rows.push(Gap { case, steps: value["steps"].as_array().map(numbers), reason });
+    }
+    gaps
+}
+
+fn objects(name: &str) -> Vec<Value> {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}")))
+        .collect()
+}
+
+#[test]
+fn a_pattern_with_an_escaped_newline_matches_bytes() {
+    assert!(matches(b"^200 OK\\\nx:: \\d+\\\n$", b"200 OK\nx:: 12\n"));
+    assert!(matches(b"^caf\xe9\\n$", b"caf\xe9\n"));
+    assert!(!matches(b"^200 OK\\\nx:: \\d+\\\n$", b"200 OK\nx:: 12\nmore\n"));
+}

@@ -1,0 +1,28 @@
+//! Tests of the built program, from outside: it is started, configured, asked, killed. One file per concern.
+//! Nothing here calls the library.
+//!
+//! `support/setup.rs` tells how to run them against another server.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+/// Daemon mode, pid files, a second start.
+mod boot;
+/// The command line.
+mod cli;
+/// Configuration files: what is refused, what is accepted, and how errors look.
+mod config;
+/// UNIX datagrams: every kind of client, every size.
+mod datagram;
+/// The recorded replies under tests/golden.
+mod golden;
+/// Clients that never read their replies.
+mod parked;
+/// The socket file: mode, owner, and what stood there before.
+mod permissions;
+/// A killed worker or attendant, signals, a deleted socket, the end.
+mod supervision;
+/// Kills under load, at the start and at the end.
+mod torture;
+/// UDP over IPv4 and IPv6.
+mod udp;
