@@ -41,7 +41,7 @@ const NOT_FOUND: Fault = Fault::new(404, "Statistics Not Found");
 
 /// The hot part is all that is taken so far, and it never shrinks.
 fn used(context: &Context) -> u64 {
-    context.segment.hot_bytes()
+    context.segment.fixed_bytes() + context.segment.table().claimed_bytes()
 }
 
 fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {

@@ -8,23 +8,24 @@
 //! 0          Header     magic, layout version, sizes, log level, start time
 //! 4096       Slot × processes                     one per line of `ps`, never moves
 //!            counter row × processes              one cell per statistic, written by that process alone
-//! hot_bytes  room for keyed state and for C modules, to the end
+//!            keyed state, to the end          see keyed/mod.rs
 //! ```
 //!
 //! Every value of the hot part is one atomic without a lock: reading it costs a load.
 #![expect(unsafe_code, reason = "typed views of a shared mapping")]
 
 mod hot;
+pub mod keyed;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
 
 /// Smallest segment that `-m` may ask for, in bytes.
-pub const MIN_BYTES: u64 = 1 << 20;
+pub const MIN_BYTES: u64 = 2 << 20;
 
 /// Where the slots begin: one page after the header.
 const SLOTS_OFFSET: usize = 4096;
@@ -36,6 +37,8 @@ const SLOTS_OFFSET: usize = 4096;
 /// Every bit pattern must be a value, and every change must go through an atomic.
 unsafe trait Shared {}
 
+// SAFETY: an atomic integer; every bit pattern is a value.
+unsafe impl Shared for AtomicU32 {}
 // SAFETY: an atomic integer; every bit pattern is a value.
 unsafe impl Shared for AtomicU64 {}
 // SAFETY: consists of atomic integers only, see hot.rs.
@@ -78,6 +81,7 @@ pub struct Segment {
     map: MmapRaw,
     processes: usize,
     counters: usize,
+    keyed: keyed::Layout,
 }
 
 impl Segment {
@@ -88,20 +92,22 @@ impl Segment {
     /// # Errors
     /// See [`SegmentError`].
     pub fn create(bytes: u64, processes: usize, counters: usize) -> Result<&'static Segment, SegmentError> {
-        let needed = (row_offset(processes, counters, processes)) as u64;
-        if bytes < needed.max(MIN_BYTES) {
-            let megabytes = needed.max(MIN_BYTES).div_ceil(1 << 20);
-            return Err(SegmentError::TooSmall { asked: bytes, processes, counters, needed, megabytes });
-        }
+        let hot = row_offset(processes, counters, processes);
         let refused = |source| SegmentError::System { bytes, source };
         let length = usize::try_from(bytes).map_err(|_| refused(io::ErrorKind::OutOfMemory.into()))?;
+        let Some(keyed) = keyed::Layout::new(hot, length) else {
+            let needed = hot as u64 + MIN_BYTES;
+            let megabytes = needed.div_ceil(1 << 20);
+            return Err(SegmentError::TooSmall { asked: bytes, processes, counters, needed, megabytes });
+        };
         let file = crate::system::memory::anonymous_file(bytes).map_err(refused)?;
         let map = MmapOptions::new().len(length).map_raw(&file).map_err(refused)?;
-        let segment: &'static Segment = Box::leak(Box::new(Segment { map, processes, counters }));
+        let segment: &'static Segment = Box::leak(Box::new(Segment { map, processes, counters, keyed }));
         segment.header().initialize(bytes, processes, counters);
         for slot in segment.slots() {
             slot.initialize();
         }
+        segment.table().initialize();
         Ok(segment)
     }
 
@@ -140,16 +146,61 @@ impl Segment {
         }
     }
 
+    /// The keyed state.
+    #[must_use]
+    pub fn table(&self) -> keyed::Table<'_> {
+        keyed::Table::new(self, self.keyed)
+    }
+
     /// Bytes in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.map.len() as u64
     }
 
-    /// Bytes taken by the hot part.
+    /// Bytes that no entry can take: the hot part, and the table's own.
     #[must_use]
-    pub fn hot_bytes(&self) -> u64 {
-        row_offset(self.processes, self.counters, self.processes) as u64
+    pub fn fixed_bytes(&self) -> u64 {
+        (self.keyed.start() + self.keyed.overhead()) as u64
+    }
+
+    fn cell(&self, offset: usize) -> &AtomicU32 {
+        self.at(offset)
+    }
+
+    fn wide(&self, offset: usize) -> &AtomicU64 {
+        self.at(offset)
+    }
+
+    /// Copies bytes into the segment, where no other process looks until they are committed.
+    fn copy_in(&self, offset: usize, bytes: &[u8]) {
+        let place = self.place(offset, bytes.len());
+        // SAFETY: the place holds that many bytes (checked by `place`), outside of any Rust object; the caller
+        // holds the lock that keeps others away.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+    }
+
+    /// Copies bytes out of the segment, behind what `to` holds.
+    fn copy_out(&self, offset: usize, length: usize, to: &mut Vec<u8>) {
+        let place = self.place(offset, length);
+        // SAFETY: the place holds that many bytes (checked by `place`), and the caller holds the lock that keeps
+        // others from changing them while this slice lives.
+        to.extend_from_slice(unsafe { std::slice::from_raw_parts(place, length) });
+    }
+
+    /// Compares bytes in the segment with others.
+    fn equals(&self, offset: usize, bytes: &[u8]) -> bool {
+        let place = self.place(offset, bytes.len());
+        // SAFETY: as in `copy_out`.
+        unsafe { std::slice::from_raw_parts(place, bytes.len()) == bytes }
+    }
+
+    /// A place of `length` bytes.
+    fn place(&self, offset: usize, length: usize) -> *mut u8 {
+        let end = offset.checked_add(length);
+        assert!(end.is_some_and(|end| end <= self.map.len()), "offset {offset} is outside the segment");
+        // SAFETY: inside the mapping (asserted above).
+        unsafe { self.map.as_mut_ptr().add(offset) }
     }
 
     fn at<T: Shared>(&self, offset: usize) -> &T {
@@ -205,8 +256,9 @@ mod tests {
         let file = crate::system::memory::anonymous_file(4096).unwrap();
         let one = MmapOptions::new().len(4096).map_raw(&file).unwrap();
         let two = MmapOptions::new().len(4096).map_raw(&file).unwrap();
-        let one = Segment { map: one, processes: 0, counters: 0 };
-        let two = Segment { map: two, processes: 0, counters: 0 };
+        let keyed = keyed::Layout::new(0, 4 << 20).unwrap();
+        let one = Segment { map: one, processes: 0, counters: 0, keyed };
+        let two = Segment { map: two, processes: 0, counters: 0, keyed };
         one.at::<AtomicU64>(8).store(42, Ordering::Relaxed);
         assert_eq!(two.at::<AtomicU64>(8).load(Ordering::Relaxed), 42);
     }

@@ -1,0 +1,113 @@
+//! The invariants, walked: for tests, and for whoever doubts.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use super::layout::PAGE_CHUNKS;
+use super::shard::{ALL_SPACES, Shard};
+
+/// What a walk has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Entries.
+    pub entries: usize,
+    /// Chunks that entries use.
+    pub chunks: usize,
+    /// Pages that shards own.
+    pub pages: usize,
+}
+
+/// What is not as it should be, in one shard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("shard {shard}: {what}")]
+pub struct Violation {
+    /// The shard.
+    pub shard: usize,
+    /// What was found.
+    pub what: String,
+}
+
+impl Shard<'_> {
+    /// Compares the shard with the invariants, and adds what it holds to the census.
+    pub(super) fn check(&self, census: &mut Census) -> Result<(), Violation> {
+        let violation = |what: String| Violation { shard: self.index, what };
+        let pages = self.pages();
+        let mut reached = HashSet::new();
+        let mut counts = ALL_SPACES.map(|_| (0_u32, 0_u32));
+        for bucket in 0..self.layout.buckets_per_shard() {
+            let mut entry = self.segment.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
+            while entry != 0 {
+                let mut chunk = entry;
+                let mut length = 0;
+                while chunk != 0 {
+                    if !pages.owns(chunk) {
+                        return Err(violation(format!(
+                            "entry {entry} reaches chunk {chunk}, which is not its own"
+                        )));
+                    }
+                    if !reached.insert(chunk) {
+                        return Err(violation(format!("chunk {chunk} is reached twice")));
+                    }
+                    length += 1;
+                    chunk = self.next(chunk);
+                }
+                let needed = self.chunks_needed(entry);
+                if length != needed {
+                    return Err(violation(format!("entry {entry} has {length} chunks and needs {needed}")));
+                }
+                let space =
+                    self.space(entry).ok_or_else(|| violation(format!("entry {entry} is of no space")))?;
+                let (count, weight) = &mut counts[space as usize];
+                *count += 1;
+                *weight = weight.wrapping_add(self.weight(entry));
+                census.entries += 1;
+                entry = self.link(entry).load(Ordering::Acquire);
+            }
+        }
+        census.chunks += reached.len();
+        census.pages += self.check_pages(&reached).map_err(violation)?;
+        self.check_counts(&counts, reached.len()).map_err(violation)
+    }
+
+    /// The pages' own books against what is reached. Returns how many pages there are.
+    fn check_pages(&self, reached: &HashSet<u32>) -> Result<usize, String> {
+        let pages = self.pages();
+        let with_room = pages.with_room().ok_or("the list of pages with room is broken")?;
+        let owned: Vec<u32> = pages.owned().collect();
+        for &page in &owned {
+            let used = reached.iter().filter(|&&chunk| chunk / PAGE_CHUNKS == page).fold(0, |sum, _| sum + 1);
+            let free = pages.free(page).ok_or_else(|| format!("page {page}: its free list is broken"))?;
+            if pages.used(page) != used || used + free != PAGE_CHUNKS - 1 {
+                return Err(format!(
+                    "page {page}: {used} chunks reached, {} counted, {free} free",
+                    pages.used(page)
+                ));
+            }
+            if with_room.contains(&page) != (free > 0) {
+                return Err(format!("page {page}: has {free} free chunks and is wrongly listed"));
+            }
+        }
+        if let Some(stray) = with_room.iter().find(|page| !owned.contains(page)) {
+            return Err(format!("page {stray} is listed and not owned"));
+        }
+        Ok(owned.len())
+    }
+
+    fn check_counts(&self, counts: &[(u32, u32)], chunks: usize) -> Result<(), String> {
+        let read = |cell: usize| self.segment.cell(cell).load(Ordering::Relaxed);
+        if read(self.layout.used_cell(self.index)) as usize != chunks {
+            return Err(format!("{chunks} chunks reached, another number counted"));
+        }
+        for space in ALL_SPACES {
+            let (count, weight) = counts[space as usize];
+            let entries = read(self.layout.entries_cell(self.index, space));
+            let weights = read(self.layout.weight_cell(self.index, space));
+            if (entries, weights) != (count, weight) {
+                return Err(format!(
+                    "{space:?}: {count} entries of weight {weight}, counted {entries} of {weights}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

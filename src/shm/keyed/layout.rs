@@ -1,0 +1,170 @@
+//! Where the keyed part's pieces lie in the segment, all by offset.
+//!
+//! ```text
+//! start      control   hash key, place to look for a free page first
+//!            shards    64 × 256 bytes: lock, counts, list of pages with room
+//!            owners    4 bytes a page: 0 free, else the shard plus one
+//!            buckets   4 bytes each, the shards' one after the other
+//!            pages     16 KiB each, to the end of the segment
+//! ```
+
+use std::sync::atomic::Ordering;
+
+use super::{SPACES, Space};
+use crate::shm::Segment;
+
+/// Shards of the table.
+pub(super) const SHARDS: usize = 64;
+
+/// Bytes of a chunk.
+pub(super) const CHUNK_BYTES: usize = 128;
+
+/// Chunks of a page; the first holds the page's own header.
+pub(super) const PAGE_CHUNKS: u32 = 128;
+
+/// Bytes of a page.
+pub(super) const PAGE_BYTES: usize = PAGE_CHUNKS as usize * CHUNK_BYTES;
+
+/// Bytes of a shard's header.
+const SHARD_BYTES: usize = 256;
+
+/// Bytes of the control block.
+const CONTROL_BYTES: usize = 64;
+
+/// Pages that inserts leave for replacements: enough for two values of 64 KiB at once.
+pub(super) const RESERVE_PAGES: u32 = 10;
+
+/// Room for a `pthread_mutex_t`.
+pub(super) const LOCK_BYTES: usize = 64;
+
+/// Offsets and counts. Computed from the segment's size alone, so every process computes the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shm) struct Layout {
+    start: usize,
+    shards: usize,
+    owners: usize,
+    buckets: usize,
+    bucket_count: usize,
+    first_page: usize,
+    /// How many pages there are.
+    pub(super) pages: u32,
+}
+
+/// Fields of a shard's header, as offsets from its start. The lock comes first.
+const PAGES_WITH_ROOM: usize = LOCK_BYTES;
+const USED: usize = LOCK_BYTES + 4;
+const TURN: usize = LOCK_BYTES + 8;
+const OWNED: usize = LOCK_BYTES + 12;
+const ENTRIES: usize = LOCK_BYTES + 16;
+const WEIGHTS: usize = ENTRIES + 4 * SPACES;
+const _: () = assert!(WEIGHTS + 4 * SPACES <= SHARD_BYTES, "a shard's header has room for its fields");
+
+impl Layout {
+    /// Lays out `end - start` bytes. `None` when they do not hold a page for each shard and
+    /// the reserve.
+    pub(in crate::shm) fn new(start: usize, end: usize) -> Option<Layout> {
+        let start = start.next_multiple_of(64);
+        let room = end.checked_sub(start)?;
+        let shards = start + CONTROL_BYTES;
+        let owners = shards + SHARDS * SHARD_BYTES;
+        let most_pages = room / PAGE_BYTES;
+        let buckets = (owners + most_pages * 4).next_multiple_of(64);
+        // One bucket for four chunks: an entry has one or two as a rule.
+        let bucket_count = (room / CHUNK_BYTES / 4).next_power_of_two().max(SHARDS);
+        let first_page = (buckets + bucket_count * 4).next_multiple_of(CHUNK_BYTES);
+        let pages = u32::try_from(end.checked_sub(first_page)? / PAGE_BYTES).ok()?;
+        let layout = Layout { start, shards, owners, buckets, bucket_count, first_page, pages };
+        (pages as usize >= SHARDS + RESERVE_PAGES as usize
+            && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
+        .then_some(layout)
+    }
+
+    /// Where the keyed part begins.
+    pub(in crate::shm) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes before the first page.
+    pub(in crate::shm) fn overhead(&self) -> usize {
+        self.first_page - self.start
+    }
+
+    /// Where the random hash key is.
+    pub(super) fn hash_key_cell(&self, half: usize) -> usize {
+        self.start + half * 8
+    }
+
+    pub(super) fn hash_key(&self, segment: &Segment) -> [u64; 2] {
+        [0, 1].map(|half| segment.wide(self.hash_key_cell(half)).load(Ordering::Relaxed))
+    }
+
+    /// Where the search for a free page begins.
+    pub(super) fn page_hint(&self) -> usize {
+        self.start + 16
+    }
+
+    /// A shard's header; its lock comes first.
+    pub(super) fn shard(&self, index: usize) -> usize {
+        self.shards + index * SHARD_BYTES
+    }
+
+    /// First of the shard's pages that have a free chunk, plus one; 0 for none.
+    pub(super) fn room_cell(&self, index: usize) -> usize {
+        self.shard(index) + PAGES_WITH_ROOM
+    }
+
+    /// Chunks in use.
+    pub(super) fn used_cell(&self, index: usize) -> usize {
+        self.shard(index) + USED
+    }
+
+    /// Counts how often the lock was taken.
+    pub(super) fn turn_cell(&self, index: usize) -> usize {
+        self.shard(index) + TURN
+    }
+
+    /// Pages owned.
+    pub(super) fn owned_cell(&self, index: usize) -> usize {
+        self.shard(index) + OWNED
+    }
+
+    /// Entries of a space.
+    pub(super) fn entries_cell(&self, index: usize, space: Space) -> usize {
+        self.shard(index) + ENTRIES + 4 * space as usize
+    }
+
+    /// Sum of the weights of a space.
+    pub(super) fn weight_cell(&self, index: usize, space: Space) -> usize {
+        self.shard(index) + WEIGHTS + 4 * space as usize
+    }
+
+    /// Buckets of each shard.
+    pub(super) fn buckets_per_shard(&self) -> usize {
+        self.bucket_count / SHARDS
+    }
+
+    /// A shard's bucket.
+    pub(super) fn bucket(&self, index: usize, bucket: usize) -> usize {
+        self.buckets + (index * self.buckets_per_shard() + bucket) * 4
+    }
+
+    /// The bucket of a hash within its shard.
+    pub(super) fn bucket_of(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 6).unwrap_or(usize::MAX) & (self.buckets_per_shard() - 1)
+    }
+
+    /// Who owns a page.
+    pub(super) fn owner(&self, page: u32) -> usize {
+        self.owners + page as usize * 4
+    }
+
+    /// A chunk's offset.
+    pub(super) fn chunk(&self, chunk: u32) -> usize {
+        self.first_page + chunk as usize * CHUNK_BYTES
+    }
+}
+
+/// The shard of a hash.
+pub(super) fn shard_of(hash: u64) -> usize {
+    usize::from(hash.to_le_bytes()[0]) % SHARDS
+}

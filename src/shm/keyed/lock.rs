@@ -1,0 +1,135 @@
+//! A shard's lock: a robust mutex in shared memory, never waited on without bound.
+//!
+//! A sleeping waiter of a robust mutex is lost for ever when the one that was woken instead of it is killed
+//! before it runs. So nobody sleeps for long: try, then wait in slices of 5 ms by the monotonic clock.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::layout::{LOCK_BYTES, Layout, SHARDS};
+use crate::shm::Segment;
+use crate::system::process::ProcessId;
+
+/// Tries before the first sleep.
+const SPINS: usize = 60;
+
+/// How long one sleep lasts at most, in nanoseconds.
+const SLICE_NANOS: i64 = 5_000_000;
+
+const _: () = assert!(size_of::<libc::pthread_mutex_t>() <= LOCK_BYTES, "a mutex fits its place");
+
+unsafe extern "C" {
+    /// In glibc since 2.30; the libc crate does not have it.
+    fn pthread_mutex_clocklock(
+        mutex: *mut libc::pthread_mutex_t,
+        clock: libc::clockid_t,
+        deadline: *const libc::timespec,
+    ) -> libc::c_int;
+}
+
+/// Makes the locks of all shards. Only while no other process uses them.
+pub(super) fn initialize(segment: &Segment, layout: &Layout) {
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
+    // SAFETY: the pointer is to a live value, which this call initializes.
+    let made = unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) };
+    assert_eq!(made, 0, "mutex attributes can be made");
+    // SAFETY: initialized above.
+    let shared =
+        unsafe { libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED) };
+    assert_eq!(shared, 0, "a mutex can be shared between processes");
+    // SAFETY: initialized above.
+    let robust =
+        unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) };
+    assert_eq!(robust, 0, "a mutex can be robust");
+    for index in 0..SHARDS {
+        // SAFETY: the place lies in the segment, is aligned, and nobody uses it yet.
+        let initialized =
+            unsafe { libc::pthread_mutex_init(mutex(segment, layout, index), attributes.as_ptr()) };
+        assert_eq!(initialized, 0, "a mutex can be made");
+    }
+}
+
+fn mutex(segment: &Segment, layout: &Layout, index: usize) -> *mut libc::pthread_mutex_t {
+    segment.place(layout.shard(index), LOCK_BYTES).cast()
+}
+
+/// How a lock was got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Got {
+    /// In order.
+    Clean,
+    /// Its holder died with it: what it protects must be made whole before anything else.
+    OwnerDied,
+}
+
+/// Takes the lock of a shard.
+pub(super) fn acquire(segment: &Segment, layout: &Layout, index: usize) -> Got {
+    let mutex = mutex(segment, layout, index);
+    let mut tries = 0;
+    loop {
+        let result = if tries < SPINS {
+            std::hint::spin_loop();
+            // SAFETY: the mutex was made by `initialize` and lies in the segment, which is never unmapped.
+            unsafe { libc::pthread_mutex_trylock(mutex) }
+        } else {
+            let deadline = slice_from_now();
+            // SAFETY: as above; the deadline is a live value.
+            unsafe { pthread_mutex_clocklock(mutex, libc::CLOCK_MONOTONIC, &raw const deadline) }
+        };
+        tries += 1;
+        let got = match result {
+            0 => Got::Clean,
+            libc::EOWNERDEAD => Got::OwnerDied,
+            // Busy, or the slice is over; anything else cannot happen to a mutex that is always made consistent.
+            _ => continue,
+        };
+        segment.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
+        return got;
+    }
+}
+
+/// Says that what the lock protects is whole again after its holder died.
+pub(super) fn make_consistent(segment: &Segment, layout: &Layout, index: usize) {
+    // SAFETY: the mutex was made by `initialize`, and the caller holds it.
+    let consistent = unsafe { libc::pthread_mutex_consistent(mutex(segment, layout, index)) };
+    assert_eq!(consistent, 0, "the caller got the lock of a dead owner");
+}
+
+/// Gives the lock back.
+pub(super) fn release(segment: &Segment, layout: &Layout, index: usize) {
+    // SAFETY: the mutex was made by `initialize`, and the caller holds it.
+    let released = unsafe { libc::pthread_mutex_unlock(mutex(segment, layout, index)) };
+    assert_eq!(released, 0, "the caller holds the lock");
+}
+
+fn slice_from_now() -> libc::timespec {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live value.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_nsec += SLICE_NANOS;
+    if now.tv_nsec >= 1_000_000_000 {
+        now.tv_nsec -= 1_000_000_000;
+        now.tv_sec += 1;
+    }
+    now
+}
+
+/// Who holds a lock, and for which turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process; the server's processes have one thread.
+    pub process: ProcessId,
+    /// The shard.
+    pub shard: usize,
+    /// Counts how often the lock was taken.
+    pub turn: u32,
+}
+
+/// Who holds the lock of a shard now. The kernel's protocol for robust locks puts the holder into the lock word.
+pub(super) fn holder(segment: &Segment, layout: &Layout, index: usize) -> Option<Holder> {
+    // glibc's mutex begins with the lock word.
+    let word: &AtomicU32 = segment.cell(layout.shard(index));
+    let owner = word.load(Ordering::Relaxed) & libc::FUTEX_TID_MASK;
+    let process = ProcessId::from_number(i32::try_from(owner).ok()?)?;
+    let turn = segment.cell(layout.turn_cell(index)).load(Ordering::Relaxed);
+    Some(Holder { process, shard: index, turn })
+}

@@ -1,0 +1,280 @@
+//! The keyed part of the segment: a table of byte strings that survives `kill -9` of whoever changes it.
+//!
+//! ```text
+//! layout.rs    where things lie
+//! lock.rs      a shard's lock, which survives its holder
+//! pages.rs     pages of chunks, from a common pool
+//! shard.rs     get, put, delete under the lock
+//! recover.rs   mark and sweep after a dead holder
+//! check.rs     all invariants, walked
+//! ```
+//!
+//! # How it is built
+//! Keys are spread over 64 shards by a hash with a random key, since they come from the network. A shard is a
+//! lock and an array of buckets; a bucket is a list of entries; an entry is a chain of chunks of 128 bytes,
+//! named by number, never by pointer. A shard takes chunks from pages of 16 KiB that it owns, and pages from a
+//! pool that all shards share, and gives an empty page back: the memory is bounded by the segment and not by
+//! what any shard once had.
+//!
+//! # Invariants
+//! 1. What a bucket reaches is whole: every chain ends, holds what its entry says, and lies in pages that the
+//!    shard owns; no chunk is reached twice.
+//! 2. What no bucket reaches is garbage, whatever bytes it holds.
+//! 3. Free lists, counts and page lists only say again what 1 and 2 imply, and can be made anew from them.
+//!
+//! # Why a kill cannot hurt
+//! A change builds its entry in chunks that nothing reaches, then commits by **one release store** of a link: an
+//! insert into its bucket, a replacement over the entry it replaces, a removal past the entry it removes. A kill
+//! before the store leaves the old state and some garbage, after it the new state and some garbage (2). The
+//! next owner of the lock learns that its holder died, and makes 3 again by mark and sweep before it does
+//! anything else; if it dies doing so, the one after it starts over. Nothing else needs to be undone.
+//!
+//! # What a caller must know
+//! Locks are held for bounded work without a system call, so a waiter waits for microseconds, or for one
+//! recovery. Changes of one key are atomic; a listing is shard by shard and holds no lock while its caller works
+//! on what was copied. Times are the caller's: an entry that expires at 7 is gone for one who says it is 8.
+
+mod check;
+mod layout;
+mod lock;
+mod pages;
+mod recover;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::Ordering;
+
+use siphasher::sip::SipHasher13;
+
+use super::Segment;
+pub use check::{Census, Violation};
+pub(super) use layout::Layout;
+use layout::SHARDS;
+pub use lock::Holder;
+use shard::Shard;
+
+/// What an entry is for. Keys of different spaces do not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Space {
+    /// Values of the cache.
+    Cache = 0,
+    /// Addresses of record.
+    Location = 1,
+    /// Event subscriptions.
+    Subscription = 2,
+    /// Replies that somebody waits for.
+    Pending = 3,
+}
+
+/// How many spaces there are.
+const SPACES: usize = 4;
+
+/// An entry that never expires.
+pub const NEVER: u64 = 0;
+
+/// The table has no room for what was to be stored. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("shared memory is full; give a larger -m, or remove something")]
+pub struct Full;
+
+/// An entry as it is copied out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+    /// When it expires, [`NEVER`] for never.
+    pub expires: u64,
+    /// What it counts for in [`Table::weight`].
+    pub weight: u32,
+}
+
+/// What [`Table::update`] does with an entry.
+#[derive(Debug)]
+pub enum Update<'a> {
+    /// Leave it as it is, or absent.
+    Keep,
+    /// Store this in its place.
+    Put {
+        /// The new value.
+        value: &'a [u8],
+        /// When it expires, [`NEVER`] for never.
+        expires: u64,
+        /// What it counts for.
+        weight: u32,
+    },
+    /// Remove it.
+    Remove,
+}
+
+/// The table of one segment. Cheap to make and to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'s> {
+    segment: &'s Segment,
+    layout: Layout,
+}
+
+impl<'s> Table<'s> {
+    pub(super) fn new(segment: &'s Segment, layout: Layout) -> Table<'s> {
+        Table { segment, layout }
+    }
+
+    /// Makes an empty table. Only while no other process uses the segment.
+    pub(super) fn initialize(&self) {
+        for half in [0, 1] {
+            let random = RandomState::new().hash_one(half);
+            self.segment.wide(self.layout.hash_key_cell(half)).store(random, Ordering::Relaxed);
+        }
+        lock::initialize(self.segment, &self.layout);
+    }
+
+    /// Copies the value of a key into `value`, which is cleared first. False when there is none, or it has
+    /// expired by `now`.
+    pub fn get(&self, space: Space, key: &[u8], now: u64, value: &mut Vec<u8>) -> bool {
+        let hash = self.hash(space, key);
+        self.lock(hash).get(space, key, hash, now, value)
+    }
+
+    /// Stores a value, in place of the one before.
+    ///
+    /// # Errors
+    /// [`Full`]; a key that exists keeps its value then.
+    pub fn put(&self, space: Space, key: &[u8], value: &[u8], expires: u64) -> Result<(), Full> {
+        let hash = self.hash(space, key);
+        self.lock(hash).put(space, key, hash, value, expires, 1)
+    }
+
+    /// Removes a key. False when there was none.
+    #[expect(clippy::must_use_candidate, reason = "a caller need not care whether there was one")]
+    pub fn remove(&self, space: Space, key: &[u8]) -> bool {
+        let hash = self.hash(space, key);
+        self.lock(hash).remove(space, key, hash)
+    }
+
+    /// Looks at a key's value and changes it in one step, under the lock: two processes that update one key at
+    /// the same moment do so one after the other. `scratch` is room for the value; an expired one is absent.
+    ///
+    /// `change` must be quick, and make no system call.
+    ///
+    /// # Errors
+    /// [`Full`]; the old value stays then.
+    pub fn update<'v>(
+        &self,
+        space: Space,
+        key: &[u8],
+        now: u64,
+        scratch: &'v mut Vec<u8>,
+        change: impl FnOnce(Option<&'v [u8]>) -> Update<'v>,
+    ) -> Result<(), Full> {
+        let hash = self.hash(space, key);
+        let shard = self.lock(hash);
+        let found = shard.get(space, key, hash, now, scratch);
+        match change(found.then_some(&scratch[..])) {
+            Update::Keep => Ok(()),
+            Update::Put { value, expires, weight } => shard.put(space, key, hash, value, expires, weight),
+            Update::Remove => {
+                shard.remove(space, key, hash);
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows all entries of a space that have not expired by `now`, bucket by bucket. No lock is held while `show`
+    /// runs. Stops when `show` says false. An entry that nobody changes meanwhile is shown exactly once.
+    pub fn list(&self, space: Space, now: u64, mut show: impl FnMut(&Entry) -> bool) {
+        let mut entries = Vec::new();
+        for (index, bucket) in self.buckets_in_use() {
+            Shard::lock(self.segment, &self.layout, index).copy_bucket(space, bucket, now, &mut entries);
+            if !entries.iter().all(&mut show) {
+                return;
+            }
+        }
+    }
+
+    /// Removes the entries of all spaces that have expired by `now`; `told` learns of each.
+    /// Returns how many. The lock is held for one entry at a time, and not while `told` runs.
+    pub fn expire(&self, now: u64, mut told: impl FnMut(Space, &Entry)) -> usize {
+        let mut removed = 0;
+        for (index, bucket) in self.buckets_in_use() {
+            loop {
+                let found = Shard::lock(self.segment, &self.layout, index).remove_expired(bucket, now);
+                let Some((space, entry)) = found else { break };
+                told(space, &entry);
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    /// How many entries a space has, expired ones that nobody has removed yet included.
+    #[must_use]
+    pub fn count(&self, space: Space) -> u64 {
+        self.sum(|index| self.layout.entries_cell(index, space))
+    }
+
+    /// The sum of the weights of a space's entries.
+    #[must_use]
+    pub fn weight(&self, space: Space) -> u64 {
+        self.sum(|index| self.layout.weight_cell(index, space))
+    }
+
+    /// Bytes of chunks in use.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.sum(|index| self.layout.used_cell(index)) * layout::CHUNK_BYTES as u64
+    }
+
+    /// Bytes of pages that shards own.
+    #[must_use]
+    pub fn claimed_bytes(&self) -> u64 {
+        let owned = (0..self.layout.pages)
+            .filter(|&page| self.segment.cell(self.layout.owner(page)).load(Ordering::Relaxed) != 0);
+        owned.count() as u64 * layout::PAGE_BYTES as u64
+    }
+
+    /// Walks everything and compares it with the invariants. Locks one shard after the other.
+    ///
+    /// # Errors
+    /// The first violation found.
+    pub fn check(&self) -> Result<Census, Violation> {
+        let mut census = Census::default();
+        for index in 0..SHARDS {
+            Shard::lock(self.segment, &self.layout, index).check(&mut census)?;
+        }
+        Ok(census)
+    }
+
+    /// Who holds which lock now, for the attendant's watchdog: one who appears twice with the same turn, some
+    /// time apart, has been stopped or is stuck.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> {
+        (0..SHARDS).filter_map(|index| lock::holder(self.segment, &self.layout, index))
+    }
+
+    /// Shard and number of each bucket that has an entry, seen without a lock.
+    fn buckets_in_use(&self) -> impl Iterator<Item = (usize, usize)> + use<'s> {
+        let Table { segment, layout } = *self;
+        let all = (0..SHARDS)
+            .flat_map(move |index| (0..layout.buckets_per_shard()).map(move |bucket| (index, bucket)));
+        all.filter(move |&(index, bucket)| !Shard::bucket_is_empty(segment, &layout, index, bucket))
+    }
+
+    fn sum(&self, cell: impl Fn(usize) -> usize) -> u64 {
+        (0..SHARDS).map(|index| u64::from(self.segment.cell(cell(index)).load(Ordering::Relaxed))).sum()
+    }
+
+    fn lock(&self, hash: u64) -> Shard<'s> {
+        Shard::lock(self.segment, &self.layout, layout::shard_of(hash))
+    }
+
+    fn hash(&self, space: Space, key: &[u8]) -> u64 {
+        let [first, second] = self.layout.hash_key(self.segment);
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        hasher.write_u8(space as u8);
+        hasher.write(key);
+        hasher.finish()
+    }
+}

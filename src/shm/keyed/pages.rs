@@ -1,0 +1,264 @@
+//! Pages of chunks: claimed from the pool that all shards share, given back when empty.
+//!
+//! All functions are called with the shard's lock held; only the owner cells are contended. The first chunk of
+//! a page is its header: how many chunks are in use, the list of free ones, the first that was never used, its
+//! neighbours in the shard's list of pages with room, and a mark for each chunk that only `recover` uses.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::layout::{Layout, PAGE_CHUNKS};
+use crate::shm::Segment;
+
+/// Fields of a page's header, as offsets from its start.
+const USED: usize = 0;
+const FREE: usize = 4;
+const FRESH: usize = 8;
+const NEXT: usize = 12;
+const PREVIOUS: usize = 16;
+const LISTED: usize = 20;
+const MARKS: usize = 64;
+const _: () =
+    assert!(MARKS + PAGE_CHUNKS as usize / 8 <= super::layout::CHUNK_BYTES, "the marks fit the header");
+
+/// In an owner cell: the page belongs to no shard.
+pub(super) const NOBODY: u32 = 0;
+
+/// The pages of one shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pages<'s> {
+    pub(super) segment: &'s Segment,
+    pub(super) layout: Layout,
+    pub(super) shard: usize,
+}
+
+impl<'s> Pages<'s> {
+    /// Takes a chunk. When the shard must claim a page, `keep` free ones have to be left over in the pool.
+    pub(super) fn take(&self, keep: u32) -> Option<u32> {
+        let page = match self.list_head() {
+            Some(page) => page,
+            None => self.claim(keep)?,
+        };
+        let (free, fresh) = (self.get(page, FREE), self.get(page, FRESH));
+        let chunk = if free != 0 {
+            self.set(page, FREE, self.next_free(free).load(Ordering::Relaxed));
+            free
+        } else {
+            self.set(page, FRESH, fresh + 1);
+            page * PAGE_CHUNKS + fresh
+        };
+        self.set(page, USED, self.get(page, USED) + 1);
+        if self.get(page, FREE) == 0 && self.get(page, FRESH) == PAGE_CHUNKS {
+            self.unlist(page);
+        }
+        self.add(self.layout.used_cell(self.shard), 1);
+        Some(chunk)
+    }
+
+    /// Gives a chunk back; an empty page goes back to the pool, unless it is the shard's last with room.
+    pub(super) fn give(&self, chunk: u32) {
+        let page = chunk / PAGE_CHUNKS;
+        self.next_free(chunk).store(self.get(page, FREE), Ordering::Relaxed);
+        self.set(page, FREE, chunk);
+        let used = self.get(page, USED).saturating_sub(1);
+        self.set(page, USED, used);
+        self.add(self.layout.used_cell(self.shard), u32::MAX);
+        if self.get(page, LISTED) == 0 {
+            self.list(page);
+        }
+        let alone = self.list_head() == Some(page) && self.get(page, NEXT) == 0;
+        if used == 0 && !alone {
+            self.unlist(page);
+            self.add(self.layout.owned_cell(self.shard), u32::MAX);
+            self.owner(page).store(NOBODY, Ordering::Release);
+            self.segment.cell(self.layout.page_hint()).store(page, Ordering::Relaxed);
+        }
+    }
+
+    fn claim(&self, keep: u32) -> Option<u32> {
+        let pages = self.layout.pages;
+        let hint = self.segment.cell(self.layout.page_hint()).load(Ordering::Relaxed);
+        let order = (0..pages).map(|step| (hint.wrapping_add(step)) % pages);
+        let mut free = order.filter(|&page| self.owner(page).load(Ordering::Relaxed) == NOBODY);
+        loop {
+            let page = free.next()?;
+            if free.clone().take(keep as usize).count() < keep as usize {
+                return None;
+            }
+            let claimed = self.owner(page).compare_exchange(
+                NOBODY,
+                self.owner_mark(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            if claimed.is_ok() {
+                self.segment.cell(self.layout.page_hint()).store(page + 1, Ordering::Relaxed);
+                self.add(self.layout.owned_cell(self.shard), 1);
+                self.clear(page);
+                self.list(page);
+                return Some(page);
+            }
+        }
+    }
+
+    /// Makes the header of a page without any chunk in use.
+    fn clear(&self, page: u32) {
+        for (field, value) in [(USED, 0), (FREE, 0), (FRESH, 1), (NEXT, 0), (PREVIOUS, 0), (LISTED, 0)] {
+            self.set(page, field, value);
+        }
+    }
+
+    /// The owner cell of a page.
+    pub(super) fn owner(&self, page: u32) -> &'s AtomicU32 {
+        self.segment.cell(self.layout.owner(page))
+    }
+
+    /// What this shard writes into the owner cells of its pages.
+    fn owner_mark(&self) -> u32 {
+        u32::try_from(self.shard).map_or(u32::MAX, |shard| shard + 1)
+    }
+
+    /// Whether a chunk number names a chunk of a page of this shard, and not a header.
+    pub(super) fn owns(&self, chunk: u32) -> bool {
+        let page = chunk / PAGE_CHUNKS;
+        !chunk.is_multiple_of(PAGE_CHUNKS)
+            && page < self.layout.pages
+            && self.owner(page).load(Ordering::Relaxed) == self.owner_mark()
+    }
+
+    /// All pages of this shard.
+    pub(super) fn owned(&self) -> impl Iterator<Item = u32> + use<'s> {
+        let pages = *self;
+        (0..self.layout.pages)
+            .filter(move |&page| pages.owner(page).load(Ordering::Relaxed) == pages.owner_mark())
+    }
+
+    /// Chunks of a page that are in use, by its header.
+    pub(super) fn used(&self, page: u32) -> u32 {
+        self.get(page, USED)
+    }
+
+    /// The page's free chunks, by its header: those in its list, and those never used. `None` when the list is
+    /// longer than a page or leaves it.
+    pub(super) fn free(&self, page: u32) -> Option<u32> {
+        let mut count = PAGE_CHUNKS.checked_sub(self.get(page, FRESH))?;
+        let mut chunk = self.get(page, FREE);
+        while chunk != 0 {
+            count += 1;
+            if chunk / PAGE_CHUNKS != page || count > PAGE_CHUNKS {
+                return None;
+            }
+            chunk = self.next_free(chunk).load(Ordering::Relaxed);
+        }
+        Some(count)
+    }
+
+    /// The shard's list of pages with room. `None` when it does not end, or is not linked back.
+    pub(super) fn with_room(&self) -> Option<Vec<u32>> {
+        let mut listed = Vec::new();
+        let mut previous = 0;
+        let mut at = self.segment.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed);
+        while at != 0 {
+            let page = at - 1;
+            let sound = page < self.layout.pages
+                && self.get(page, PREVIOUS) == previous
+                && self.get(page, LISTED) == 1;
+            if !sound || listed.len() > self.layout.pages as usize {
+                return None;
+            }
+            listed.push(page);
+            previous = at;
+            at = self.get(page, NEXT);
+        }
+        Some(listed)
+    }
+
+    /// Forgets which chunks were marked.
+    pub(super) fn clear_marks(&self, page: u32) {
+        for word in 0..PAGE_CHUNKS as usize / 32 {
+            self.set(page, MARKS + 4 * word, 0);
+        }
+    }
+
+    /// Marks a chunk of a page of this shard. False when it was marked before.
+    pub(super) fn mark(&self, chunk: u32) -> bool {
+        let (page, index) = (chunk / PAGE_CHUNKS, chunk % PAGE_CHUNKS);
+        let field = MARKS + 4 * (index as usize / 32);
+        let (word, bit) = (self.get(page, field), 1 << (index % 32));
+        self.set(page, field, word | bit);
+        word & bit == 0
+    }
+
+    /// Makes a page's header anew from its marks, and lists the page or gives it back as it deserves. Returns how
+    /// many of its chunks are in use.
+    pub(super) fn rebuild(&self, page: u32) -> u32 {
+        self.clear(page);
+        let marked =
+            |index: u32| self.get(page, MARKS + 4 * (index as usize / 32)) & (1 << (index % 32)) != 0;
+        let last = (1..PAGE_CHUNKS).rev().find(|&index| marked(index)).unwrap_or(0);
+        self.set(page, FRESH, last + 1);
+        for index in (1..last).filter(|&index| !marked(index)) {
+            let chunk = page * PAGE_CHUNKS + index;
+            self.next_free(chunk).store(self.get(page, FREE), Ordering::Relaxed);
+            self.set(page, FREE, chunk);
+        }
+        let used = (1..=last).filter(|&index| marked(index)).fold(0, |sum, _| sum + 1);
+        self.set(page, USED, used);
+        if used == 0 {
+            self.owner(page).store(NOBODY, Ordering::Release);
+        } else if used + 1 < PAGE_CHUNKS {
+            self.list(page);
+        }
+        used
+    }
+
+    /// Empties the list of pages with room; `rebuild` fills it again.
+    pub(super) fn clear_list(&self) {
+        self.segment.cell(self.layout.room_cell(self.shard)).store(0, Ordering::Relaxed);
+    }
+
+    fn list_head(&self) -> Option<u32> {
+        self.segment.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    fn list(&self, page: u32) {
+        let head = self.segment.cell(self.layout.room_cell(self.shard));
+        let first = head.load(Ordering::Relaxed);
+        self.set(page, NEXT, first);
+        self.set(page, PREVIOUS, 0);
+        self.set(page, LISTED, 1);
+        if let Some(first) = first.checked_sub(1) {
+            self.set(first, PREVIOUS, page + 1);
+        }
+        head.store(page + 1, Ordering::Relaxed);
+    }
+
+    fn unlist(&self, page: u32) {
+        let (next, previous) = (self.get(page, NEXT), self.get(page, PREVIOUS));
+        match previous.checked_sub(1) {
+            Some(previous) => self.set(previous, NEXT, next),
+            None => self.segment.cell(self.layout.room_cell(self.shard)).store(next, Ordering::Relaxed),
+        }
+        if let Some(next) = next.checked_sub(1) {
+            self.set(next, PREVIOUS, previous);
+        }
+        self.set(page, LISTED, 0);
+    }
+
+    /// In a free chunk: the next one of its page's list.
+    fn next_free(&self, chunk: u32) -> &'s AtomicU32 {
+        self.segment.cell(self.layout.chunk(chunk))
+    }
+
+    fn get(&self, page: u32, field: usize) -> u32 {
+        self.segment.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).load(Ordering::Relaxed)
+    }
+
+    fn set(&self, page: u32, field: usize, value: u32) {
+        self.segment.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).store(value, Ordering::Release);
+    }
+
+    fn add(&self, cell: usize, value: u32) {
+        let cell = self.segment.cell(cell);
+        cell.store(cell.load(Ordering::Relaxed).wrapping_add(value), Ordering::Release);
+    }
+}

@@ -1,0 +1,224 @@
+//! The table against a `BTreeMap`, full and empty, and after holders that died.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::shm::{MIN_BYTES, Segment};
+
+fn table() -> Table<'static> {
+    Segment::create(MIN_BYTES, 1, 1).unwrap().table()
+}
+
+fn value_of(table: &Table<'_>, key: &[u8]) -> Option<Vec<u8>> {
+    let mut value = Vec::new();
+    table.get(Space::Cache, key, 0, &mut value).then_some(value)
+}
+
+/// Lets a thread take the lock of a shard, do something, and die with it, as a killed process would.
+fn die_holding(segment: &'static Segment, shard: usize, act: impl FnOnce(&Shard<'_>) + Send + 'static) {
+    let layout = segment.table().layout;
+    let dead = std::thread::spawn(move || {
+        let shard = Shard::lock(segment, &layout, shard);
+        act(&shard);
+        std::mem::forget(shard);
+    });
+    dead.join().unwrap();
+}
+
+#[test]
+fn values_of_every_length_come_back() {
+    let table = table();
+    for length in [0, 1, 80, 87, 88, 89, 207, 208, 209, 1000, 65_457] {
+        let value: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        table.put(Space::Cache, b"key", &value, NEVER).unwrap();
+        assert_eq!(value_of(&table, b"key"), Some(value), "{length}");
+        table.check().unwrap();
+    }
+    assert!(table.remove(Space::Cache, b"key") && !table.remove(Space::Cache, b"key"));
+    assert_eq!(table.check().unwrap().entries, 0);
+}
+
+#[test]
+fn spaces_are_apart_and_counted() {
+    let table = table();
+    table.put(Space::Cache, b"k", b"c", NEVER).unwrap();
+    let put = |weight| Update::Put { value: b"l", expires: NEVER, weight };
+    table.update(Space::Location, b"k", 0, &mut Vec::new(), |_| put(3)).unwrap();
+    table
+        .update(Space::Location, b"k", 0, &mut Vec::new(), |old| {
+            assert_eq!(old, Some(&b"l"[..]));
+            put(2)
+        })
+        .unwrap();
+    assert_eq!(
+        (table.count(Space::Cache), table.count(Space::Location), table.weight(Space::Location)),
+        (1, 1, 2)
+    );
+    assert_eq!(value_of(&table, b"k"), Some(b"c".to_vec()));
+    table.update(Space::Location, b"k", 0, &mut Vec::new(), |_| Update::Remove).unwrap();
+    assert_eq!((table.count(Space::Location), table.weight(Space::Location)), (0, 0));
+}
+
+#[test]
+fn expired_entries_are_absent_and_then_removed() {
+    let table = table();
+    for (key, expires) in [(b"a", 5), (b"b", 6), (b"c", NEVER)] {
+        table.put(Space::Cache, key, b"v", expires).unwrap();
+    }
+    let mut value = Vec::new();
+    assert!(table.get(Space::Cache, b"a", 4, &mut value) && !table.get(Space::Cache, b"a", 5, &mut value));
+    let mut told = Vec::new();
+    assert_eq!(table.expire(5, |space, entry| told.push((space, entry.key.clone()))), 1);
+    assert_eq!(told, [(Space::Cache, b"a".to_vec())]);
+    let mut listed = Vec::new();
+    table.list(Space::Cache, 6, |entry| {
+        listed.push(entry.key.clone());
+        true
+    });
+    assert_eq!(listed, [b"c"]);
+    assert_eq!(table.count(Space::Cache), 2);
+}
+
+#[test]
+fn a_full_table_refuses_new_keys_replaces_old_ones_and_uses_freed_space_again() {
+    let table = table();
+    let value = [7_u8; 1000];
+    let key = |n: u32| n.to_be_bytes();
+    let fill =
+        |from: u32| (from..).find(|&n| table.put(Space::Cache, &key(n), &value, NEVER).is_err()).unwrap();
+    let first_refused = fill(0);
+    assert!(first_refused > 500, "{first_refused}");
+    table.check().unwrap();
+    for n in 0..first_refused {
+        table.put(Space::Cache, &key(n), &[8; 1000], NEVER).unwrap();
+    }
+    table.put(Space::Cache, &key(0), &[9; 65_000], NEVER).unwrap();
+    assert_eq!(value_of(&table, &key(0)).unwrap().len(), 65_000);
+    table.check().unwrap();
+    for n in 0..first_refused {
+        assert!(table.remove(Space::Cache, &key(n)));
+    }
+    assert_eq!((table.used_bytes(), table.count(Space::Cache)), (0, 0));
+    assert!(fill(1_000_000) - 1_000_000 > first_refused * 9 / 10);
+    table.check().unwrap();
+}
+
+#[test]
+fn what_a_dead_holder_left_is_made_whole() {
+    let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
+    let table = segment.table();
+    for n in 0..2000_u32 {
+        table.put(Space::Cache, &n.to_be_bytes(), &n.to_be_bytes().repeat(20), NEVER).unwrap();
+    }
+    let before = table.check().unwrap();
+    for shard in 0..SHARDS {
+        die_holding(segment, shard, |shard| {
+            // Chunks taken for an entry that was never committed, and counts that are wrong.
+            let pages = shard.pages();
+            let taken: Vec<_> = (0..5).map(|_| pages.take(0).unwrap()).collect();
+            pages.give(taken[2]);
+            shard
+                .segment
+                .cell(shard.layout.entries_cell(shard.index, Space::Cache))
+                .store(99, Ordering::Relaxed);
+        });
+    }
+    assert_eq!(table.check().unwrap(), before);
+    assert_eq!(table.count(Space::Cache), 2000);
+    for n in 0..2000_u32 {
+        assert_eq!(value_of(&table, &n.to_be_bytes()), Some(n.to_be_bytes().repeat(20)));
+    }
+}
+
+#[test]
+fn a_broken_chain_does_not_make_recovery_loop() {
+    let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
+    let table = segment.table();
+    table.put(Space::Cache, b"k", &[1; 500], NEVER).unwrap();
+    let shard = layout::shard_of(table.hash(Space::Cache, b"k"));
+    die_holding(segment, shard, |shard| {
+        let bucket = (0..shard.layout.buckets_per_shard())
+            .map(|bucket| shard.segment.cell(shard.layout.bucket(shard.index, bucket)))
+            .find(|link| link.load(Ordering::Relaxed) != 0)
+            .unwrap();
+        let entry = bucket.load(Ordering::Relaxed);
+        shard.link(entry).store(entry, Ordering::Relaxed);
+    });
+    table.check().unwrap();
+    assert_eq!(value_of(&table, b"k"), Some(vec![1; 500]));
+}
+
+#[test]
+fn the_holder_of_a_lock_can_be_told() {
+    let table = table();
+    assert_eq!(table.holders().count(), 0);
+    let held = Shard::lock(table.segment, &table.layout, 5);
+    let holder = table.holders().next().unwrap();
+    assert_eq!(holder.shard, 5);
+    drop(held);
+    assert_eq!(table.holders().count(), 0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, usize),
+    Remove(u8),
+    Get(u8),
+    Append(u8, usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let length = prop_oneof![0..300_usize, 5_000..60_000_usize];
+    let step = prop_oneof![
+        (any::<u8>(), length).prop_map(|(key, length)| Step::Put(key, length)),
+        any::<u8>().prop_map(Step::Remove),
+        any::<u8>().prop_map(Step::Get),
+        (any::<u8>(), 0..200_usize).prop_map(|(key, length)| Step::Append(key, length)),
+    ];
+    proptest::collection::vec(step, 1..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn behaves_as_a_map_that_may_be_full(steps in steps()) {
+        let table = table();
+        let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        for (turn, step) in steps.into_iter().enumerate() {
+            let fill = u8::try_from(turn % 256).unwrap();
+            match step {
+                Step::Put(key, length) => {
+                    let (key, value) = (vec![key; 1 + usize::from(key)], vec![fill; length]);
+                    match table.put(Space::Cache, &key, &value, NEVER) {
+                        Ok(()) => drop(map.insert(key, value)),
+                        Err(Full) => prop_assert!(table.claimed_bytes() > MIN_BYTES / 4, "full too early"),
+                    }
+                }
+                Step::Remove(key) => {
+                    let key = vec![key; 1 + usize::from(key)];
+                    prop_assert_eq!(table.remove(Space::Cache, &key), map.remove(&key).is_some());
+                }
+                Step::Get(key) => {
+                    let key = vec![key; 1 + usize::from(key)];
+                    prop_assert_eq!(value_of(&table, &key), map.get(&key).cloned());
+                }
+                Step::Append(key, length) => {
+                    let key = vec![key; 1 + usize::from(key)];
+                    let mut longer = map.get(&key).cloned().unwrap_or_default();
+                    longer.extend(vec![fill; length]);
+                    let change = Update::Put { value: &longer, expires: NEVER, weight: 1 };
+                    if table.update(Space::Cache, &key, 0, &mut Vec::new(), |_| change).is_ok() {
+                        map.insert(key, longer);
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(table.check().unwrap().entries, map.len());
+        let mut listed = BTreeMap::new();
+        table.list(Space::Cache, 0, |entry| listed.insert(entry.key.clone(), entry.value.clone()).is_none());
+        prop_assert_eq!(listed, map);
+    }
+}
