@@ -98,8 +98,11 @@ fn number_in(path: &Path) -> Option<i32> {
 fn other_server(path: &Path) -> Option<i32> {
     let number = number_in(path)?;
     let process = ProcessId::from_number(number).filter(|&process| process != ProcessId::own())?;
-    let is_server = fs::read_to_string(format!("/proc/{number}/comm"))
-        .map_or(process.exists(), |name| name.starts_with("opensips"));
+    // `PID (NAME) STATE …`: a zombie has ended and only waits to be reaped.
+    let is_server = fs::read_to_string(format!("/proc/{number}/stat")).map_or(process.exists(), |stat| {
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        stat.contains(" (opensips") && !state.starts_with(['Z', 'X'])
+    });
     is_server.then_some(number)
 }
 

@@ -5,6 +5,7 @@
 //! both are counted when a message is printed.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ impl Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.path.display(), self.line(), self.column())
+        write!(f, "{}:{}:{}", readable_path(&self.file.path), self.line(), self.column())
     }
 }
 
@@ -113,6 +114,11 @@ impl PartialEq for Position {
 }
 
 impl Eq for Position {}
+
+/// A path as text for a terminal.
+pub(super) fn readable_path(path: &Path) -> String {
+    readable(path.as_os_str().as_bytes())
+}
 
 /// Bytes as text for a terminal: what is not UTF-8 and what would move the cursor becomes U+FFFD, a tab stays.
 pub(super) fn readable(bytes: &[u8]) -> String {

@@ -7,11 +7,16 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::position::readable_path;
+
 /// What is wrong, or worth knowing, at one place of the configuration.
 #[derive(Debug, Error)]
 pub enum Problem {
     /// The main file cannot be read.
-    #[error("cannot read {}: {error}; check the path given with -f, and who may read it", path.display())]
+    #[error(
+        "cannot read {}: {error}; check the path given with -f, and who may read it",
+        readable_path(path)
+    )]
     MainFile {
         /// The file.
         path: PathBuf,
@@ -122,7 +127,7 @@ pub enum Problem {
         error: io::Error,
     },
     /// A file that includes itself.
-    #[error("{} is being read already; remove one include_file of the circle", path.display())]
+    #[error("{} is being read already; remove one include_file of the circle", readable_path(path))]
     IncludeCycle {
         /// The file.
         path: PathBuf,
@@ -258,6 +263,6 @@ fn load_remedy(module: &Option<String>, nearest: Option<&str>) -> String {
 }
 
 fn tried(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let paths: Vec<String> = paths.iter().map(|path| readable_path(path)).collect();
     paths.join(", nor ")
 }
