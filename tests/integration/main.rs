@@ -16,10 +16,16 @@ mod config;
 mod datagram;
 /// The recorded replies under tests/golden.
 mod golden;
+/// Clients that people have: opensipsctl, opensipsunix, Python, socat.
+mod interop;
 /// Clients that never read their replies.
 mod parked;
 /// The socket file: mode, owner, and what stood there before.
 mod permissions;
+/// Programs and scripts, run from outside.
+mod scripted;
+/// The init script and the install script.
+mod scripts;
 /// A killed worker or attendant, signals, a deleted socket, the end.
 mod supervision;
 /// Kills under load, at the start and at the end.

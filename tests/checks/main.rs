@@ -1,0 +1,15 @@
+//! Checks that need no server: the rules of the house, the documents against the tables, the fuzz seeds.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// Who may use whom, and where things may stand.
+mod architecture;
+/// The grammar of parameters, by the recorded requests.
+mod arguments;
+/// Man page, README, example and scripts against the tables of the program.
+mod documents;
+/// The lines of a manual page, a table, a script.
+mod reading;
+/// Every fuzz seed, replayed.
+mod seeds;
+/// The code of a source file, as words.
+mod source;
