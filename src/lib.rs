@@ -10,6 +10,7 @@
 //! ```
 
 pub mod attendant;
+pub mod cachedb;
 pub mod cli;
 pub mod config;
 pub mod logging;
@@ -20,6 +21,7 @@ pub mod opensipsunix;
 pub mod server;
 pub mod shm;
 pub mod system;
+pub mod timer;
 pub mod version;
 pub mod wire;
 pub mod worker;

@@ -3,14 +3,17 @@
 //! Built-in modules are rows in [`crate::modules`]; a C module fills in the same table. C: `struct
 //! module_exports` in sr_module.h and `proc_export_t` in sr_module.h.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
+use crate::cachedb::Backend;
 use crate::config::{Parameter, Settings};
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
 use crate::system::datagram::Socket;
 use crate::system::signal;
+use crate::timer::Timer;
 
 /// One module's table.
 #[derive(Debug)]
@@ -23,12 +26,28 @@ pub struct Module {
     pub commands: &'static [Command],
     /// Statistics that do not depend on the configuration.
     pub statistics: &'static [Statistic],
-    /// Makes the module's service from its settings, when it runs processes of its own.
-    pub service: Option<MakeService>,
+    /// Makes of the settings what the module needs to run.
+    pub load: Option<Load>,
 }
 
-/// Makes a module's service from its settings.
-pub type MakeService = fn(&Settings, &Identity) -> Result<Box<dyn Service>, SettingError>;
+/// Makes of a module's settings what it needs to run. Called before the first fork, while the server still has
+/// its first user.
+pub type Load = fn(&Settings, Identity) -> Result<Loaded, SettingError>;
+
+/// What a module becomes by its settings.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// What it runs in processes of its own.
+    pub service: Option<Box<dyn Service>>,
+    /// Statistics whose names depend on the settings.
+    pub statistics: Vec<Statistic>,
+    /// What its commands find in the context again.
+    pub state: Option<Box<dyn Any>>,
+    /// What is to be done from time to time.
+    pub timers: Vec<Timer>,
+    /// Cache systems it provides.
+    pub backends: Vec<Box<dyn Backend>>,
+}
 
 /// Who the server runs as after it has given up root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,18 +78,24 @@ pub trait Service: std::fmt::Debug {
     /// How many processes.
     fn workers(&self) -> usize;
 
-    /// What the `load` group calls it, e.g. `udp:127.0.0.1:8080`.
-    fn load_name(&self) -> String;
+    /// What the `load` group calls its endpoint, e.g. `udp:127.0.0.1:8080`, if it has one.
+    fn load_name(&self) -> Option<String> {
+        None
+    }
 
     /// Makes the endpoint. Called in the attendant while it still has its first user.
     ///
     /// # Errors
     /// When it cannot be made.
-    fn open(&mut self) -> Result<(), OpenError>;
+    fn open(&mut self) -> Result<(), OpenError> {
+        Ok(())
+    }
 
     /// Makes the endpoint again if it has vanished. True when the workers must be replaced, since they serve
-    /// one that nobody can reach. Called about twice a second in the attendant.
-    fn repair(&mut self) -> bool;
+    /// one that nobody can reach. Called a few times a second in the attendant.
+    fn repair(&mut self) -> bool {
+        false
+    }
 
     /// A UDP socket of the service, for the statistics of what waits in it.
     fn udp_socket(&self) -> Option<&Socket> {
@@ -89,7 +114,7 @@ pub trait Service: std::fmt::Debug {
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError>;
 
     /// Removes what only the running server needs.
-    fn close(&mut self);
+    fn close(&mut self) {}
 }
 
 /// A worker process, as its service sees it.

@@ -2,18 +2,20 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use super::daemon::{self, Report, Side, Terminal};
 use super::pid_file::{PidFile, PidFileError};
 use super::prepare::Plan;
 use super::supervise::{Pool, Supervisor};
+use super::time_keeper::TimeKeeper;
+use crate::cachedb::Backends;
 use crate::cli::Options;
 use crate::config::Globals;
 use crate::logging::Logger;
-use crate::mi::{Context, Registry, Table};
-use crate::module::OpenError;
+use crate::mi::{Context, Registry, States, Table};
+use crate::module::{Loaded, Module, OpenError};
 use crate::modules;
 use crate::shm::{Segment, SegmentError};
 use crate::system::process::{self, ProcessId};
@@ -69,6 +71,9 @@ pub enum BootError {
         /// How it ended.
         ending: String,
     },
+    /// A worker neither served nor ended.
+    #[error("not all workers were ready within {0:?}; the log may say why")]
+    Late(Duration),
     /// SIGTERM came first.
     #[error("told to stop before all workers were ready")]
     Stopped,
@@ -129,14 +134,9 @@ fn start_and_serve(
     let mut files = Vec::new();
     let mut supervisor = None;
     let result = (|| {
-        if let Some(path) = &options.pid_file {
-            files.push(PidFile::process(path, identity)?);
-        }
-        if let Some(path) = &options.pgid_file {
-            files.push(PidFile::group(path, identity)?);
-        }
-        // Signals are held back until there is somebody to take them.
+        // First of all: from here on a signal ends the start in order, and nothing is left behind.
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
+        files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
         limits(&globals)?;
         let (context, pools) = build(options, plan.modules, arguments, globals.disable_tcp.unwrap_or(false))?;
         let header = context.segment.header();
@@ -154,7 +154,7 @@ fn start_and_serve(
         supervisor.start_workers()?;
         terminal.leave().map_err(step("let go of the terminal", "see the system error"))?;
         report.ready();
-        crate::system::notify::ready();
+        terminal.notifier().ready();
         supervisor.serve();
         Ok(())
     })();
@@ -189,8 +189,8 @@ fn limits(globals: &Globals) -> Result<(), BootError> {
     let dumps = !globals.disable_core_dump.unwrap_or(false);
     process::allow_core_dumps(dumps).map_err(step("set the limit of core files", "see the system error"))?;
     if let Some(count) = globals.open_files_limit {
-        process::limit_open_files(count.into())
-            .map_err(step("set open_files_limit", "lower it, or start as root"))?;
+        process::raise_open_files(count.into())
+            .map_err(step("raise the limit of open files", "lower open_files_limit, or start as root"))?;
     }
     Ok(())
 }
@@ -198,33 +198,52 @@ fn limits(globals: &Globals) -> Result<(), BootError> {
 /// Tables, statistics and segment, for all processes that will be.
 fn build(
     options: &Options,
-    loaded: Vec<(&'static crate::module::Module, Option<Box<dyn crate::module::Service>>)>,
+    loaded: Vec<(&'static Module, Loaded)>,
     arguments: Vec<OsString>,
     tcp_disabled: bool,
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
-    for module in modules::ALWAYS.into_iter().chain(loaded.iter().map(|(module, _)| *module)) {
+    let mut add_rows = |module: &'static Module| {
+        statistics.add(module.statistics);
         commands.add(module.name, module.commands).map_err(|taken| BootError::Command {
             command: taken.command.name,
             module: module.name,
             other: taken.module,
-        })?;
-        statistics.add(module.statistics);
+        })
+    };
+    modules::ALWAYS.into_iter().try_for_each(&mut add_rows)?;
+    loaded.iter().try_for_each(|(module, _)| add_rows(module))?;
+
+    let mut states = States::default();
+    let mut backends = Backends::default();
+    let mut timers = Vec::new();
+    let mut services = Vec::new();
+    for (module, made) in loaded {
+        statistics.add(&made.statistics);
+        made.state.into_iter().for_each(|state| states.add(state));
+        made.backends.into_iter().for_each(|backend| backends.add(backend));
+        timers.extend(made.timers);
+        services.extend(made.service.map(|service| (module.name, service)));
     }
+    states.add(Box::new(backends));
+    services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
+
     let mut processes = vec![String::from("attendant")];
     let mut pools = Vec::new();
-    for (module, service) in loaded {
-        let Some(service) = service else { continue };
+    for (module, service) in services {
         let first = processes.len();
         processes.extend((0..service.workers()).map(|_| service.description().to_owned()));
-        let slots: Range<usize> = first..processes.len();
-        statistics.add([&modules::restart_statistics(module.name, slots.clone())]);
-        pools.push(Pool { module: module.name, service, slots });
+        pools.push(Pool { module, service, slots: first..processes.len() });
+    }
+    // A process that serves no endpoint has no load, and clients do not miss it while it is replaced.
+    let endpoints = || pools.iter().filter_map(|pool| Some((pool, pool.service.load_name()?)));
+    for (pool, _) in endpoints() {
+        statistics.add([&modules::restart_statistics(pool.module, pool.slots.clone())]);
     }
     statistics.add(&modules::private_memory_statistics(processes.len()));
-    for pool in &pools {
-        statistics.add([&modules::load_statistics(&pool.service.load_name(), pool.slots.clone())]);
+    for (pool, name) in endpoints() {
+        statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
     let bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
     let segment = Segment::create(bytes, processes.len(), statistics.counters())?;
@@ -232,6 +251,7 @@ fn build(
         segment,
         commands,
         statistics,
+        states,
         processes,
         arguments,
         attendant: ProcessId::own(),

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use crate::cli::Options;
 use crate::config::{Facility, Globals};
 use crate::logging::Logger;
+use crate::system::notify::Notifier;
 use crate::system::process::{self, Fork};
 use crate::system::syslog::Syslog;
 
 /// The facility without `log_facility`, by its number in syslog(3).
 const LOG_DAEMON: u8 = 3;
 
-/// First byte of a message that says: all workers are ready.
+/// The message that says: all workers are ready.
 const READY: &[u8] = b"ready\n";
 
 /// Which process this is now.
@@ -98,6 +99,7 @@ pub(super) struct Terminal {
     null: Option<Arc<File>>,
     /// Unless the log stays on standard error.
     syslog: Option<Syslog>,
+    notifier: Arc<Notifier>,
     logger: &'static Logger,
 }
 
@@ -113,7 +115,12 @@ impl Terminal {
             Syslog::open(name, globals.log_facility.map_or(LOG_DAEMON, Facility::code))
         };
         let syslog = (!options.logs_to_stderr(globals)).then(open_syslog);
-        Ok(Terminal { null, syslog, logger })
+        Ok(Terminal { null, syslog, notifier: Arc::new(Notifier::connect()), logger })
+    }
+
+    /// Who wants to know that the server is ready.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
     }
 
     /// Lets go. Each process does it for itself; a second time changes nothing.

@@ -7,6 +7,7 @@
 //! pid_file.rs   the files of -P and -G
 //! boot.rs       the order of the start
 //! supervise.rs  the life after it: signals, dead workers, vanished endpoints, the end
+//! time_keeper.rs  the process that runs the modules' timers
 //! ```
 //!
 //! C: `main`, `main_loop` and `handle_sigs` in main.c, daemonize.c, pt.c.
@@ -16,6 +17,7 @@ mod daemon;
 mod pid_file;
 mod prepare;
 mod supervise;
+mod time_keeper;
 
 pub use boot::{BootError, Outcome, run};
 pub use prepare::{Plan, prepare};

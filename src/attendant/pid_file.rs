@@ -21,15 +21,29 @@ pub enum PidFileError {
         /// Its content.
         pid: i32,
     },
-    /// The system refused it.
-    #[error(
-        "{path}: cannot write the process number: {source}; make its folder writable, or choose another file"
-    )]
+    /// The same file twice.
+    #[error("{path}: is named by -P and by -G; give two files, they hold different numbers")]
+    Same {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else has that name.
+    #[error("{path}: is not a regular file; it is left as it is: choose another path")]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system refused a step.
+    #[error("{path}: cannot {step}: {source}; {remedy}")]
     System {
         /// The file.
         path: PathBuf,
+        /// What was tried.
+        step: &'static str,
         /// What the system said.
         source: io::Error,
+        /// What to do.
+        remedy: &'static str,
     },
 }
 
@@ -45,36 +59,70 @@ pub(super) struct PidFile {
 }
 
 impl PidFile {
-    /// Writes the server's process number, unless the file names a server that runs.
-    pub(super) fn process(path: &Path, identity: Identity) -> Result<PidFile, PidFileError> {
-        PidFile::write(path, ProcessId::own().number(), identity)
-    }
-
-    /// Writes the server's process group.
-    pub(super) fn group(path: &Path, identity: Identity) -> Result<PidFile, PidFileError> {
-        PidFile::write(path, crate::system::process::group(), identity)
+    /// Makes the files that were asked for: process number and process group.
+    pub(super) fn make(
+        process: Option<&Path>,
+        group: Option<&Path>,
+        identity: Identity,
+    ) -> Result<Vec<PidFile>, PidFileError> {
+        if let Some(path) = process.filter(|_| process == group) {
+            return Err(PidFileError::Same { path: path.to_owned() });
+        }
+        let numbers = [(process, ProcessId::own().number()), (group, crate::system::process::group())];
+        let mut made: Vec<PidFile> = Vec::new();
+        for (path, number) in numbers {
+            let Some(path) = path else { continue };
+            match PidFile::write(path, number, identity) {
+                Ok(file) => made.push(file),
+                Err(error) => {
+                    made.iter().for_each(PidFile::remove);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
     }
 
     fn write(path: &Path, number: i32, identity: Identity) -> Result<PidFile, PidFileError> {
-        let failed = |source| PidFileError::System { path: path.to_owned(), source };
+        let step =
+            |step, remedy| move |source| PidFileError::System { path: path.to_owned(), step, source, remedy };
         let running = |pid| PidFileError::Running { path: path.to_owned(), pid };
+        let is_new = fs::symlink_metadata(path).is_err();
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-        let mut file = options.open(path).map_err(failed)?;
+        options.write(true).create(true).truncate(false).mode(0o644);
+        // A FIFO there would hold up the start, a link would lead elsewhere.
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let opened = options.open(path);
+        let mut file = opened
+            .map_err(step("open it", "make its folder, writable for the user that starts the server"))?;
+        if !file.metadata().is_ok_and(|found| found.is_file()) {
+            return Err(PidFileError::Occupied { path: path.to_owned() });
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(running(number_in(path).unwrap_or_default())),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::Error(source)) => {
+                return Err(step("lock it", "put it on a local file system")(source));
+            }
         }
         if let Some(pid) = other_server(path) {
             return Err(running(pid));
         }
-        let mut fill = || {
+        let fill = |file: &mut File| {
             file.set_len(0)?;
-            writeln!(file, "{number}")?;
-            fchown(&file, identity.uid, identity.gid)
+            writeln!(file, "{number}")
         };
-        fill().map_err(failed)?;
+        let filled = fill(&mut file).map_err(step("write the number", "free some space")).and_then(|()| {
+            let owner = "start as root, or without -u and -g";
+            fchown(&file, identity.uid, identity.gid).map_err(step("give it to the server's user", owner))
+        });
+        if let Err(error) = filled {
+            if is_new {
+                // Best effort: the error itself says more than a failed clean-up could.
+                let _removed = fs::remove_file(path);
+            }
+            return Err(error);
+        }
         Ok(PidFile { path: path.to_owned(), number, _locked: file })
     }
 
@@ -93,7 +141,7 @@ fn number_in(path: &Path) -> Option<i32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The running server that the file names: an OpenSIPS, which knows no lock. A number that the system has since
+/// The running OpenSIPS that the file names: it knows no lock. A number that the system has since
 /// given to some other program is stale, and so is what is no number.
 fn other_server(path: &Path) -> Option<i32> {
     let number = number_in(path)?;
@@ -101,7 +149,7 @@ fn other_server(path: &Path) -> Option<i32> {
     // `PID (NAME) STATE …`: a zombie has ended and only waits to be reaped.
     let is_server = fs::read_to_string(format!("/proc/{number}/stat")).map_or(process.exists(), |stat| {
         let state = stat.rsplit(") ").next().unwrap_or_default();
-        stat.contains(" (opensips") && !state.starts_with(['Z', 'X'])
+        stat.contains(" (opensips) ") && !state.starts_with(['Z', 'X'])
     });
     is_server.then_some(number)
 }
@@ -110,6 +158,25 @@ fn other_server(path: &Path) -> Option<i32> {
 mod tests {
     use super::*;
 
+    fn write(path: &Path) -> Result<PidFile, PidFileError> {
+        PidFile::make(Some(path), None, Identity::default()).map(|mut files| files.remove(0))
+    }
+
+    #[test]
+    fn a_fifo_and_one_path_for_two_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        let both = PidFile::make(Some(&path), Some(&path), Identity::default());
+        assert!(matches!(both, Err(PidFileError::Same { .. })) && !path.exists());
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(write(&path).is_err());
+        let error = write(&folder.path().join("no/pid")).unwrap_err().to_string();
+        assert!(
+            error.contains("cannot open it: No such file") && error.contains("make its folder"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn stale_content_is_replaced_and_only_our_own_file_removed() {
         let folder = tempfile::tempdir().unwrap();
@@ -117,12 +184,12 @@ mod tests {
         // Process 1 is alive but no server of this kind.
         for stale in ["", "rubbish", "999999999", "-5", "1"] {
             fs::write(&path, stale).unwrap();
-            let file = PidFile::process(&path, Identity::default()).unwrap();
+            let file = write(&path).unwrap();
             assert_eq!(number_in(&path), Some(ProcessId::own().number()));
             file.remove();
             assert!(!path.exists());
         }
-        let file = PidFile::process(&path, Identity::default()).unwrap();
+        let file = write(&path).unwrap();
         fs::write(&path, "1").unwrap();
         file.remove();
         assert!(path.exists());
@@ -132,8 +199,8 @@ mod tests {
     fn a_server_that_holds_the_file_is_running() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
-        let _held = PidFile::process(&path, Identity::default()).unwrap();
-        let error = PidFile::process(&path, Identity::default()).unwrap_err();
+        let _held = write(&path).unwrap();
+        let error = write(&path).unwrap_err();
         assert!(
             matches!(error, PidFileError::Running { pid, .. } if pid == ProcessId::own().number()),
             "{error}"
@@ -147,7 +214,7 @@ mod tests {
         fs::write(&target, "precious").unwrap();
         let path = folder.path().join("pid");
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(matches!(PidFile::process(&path, Identity::default()), Err(PidFileError::System { .. })));
+        assert!(matches!(write(&path), Err(PidFileError::System { .. })));
         assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
     }
 }

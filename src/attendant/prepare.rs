@@ -4,7 +4,7 @@ use crate::cli::Options;
 use std::ffi::OsStr;
 
 use crate::config::{Configuration, Diagnostics, Globals, Known};
-use crate::module::{Identity, Module, Service};
+use crate::module::{Identity, Loaded, Module};
 use crate::modules;
 use crate::system::user;
 
@@ -15,8 +15,8 @@ pub struct Plan {
     pub globals: Globals,
     /// Who the server becomes.
     pub identity: Identity,
-    /// The loaded modules, with the service of each that has one.
-    pub modules: Vec<(&'static Module, Option<Box<dyn Service>>)>,
+    /// The loaded modules, with what each became by its settings.
+    pub modules: Vec<(&'static Module, Loaded)>,
 }
 
 /// Makes the services. What cannot work on this system is added to `diagnostics`, all of it; with errors there,
@@ -24,7 +24,7 @@ pub struct Plan {
 #[must_use]
 pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mut Diagnostics) -> Plan {
     let identity = identity(options, &configuration.globals, diagnostics);
-    let mut loaded: Vec<(&'static Module, Option<Box<dyn Service>>)> = Vec::new();
+    let mut loaded = Vec::new();
     for entry in &configuration.modules {
         let Some(module) = modules::find(&entry.name) else {
             if matches!(entry.known, Known::Unknown) {
@@ -32,8 +32,10 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
             }
             continue;
         };
-        match module.service.map(|make| make(&entry.settings, &identity)).transpose() {
-            Ok(service) => loaded.push((module, service)),
+        let result =
+            module.load.map_or_else(|| Ok(Loaded::default()), |load| load(&entry.settings, identity));
+        match result {
+            Ok(made) => loaded.push((module, made)),
             Err(error) => {
                 let place = entry.settings.position(error.parameter).unwrap_or(&entry.position);
                 let setting =

@@ -12,10 +12,10 @@ use super::boot::BootError;
 use super::daemon::Terminal;
 use crate::mi::Context;
 use crate::module::{Ready, Service};
-use crate::shm::SlotState;
+use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
-use crate::system::{datagram, memory, notify, user};
+use crate::system::{datagram, endpoint, memory, user};
 use crate::worker;
 
 /// How often endpoints are looked at.
@@ -29,6 +29,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long all workers together may take to begin.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a worker that should end is told so. A signal that arrives just before a worker goes to sleep
 /// does not wake it; the next one does.
@@ -57,6 +60,8 @@ pub(super) struct Supervisor {
     context: Context,
     pools: Vec<Pool>,
     fates: Vec<Fate>,
+    /// Workers that serve an endpoint nobody reaches, told to end until they do.
+    retiring: Vec<ProcessId>,
     signals: Stream,
     ready: PipeReader,
     wake: PipeWriter,
@@ -94,6 +99,7 @@ impl Supervisor {
             context,
             pools,
             fates,
+            retiring: Vec::new(),
             signals,
             ready,
             wake,
@@ -118,7 +124,7 @@ impl Supervisor {
     /// Says which endpoints the server's user can neither remove at the end nor make again.
     pub(super) fn warn_of_closed_folders(&self) {
         for path in self.pools.iter().filter_map(|pool| pool.service.path()) {
-            let folder = path.parent().unwrap_or(path);
+            let folder = endpoint::folder(path);
             if !user::may_write(folder) {
                 log::warn!(
                     "user {} cannot write to {}: {} will be left behind at the end, and not be made again when it \
@@ -141,8 +147,12 @@ impl Supervisor {
         for slot in self.worker_slots() {
             self.fork_worker(slot)?;
         }
+        let deadline = Instant::now() + START_LIMIT;
         while !self.worker_slots().all(|slot| self.context.segment.slots()[slot].state() == SlotState::Ready)
         {
+            if Instant::now() >= deadline {
+                return Err(BootError::Late(START_LIMIT));
+            }
             self.wait(TICK);
             for event in self.signals.take() {
                 match event {
@@ -183,7 +193,7 @@ impl Supervisor {
 
     /// Ends all workers, each after the request in hand, and removes the endpoints.
     pub(super) fn end(&mut self) {
-        notify::stopping();
+        self.terminal.notifier().stopping();
         for pool in &mut self.pools {
             pool.service.close();
         }
@@ -262,6 +272,7 @@ impl Supervisor {
 
     /// Takes a dead process out of the table. Gives its slot and whether it had been ready.
     fn bury(&mut self, process: ProcessId, ending: Ending) -> Option<(usize, bool)> {
+        self.retiring.retain(|&retiring| retiring != process);
         let slot = self.slot_of(process)?;
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
@@ -296,8 +307,9 @@ impl Supervisor {
     }
 
     fn replace(&mut self, slot: usize) -> Result<(), BootError> {
+        self.fork_worker(slot)?;
         self.context.segment.slots()[slot].count_restart();
-        self.fork_worker(slot)
+        Ok(())
     }
 
     fn replace_or_retry(&mut self, slot: usize) {
@@ -329,13 +341,12 @@ impl Supervisor {
     fn mend(&mut self) {
         for pool in &mut self.pools {
             if pool.service.repair() {
-                for slot in &self.context.segment.slots()[pool.slots.clone()] {
-                    if let Some(process) = slot.process() {
-                        process.terminate();
-                    }
-                }
+                let slots = &self.context.segment.slots()[pool.slots.clone()];
+                self.retiring.extend(slots.iter().filter_map(Slot::process));
             }
         }
+        // Each time anew, as one signal may come just before a worker goes to sleep, and not wake it.
+        self.retiring.iter().for_each(|process| process.terminate());
     }
 
     /// Writes the process table, memory and all statistics to the log. C: SIGUSR1 in `handle_sigs`.

@@ -73,9 +73,9 @@ pub enum Classic {
     Takes {
         /// In their order.
         recipe: &'static [Parameter],
-        /// The answer when one is missing.
-        too_few: Fault,
-        /// The answer when there are more; `None` when more are ignored.
+        /// The answer when one is missing; `None` when the command itself looks, after other checks.
+        too_few: Option<Fault>,
+        /// The answer when there are more; `None` when more are ignored, or the command itself looks.
         too_many: Option<Fault>,
     },
 }
@@ -84,7 +84,7 @@ impl Classic {
     /// With these parameters and C's usual answer when one is missing; more are ignored.
     #[must_use]
     pub const fn takes(recipe: &'static [Parameter]) -> Classic {
-        Classic::Takes { recipe, too_few: MISSING_PARAMETER, too_many: None }
+        Classic::Takes { recipe, too_few: Some(MISSING_PARAMETER), too_many: None }
     }
 }
 
@@ -198,8 +198,10 @@ pub fn run(
         Classic::Takes { recipe, too_few, too_many } => {
             let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
             let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
-            if params.len() < needed {
-                return Err(too_few.clone());
+            if let Some(fault) = too_few
+                && params.len() < needed
+            {
+                return Err(fault.clone());
             }
             if let Some(fault) = too_many
                 && !open_ended
@@ -232,7 +234,7 @@ mod tests {
 
     const TWO: Classic = Classic::Takes {
         recipe: &[required("a"), optional("b")],
-        too_few: Fault::new(404, "few"),
+        too_few: Some(Fault::new(404, "few")),
         too_many: Some(Fault::new(404, "many")),
     };
 

@@ -1,5 +1,6 @@
 //! What a command can reach of the server.
 
+use std::any::Any;
 use std::ffi::OsString;
 
 use super::command::Table;
@@ -17,6 +18,8 @@ pub struct Context {
     pub commands: Table,
     /// All statistics.
     pub statistics: Registry,
+    /// What modules have made of their settings.
+    pub states: States,
     /// What each process is for, by slot: `attendant`, `MI Datagram`.
     pub processes: Vec<String>,
     /// The command line the server was started with.
@@ -29,4 +32,22 @@ pub struct Context {
     pub tcp_disabled: bool,
     /// The process that runs the command: its slot.
     pub slot: usize,
+}
+
+/// What modules have made of their settings, each found by its type. Fixed at the first fork: what changes lies
+/// in the segment.
+#[derive(Debug, Default)]
+pub struct States(Vec<Box<dyn Any>>);
+
+impl States {
+    /// Adds a module's state.
+    pub fn add(&mut self, state: Box<dyn Any>) {
+        self.0.push(state);
+    }
+
+    /// The state of that type; `None` when its module is not loaded.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.iter().find_map(|state| state.downcast_ref())
+    }
 }

@@ -15,7 +15,7 @@ mod statistics;
 pub use command::{
     Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, optional, required, run,
 };
-pub use context::Context;
+pub use context::{Context, States};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };

@@ -96,6 +96,12 @@ impl<'a> Args<'a> {
         self.params.value(position)
     }
 
+    /// How many the request has, also beyond the recipe.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.params.len()
+    }
+
     /// As [`get`](Args::get), without an empty value.
     #[must_use]
     pub fn filled(&self, name: &str) -> Option<&'a [u8]> {

@@ -1,6 +1,6 @@
 //! What unit tests of commands need: a server without processes, and a reply that remembers.
 
-use super::{Context, Fault, Generation, Registry, Reply, Table, Value};
+use super::{Context, Fault, Generation, Registry, Reply, States, Table, Value};
 use crate::shm::{MIN_BYTES, Segment};
 use crate::system::process::ProcessId;
 
@@ -10,6 +10,7 @@ pub(crate) fn context() -> Context {
         segment: Segment::create(MIN_BYTES, 2, 8).unwrap(),
         commands: Table::default(),
         statistics: Registry::default(),
+        states: States::default(),
         processes: vec![String::from("attendant"), String::from("MI Datagram")],
         arguments: vec!["opensips-mi".into(), "-F".into()],
         attendant: ProcessId::own(),

@@ -17,7 +17,7 @@ pub(super) const MODULE: Module = Module {
         run: &list,
     }],
     statistics: &[],
-    service: None,
+    load: None,
 };
 
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]

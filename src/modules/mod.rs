@@ -1,6 +1,7 @@
 //! The built-in modules, under their OpenSIPS names. Each is a table; none uses another.
 
 mod blacklists;
+mod cachedb_local;
 mod core;
 mod mi_datagram;
 mod statistics;
@@ -13,8 +14,11 @@ pub use core::{load_statistics, private_memory_statistics, restart_statistics};
 /// Modules that are there without `loadmodule`, in the order in which `which` lists their commands.
 pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklists::MODULE];
 
+/// The name under which the core's own processes run.
+pub const CORE: &str = "core";
+
 /// Modules that `loadmodule` picks from.
-pub const LOADABLE: [&Module; 1] = [&mi_datagram::MODULE];
+pub const LOADABLE: [&Module; 2] = [&mi_datagram::MODULE, &cachedb_local::MODULE];
 
 /// The loadable module of that name.
 #[must_use]

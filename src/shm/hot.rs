@@ -13,9 +13,6 @@ const MAGIC: u64 = u64::from_le_bytes(*b"osips-mi");
 /// Changes with every change of the layout.
 const LAYOUT: u32 = 1;
 
-/// In [`Slot::level`]: this process follows the level of all.
-const NO_LEVEL: i32 = i32::MIN;
-
 /// Sizes and what all processes share.
 #[repr(C)]
 #[derive(Debug)]
@@ -80,7 +77,6 @@ pub enum SlotState {
 pub struct Slot {
     pid: AtomicI32,
     state: AtomicU32,
-    level: AtomicI32,
     busy: AtomicU32,
     restarts: AtomicU64,
     figures_asked: AtomicU64,
@@ -106,10 +102,6 @@ pub struct PrivateMemory {
 }
 
 impl Slot {
-    pub(super) fn initialize(&self) {
-        self.level.store(NO_LEVEL, Ordering::Relaxed);
-    }
-
     /// The process, while there is one.
     pub fn process(&self) -> Option<ProcessId> {
         ProcessId::from_number(self.pid.load(Ordering::Relaxed))
@@ -171,11 +163,6 @@ impl Slot {
     /// How often the process was replaced.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
-    }
-
-    /// The level of this process alone, if it has one.
-    pub fn own_level(&self) -> Option<i32> {
-        Some(self.level.load(Ordering::Relaxed)).filter(|&level| level != NO_LEVEL)
     }
 
     /// What the process last published of its memory.

@@ -104,9 +104,6 @@ impl Segment {
         let map = MmapOptions::new().len(length).map_raw(&file).map_err(refused)?;
         let segment: &'static Segment = Box::leak(Box::new(Segment { map, processes, counters, keyed }));
         segment.header().initialize(bytes, processes, counters);
-        for slot in segment.slots() {
-            slot.initialize();
-        }
         segment.table().initialize();
         Ok(segment)
     }
@@ -150,6 +147,12 @@ impl Segment {
     #[must_use]
     pub fn table(&self) -> keyed::Table<'_> {
         keyed::Table::new(self, self.keyed)
+    }
+
+    /// The time by which entries of the table expire, in seconds of a clock that only goes forward.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        crate::system::clock::boot_seconds()
     }
 
     /// Bytes in all.

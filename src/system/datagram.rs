@@ -220,6 +220,12 @@ impl Socket {
         self.memory().is_some_and(|[_, _, sent, limit, ..]| sent >= limit)
     }
 
+    /// Whether they use up half of it.
+    #[must_use]
+    pub fn is_send_buffer_half_full(&self) -> bool {
+        self.memory().is_some_and(|[_, _, sent, limit, ..]| sent >= limit / 2)
+    }
+
     /// The kernel's figures of the socket: what waits to be received, the limit of that, what was sent and not
     /// read, the limit of that, and five others.
     fn memory(&self) -> Option<[u32; 9]> {

@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, umask};
@@ -108,12 +109,13 @@ impl Endpoint {
     /// Makes a bound socket at `path`. A stale socket there is replaced; anything else is left alone.
     ///
     /// # Errors
-    /// See [`BindError`]; after an error nothing of ours is left at the path.
+    /// See [`BindError`]; after an error nothing of ours is left at the path, if it is still ours.
     pub fn bind(path: &Path, access: Access) -> Result<(Socket, Endpoint), BindError> {
         let length = path.as_os_str().len();
         if length > MAX_PATH_BYTES {
             return Err(BindError::TooLong { path: path.to_owned(), length });
         }
+        let _turn = take_turn(folder(path));
         clear(path)?;
         let before = umask(Mode::from_bits_truncate(0o177));
         let bound = Socket::unix_bound(path);
@@ -159,6 +161,30 @@ impl Endpoint {
     }
 }
 
+/// The folder that a path lies in.
+#[must_use]
+pub fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// How long a start waits for another one in the same folder.
+const TURN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Keeps others of this server out of a folder while the returned file lives: what is seen to be stale must not
+/// become somebody's live socket before it is removed. Anyone may hold such a lock, so the wait is short, and
+/// without the lock the start goes on.
+fn take_turn(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    let deadline = Instant::now() + TURN_LIMIT;
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Some(file)
+}
+
 /// Removes a socket that nobody serves; refuses everything else.
 fn clear(path: &Path) -> Result<(), BindError> {
     let found = match fs::symlink_metadata(path) {
@@ -172,6 +198,14 @@ fn clear(path: &Path) -> Result<(), BindError> {
     }
     match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(BindError::Step {
+                path: path.to_owned(),
+                step: "see whether another server uses the socket there",
+                source,
+                remedy: String::from("start as the socket's owner, or choose another path"),
+            });
+        }
         _ => return Err(BindError::InUse { path: path.to_owned() }),
     }
     fs::remove_file(path).map_err(|source| BindError::Step {
@@ -197,10 +231,7 @@ fn kind_name(kind: fs::FileType) -> &'static str {
 }
 
 fn bind_failed(path: &Path, source: io::Error) -> BindError {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder(path);
     let remedy = match source.kind() {
         io::ErrorKind::NotFound => format!("make the folder {} first", folder.display()),
         io::ErrorKind::PermissionDenied => {
@@ -233,7 +264,7 @@ fn finish(path: &Path, access: Access) -> Result<Endpoint, BindError> {
         let (uid, gid) = (access.uid.map(Uid::from_raw), access.gid.map(Gid::from_raw));
         fchownat(&pin, "", uid, gid, AtFlags::AT_EMPTY_PATH).map_err(io::Error::from).map_err(step(
             "give the socket to its user and group",
-            "start as root, or choose a group that the server's user is in",
+            "only root may give a socket to others; let the server run as that user, with a group it is in",
         ))?;
     }
     set_mode(path, &pin, access.mode).map_err(step("set the socket's mode", "see the system error"))?;
@@ -248,7 +279,13 @@ fn finish(path: &Path, access: Access) -> Result<Endpoint, BindError> {
 fn set_mode(path: &Path, pin: &File, mode: u32) -> io::Result<()> {
     let mode = fs::Permissions::from_mode(mode);
     match fs::set_permissions(format!("/proc/self/fd/{}", pin.as_raw_fd()), mode.clone()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::set_permissions(path, mode),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (found, pinned) = (fs::symlink_metadata(path)?, pin.metadata()?);
+            if (found.dev(), found.ino()) != (pinned.dev(), pinned.ino()) {
+                return Err(io::Error::other("somebody replaced it"));
+            }
+            fs::set_permissions(path, mode)
+        }
         done => done,
     }
 }

@@ -8,6 +8,7 @@ pub mod datagram;
 pub mod endpoint;
 pub mod memory;
 pub mod notify;
+pub mod pattern;
 pub mod process;
 pub mod signal;
 pub mod syslog;

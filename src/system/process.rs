@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
 /// A process, by its number.
@@ -81,6 +80,10 @@ pub enum Fork {
 /// # Errors
 /// When the kernel has no room for another process.
 pub fn fork() -> io::Result<Fork> {
+    debug_assert!(
+        std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count) == 1,
+        "a process forks before it starts a thread"
+    );
     // SAFETY: no other thread exists (the server never starts one before or outside a forked child), so no
     // lock can be held by a thread that the child lacks.
     match unsafe { nix::unistd::fork() }? {
@@ -111,19 +114,25 @@ impl std::fmt::Display for Ending {
 }
 
 /// The next child that has ended, without waiting for one.
+///
+/// Not by nix, whose signals lack the real-time ones: a child that one of them ended would be reaped and lost.
 #[must_use]
 pub fn reap() -> Option<(ProcessId, Ending)> {
+    let mut status = 0;
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) => {
-                return Some((ProcessId(pid.as_raw()), Ending::Exited(status)));
+        // SAFETY: the pointer is to a live value.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        match pid {
+            0 => return None,
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 => return None,
+            pid if libc::WIFEXITED(status) => {
+                return Some((ProcessId(pid), Ending::Exited(libc::WEXITSTATUS(status))));
             }
-            Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                return Some((ProcessId(pid.as_raw()), Ending::Killed(signal as i32)));
+            pid if libc::WIFSIGNALED(status) => {
+                return Some((ProcessId(pid), Ending::Killed(libc::WTERMSIG(status))));
             }
-            Ok(WaitStatus::StillAlive) => return None,
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return None,
+            _ => {}
         }
     }
 }
@@ -179,14 +188,16 @@ pub fn allow_core_dumps(allowed: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets how many files the process may have open.
+/// Raises how many files the process may have open. A limit that is as high already stays.
 ///
 /// # Errors
-/// When the limit is above what the user may have.
-pub fn limit_open_files(count: u64) -> io::Result<()> {
+/// When the limit is above what the user may have. C: `increase_open_fds` in main.c.
+pub fn raise_open_files(count: u64) -> io::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, count, hard.max(count))?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if count > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, count, hard.max(count))?;
+    }
     Ok(())
 }
 

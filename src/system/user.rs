@@ -68,6 +68,12 @@ pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         }
         nix::unistd::setgid(gid)?;
     }
+    if gid.is_none() && uid.is_some() && users::get_effective_uid() == 0 {
+        log::warn!(
+            "the user to become has no group on this system and none was given; the group stays as it is"
+        );
+        nix::unistd::setgroups(&[])?;
+    }
     if let Some(uid) = uid {
         nix::unistd::setuid(Uid::from_raw(uid))?;
     }

@@ -10,19 +10,30 @@ use super::source::{self, Source};
 /// A room, and the rooms it uses. Every room of `src` has a row; a room that another one does not use is not in its
 /// row. No module in `modules` uses another one.
 const EDGES: &[(&str, &[&str])] = &[
-    ("attendant", &["cli", "config", "logging", "mi", "module", "modules", "shm", "system", "worker"]),
+    (
+        "attendant",
+        &[
+            "cachedb", "cli", "config", "logging", "mi", "module", "modules", "shm", "system", "timer",
+            "worker",
+        ],
+    ),
     ("bin", &["opensipsunix"]),
+    ("cachedb", &["shm"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
     ("logging", &["shm", "system"]),
     ("main", &["server"]),
     ("mi", &["shm", "system"]),
-    ("module", &["config", "mi", "shm", "system"]),
-    ("modules", &["config", "logging", "mi", "module", "shm", "system", "version", "wire"]),
+    ("module", &["cachedb", "config", "mi", "shm", "system", "timer"]),
+    (
+        "modules",
+        &["cachedb", "config", "logging", "mi", "module", "shm", "system", "timer", "version", "wire"],
+    ),
     ("opensipsunix", &[]),
     ("server", &["attendant", "cli", "config", "logging", "modules", "version"]),
     ("shm", &["system"]),
     ("system", &[]),
+    ("timer", &["mi", "system"]),
     ("version", &[]),
     ("wire", &["mi"]),
     ("worker", &["mi", "module", "system"]),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use opensips_mi::cli::{FLAGS, Flag};
-use opensips_mi::config::{self, Kind, Parameter};
+use opensips_mi::config::{self, Effect, Kind, Parameter};
 use opensips_mi::mi::{self, Classic};
 use opensips_mi::module::Module;
 use opensips_mi::modules::{self, ALWAYS, LOADABLE};
@@ -171,7 +171,7 @@ fn settings_of_example() -> Vec<String> {
 fn the_example_shows_every_parameter_with_its_default() {
     let settings = settings_of_example();
     for module in LOADABLE {
-        for row in module.parameters {
+        for row in module.parameters.iter().filter(|row| row.effect == Effect::Used) {
             let start = format!("modparam(\"{}\", \"{}\", ", module.name, row.name);
             let values: Vec<&str> =
                 settings.iter().filter_map(|line| line.strip_prefix(&start)?.strip_suffix(')')).collect();
@@ -189,7 +189,8 @@ fn the_example_shows_every_parameter_with_its_default() {
 #[test]
 fn the_example_is_valid_line_by_line() {
     for line in settings_of_example() {
-        let head = if line.starts_with("modparam") { "loadmodule \"mi_datagram.so\"\n" } else { "" };
+        let module = line.strip_prefix("modparam(\"").and_then(|rest| rest.split('"').next());
+        let head = module.map_or(String::new(), |module| format!("loadmodule \"{module}.so\"\n"));
         let file = format!("{head}{line}\n").into_bytes();
         let (document, mut diagnostics) = config::parse(Path::new(EXAMPLE), &mut |_: &Path| Ok(file.clone()));
         let _configuration = config::resolve(document, &modules::look_up, &mut diagnostics);

@@ -3,8 +3,6 @@
 
 /// Who may use whom, and where things may stand.
 mod architecture;
-/// The grammar of parameters, by the recorded requests.
-mod arguments;
 /// Man page, README, example and scripts against the tables of the program.
 mod documents;
 /// The lines of a manual page, a table, a script.

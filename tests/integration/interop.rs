@@ -102,7 +102,7 @@ fn opensipsctl_asks_the_server() {
         assert!(same, "{args:?}: wanted {wanted}, found {shown}");
     }
     assert_eq!(opensipsctl.ok(&["unixsock", "debug"]), "DEBUG:: 2\n", "the level that it set");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 3, "attendant and two workers");
+    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4, "attendant, two workers, time keeper");
     assert_eq!(opensipsctl.ok(&["unixsock", "nope"]), "500 command not available\n");
 }
 
@@ -118,7 +118,7 @@ fn opensipsctl_starts_restarts_and_stops_the_server() {
     let said = opensipsctl.ok(&["start"]);
     let first = pid();
     assert!(said.contains(&format!("started (pid: {first})")), "{said}");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 3);
+    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4);
     let again = opensipsctl.run(&["start"]);
     assert!(again.status.code() == Some(1) && again.stdout.contains("already running"), "{again:#?}");
     assert!(is_alive(first) && pid() == first, "a second start touched the server");
@@ -127,7 +127,7 @@ fn opensipsctl_starts_restarts_and_stops_the_server() {
     let second = pid();
     assert!(second != first && said.contains(&format!("started (pid: {second})")), "{said}");
     assert!(!is_alive(first), "the first server runs on");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 3);
+    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4);
 
     let said = opensipsctl.ok(&["stop"]);
     assert!(said.contains("stopped"), "{said}");

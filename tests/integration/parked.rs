@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::datagram::statistics;
 use crate::support::{Client, DEADLINE, HELP, HELP_REPLY, Kind, Server, Setup, assert_same, shown, wait_for};
 
-const WORKERS: usize = 2;
+const WORKERS: usize = 4;
 
 /// For how long a good client is timed.
 const TIMED: Duration = Duration::from_secs(1);
@@ -28,11 +28,11 @@ const PACE: Duration = Duration::from_millis(10);
 /// How much slower the good client may be, whatever the factor of two gives.
 const ALLOWANCE: Duration = Duration::from_millis(5);
 
-/// The time that 99 of 100 requests of a good client do not exceed while the `others` go on asking for `lines`. They
+/// The time that 99 of 100 requests of a good client, of the same kind as they are, do not exceed while the `others` go on asking for `lines`. They
 /// read their replies or never do.
-fn p99(server: &Server, others: &[Client], lines: usize, read: bool) -> Duration {
+fn p99(server: &Server, kind: Kind, others: &[Client], lines: usize, read: bool) -> Duration {
     let stop = AtomicBool::new(false);
-    let good = server.client();
+    let good = server.client_of(kind);
     let request = statistics(lines, 0);
     let asked = std::thread::scope(|scope| {
         for other in others {
@@ -73,7 +73,7 @@ fn check(kind: Kind, lines: usize) {
 
     let readers = clients();
     readers.iter().for_each(Client::never_wait);
-    let without = p99(&server, &readers, lines, true);
+    let without = p99(&server, kind, &readers, lines, true);
     drop(readers);
 
     let deaf = clients();
@@ -83,7 +83,7 @@ fn check(kind: Kind, lines: usize) {
             wait_for("room in the queue of the server", || client.send(&statistics(lines, 0)).ok());
         }
     }
-    let with = p99(&server, &deaf, lines, false);
+    let with = p99(&server, kind, &deaf, lines, false);
     let limit = (without * 2).max(without + ALLOWANCE);
     assert!(
         with <= limit,

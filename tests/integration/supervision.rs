@@ -17,6 +17,24 @@ const REPLACED_WITHIN: Duration = Duration::from_millis(100);
 /// By when a deleted socket is back.
 const SOCKET_BACK_WITHIN: Duration = Duration::from_secs(1);
 
+/// A real-time signal is one that not every library knows: its victim must not be overlooked.
+#[test]
+fn whatever_signal_ends_a_worker_it_is_replaced() {
+    let server = Setup::unix().workers(2).start();
+    for signal in ["-35", "-64", "-ABRT", "-PIPE", "-ALRM"] {
+        let before = server.wait_for_workers(2);
+        let killed = std::process::Command::new("kill").args([signal, &before[0].pid.to_string()]).status();
+        assert!(killed.unwrap().success());
+        wait_for(&format!("two workers after kill {signal}"), || {
+            let now = server.workers();
+            let whole = now.len() == 2 && now.iter().all(|worker| is_alive(worker.pid));
+            // SIGPIPE is ignored.
+            (whole && (now[0].pid != before[0].pid || signal == "-PIPE")).then_some(())
+        });
+    }
+    server.stop_clean(&[]);
+}
+
 #[test]
 fn a_killed_worker_is_replaced_under_its_id() {
     let server = Setup::unix().workers(4).start();

@@ -10,7 +10,7 @@ use crate::system::clock;
 use crate::version;
 
 /// Rows in the order that `which` lists them.
-pub(super) const COMMANDS: [Command; 10] = [
+pub(super) const COMMANDS: [Command; 13] = [
     Command {
         name: "uptime",
         help: Some(
@@ -69,6 +69,9 @@ pub(super) const COMMANDS: [Command; 10] = [
         json_rpc: &[],
         run: &debug,
     },
+    super::cache::STORE,
+    super::cache::FETCH,
+    super::cache::REMOVE,
     Command {
         name: "list_tcp_conns",
         help: Some("list all ongoing TCP/TLS connections"),

@@ -1,5 +1,6 @@
 //! The core: commands and statistics that are there without any module.
 
+mod cache;
 mod commands;
 mod statistics;
 
@@ -13,5 +14,5 @@ pub(super) const MODULE: Module = Module {
     parameters: &[],
     commands: &commands::COMMANDS,
     statistics: &statistics::STATISTICS,
-    service: None,
+    load: None,
 };

@@ -17,7 +17,7 @@ mod worker;
 use std::path::Path;
 
 use crate::mi::Statistic;
-use crate::module::{Module, OpenError, Process, Service};
+use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::system::datagram::Socket;
 use crate::system::endpoint::{Endpoint, Presence};
 use settings::{Address, Settings};
@@ -37,7 +37,10 @@ pub(super) const MODULE: Module = Module {
         Statistic::counter(GROUP, "datagram_timeouts"),
         Statistic::counter(GROUP, "datagram_dropped_replies"),
     ],
-    service: Some(|settings, identity| Ok(Box::new(Datagrams::new(Settings::new(settings, *identity)?)))),
+    load: Some(|settings, identity| {
+        let service = Datagrams::new(Settings::new(settings, identity)?);
+        Ok(Loaded { service: Some(Box::new(service)), ..Loaded::default() })
+    }),
 };
 
 /// The service: one socket, served by `children_count` processes.
@@ -72,8 +75,8 @@ impl Service for Datagrams {
         self.settings.workers
     }
 
-    fn load_name(&self) -> String {
-        self.settings.address.to_string()
+    fn load_name(&self) -> Option<String> {
+        Some(self.settings.address.to_string())
     }
 
     fn open(&mut self) -> Result<(), OpenError> {

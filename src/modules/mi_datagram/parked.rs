@@ -12,6 +12,9 @@ use crate::system::datagram::{Peer, Socket};
 /// Replies that one worker keeps at most.
 const MAX_REPLIES: usize = 64;
 
+/// Replies up to this length may use all of the buffer that connected clients share.
+const SHORT_REPLY_BYTES: usize = 4096;
+
 /// How soon a parked reply is first tried again.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
@@ -36,7 +39,9 @@ impl Doors<'_> {
         let result = match &self.own {
             None => self.bound.send(bytes, peer),
             Some(own) => match own.send(bytes, peer) {
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => self.bound.send(bytes, peer),
+                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                    self.send_to_connected(bytes, peer)
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && own.is_send_buffer_full() => {
                     self.send_by_a_new_door(bytes, peer)
                 }
@@ -46,13 +51,30 @@ impl Doors<'_> {
         match result {
             Ok(()) => Outcome::Sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Full,
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Outcome::Full,
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOBUFS | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+                ) =>
+            {
+                Outcome::Full
+            }
             Err(error) => Outcome::Failed(error),
         }
     }
 }
 
 impl Doors<'_> {
+    /// A connected client's queue has no limit of its own: what it does not read fills the send buffer that all
+    /// connected clients share. Half of it is kept for short replies, so that those who hoard long ones leave room
+    /// for the others.
+    fn send_to_connected(&self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
+        if bytes.len() > SHORT_REPLY_BYTES && self.bound.is_send_buffer_half_full() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.bound.send(bytes, peer)
+    }
+
     /// What clients leave unread is charged to the socket it came from. Once that socket's buffer is used up, it
     /// is left to them, to be freed by the kernel when they have read or ended, and the others get a new one. A
     /// client can hold as much as its own queue takes, and no more.
@@ -92,6 +114,7 @@ pub(super) struct Parked {
     replies: Vec<Reply>,
     keep_for: Duration,
     pause: Duration,
+    next_try: Instant,
 }
 
 #[derive(Debug)]
@@ -104,16 +127,16 @@ struct Reply {
 impl Parked {
     /// An empty list, whose replies are kept for so long.
     pub(super) fn new(keep_for: Duration) -> Parked {
-        Parked { replies: Vec::new(), keep_for, pause: FIRST_PAUSE }
+        Parked { replies: Vec::new(), keep_for, pause: FIRST_PAUSE, next_try: Instant::now() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.replies.is_empty()
     }
 
-    /// How long to wait for a request before the replies are tried again.
+    /// How long to wait for a request before the replies are tried again; zero when they are due.
     pub(super) fn pause(&self) -> Duration {
-        self.pause
+        self.next_try.saturating_duration_since(Instant::now())
     }
 
     /// Whether a reply to that client waits already: a later one must not overtake it.
@@ -126,10 +149,19 @@ impl Parked {
         if self.replies.len() >= MAX_REPLIES || self.keep_for.is_zero() || self.holds(peer) {
             return false;
         }
+        let now = Instant::now();
         self.pause = FIRST_PAUSE;
-        let deadline = Instant::now() + self.keep_for;
+        self.next_try = now + FIRST_PAUSE;
+        let deadline = now + self.keep_for;
         self.replies.push(Reply { peer: *peer, bytes: bytes.to_vec(), deadline });
         true
+    }
+
+    /// Tries all replies once more, when that is due; tells `gone` of each that leaves the list.
+    pub(super) fn retry_when_due(&mut self, doors: &mut Doors<'_>, gone: impl FnMut(Gone)) {
+        if Instant::now() >= self.next_try {
+            self.retry(doors, gone);
+        }
     }
 
     /// Tries all replies once more; tells `gone` of each that leaves the list.
@@ -146,6 +178,7 @@ impl Parked {
             false
         });
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.next_try = now + self.pause;
     }
 }
 
@@ -264,8 +297,9 @@ mod tests {
         }
         let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer)).count();
         assert_eq!(kept, MAX_REPLIES);
-        assert_eq!(parked.pause(), FIRST_PAUSE);
+        assert_eq!(parked.pause, FIRST_PAUSE);
         (0..20).for_each(|_| parked.retry(&mut doors, |_| {}));
-        assert_eq!(parked.pause(), LONGEST_PAUSE);
+        assert_eq!(parked.pause, LONGEST_PAUSE);
+        assert!(parked.pause() <= LONGEST_PAUSE);
     }
 }

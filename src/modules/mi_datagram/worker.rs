@@ -18,7 +18,10 @@ use crate::system::datagram::{Peer, Socket, Wait};
 use crate::wire::text::MAX_DATAGRAM_BYTES;
 
 /// Send buffer wanted for the bound socket, which all connected clients share, in bytes.
-pub(super) const SEND_BUFFER_BYTES: usize = 4 << 20;
+pub(super) const SEND_BUFFER_BYTES: usize = 16 << 20;
+
+/// Pause after an error that is not the client's doing, so that one that stays does not take a whole core.
+const AFTER_RECEIVE_ERROR: Duration = Duration::from_millis(10);
 
 /// How long a worker that was told to stop goes on answering what is queued.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
@@ -67,10 +70,13 @@ impl<'a> Worker<'a> {
                 Ok(length) => self.handle(length, &peer),
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                Err(error) => self.delivery.report_receive_error(&error),
+                Err(error) => {
+                    self.delivery.report_receive_error(&error);
+                    std::thread::sleep(AFTER_RECEIVE_ERROR);
+                }
             }
             if !self.delivery.parked.is_empty() {
-                self.delivery.retry();
+                self.delivery.retry_when_due();
             }
         }
         self.drain();
@@ -89,8 +95,11 @@ impl<'a> Worker<'a> {
         if length == 0 {
             return; // C ignores an empty datagram, and clients use one to look whether somebody is there.
         }
-        self.process.set_busy(true);
         let request = &self.request[..length.min(MAX_DATAGRAM_BYTES)];
+        if self.delivery.doors.own.is_none() && is_reply(request) {
+            return;
+        }
+        self.process.set_busy(true);
         let answer = self.answerer.answer(request, length);
         count(self.delivery.counters.requests);
         if answer.is_error {
@@ -112,11 +121,19 @@ impl<'a> Worker<'a> {
                 Err(_) => {
                     // A signal may end the pause early, which does no harm.
                     let _paused = self.delivery.doors.bound.wait(self.delivery.parked.pause());
-                    self.delivery.retry();
+                    self.delivery.retry_when_due();
                 }
             }
         }
     }
+}
+
+/// Whether a datagram looks like a reply, `500 command not available`.
+///
+/// Differs: C answers it, so that one datagram with a forged sender keeps two servers on UDP, or one with itself,
+/// sending each other errors for ever.
+fn is_reply(datagram: &[u8]) -> bool {
+    matches!(datagram, [a, b, c, b' ', ..] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The worker's own cells of the module's statistics.
@@ -163,7 +180,7 @@ impl Delivery<'_> {
             return self.drop_reply(peer, "the client has bound no name to answer to");
         }
         if !self.parked.is_empty() && self.parked.holds(peer) {
-            self.retry();
+            self.retry_when_due();
             if self.parked.holds(peer) {
                 return self.drop_reply(peer, "the client does not read its replies");
             }
@@ -176,9 +193,9 @@ impl Delivery<'_> {
         }
     }
 
-    fn retry(&mut self) {
+    fn retry_when_due(&mut self) {
         let Delivery { doors, parked, counters, undeliverable, .. } = self;
-        parked.retry(doors, |gone| match gone {
+        parked.retry_when_due(doors, |gone| match gone {
             Gone::Delivered => {}
             Gone::TimedOut(peer) => {
                 count(counters.timeouts);

@@ -195,15 +195,15 @@ impl<'s> Table<'s> {
         }
     }
 
-    /// Removes the entries of all spaces that have expired by `now`; `told` learns of each.
+    /// Removes the entries of a space that have expired by `now`; `told` learns of each.
     /// Returns how many. The lock is held for one entry at a time, and not while `told` runs.
-    pub fn expire(&self, now: u64, mut told: impl FnMut(Space, &Entry)) -> usize {
+    pub fn expire(&self, space: Space, now: u64, mut told: impl FnMut(&Entry)) -> usize {
         let mut removed = 0;
         for (index, bucket) in self.buckets_in_use() {
             loop {
-                let found = Shard::lock(self.segment, &self.layout, index).remove_expired(bucket, now);
-                let Some((space, entry)) = found else { break };
-                told(space, &entry);
+                let found = Shard::lock(self.segment, &self.layout, index).remove_expired(space, bucket, now);
+                let Some(entry) = found else { break };
+                told(&entry);
                 removed += 1;
             }
         }

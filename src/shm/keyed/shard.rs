@@ -123,20 +123,18 @@ impl<'s> Shard<'s> {
         }
     }
 
-    /// Removes the first entry of a bucket that has expired, and gives a copy of it.
-    pub(super) fn remove_expired(&self, bucket: usize, now: u64) -> Option<(Space, Entry)> {
+    /// Removes the first entry of a space in a bucket that has expired, and gives a copy of it.
+    pub(super) fn remove_expired(&self, space: Space, bucket: usize, now: u64) -> Option<Entry> {
         let mut link = self.segment.cell(self.layout.bucket(self.index, bucket));
         loop {
             let entry = link.load(Ordering::Acquire);
             if entry == 0 {
                 return None;
             }
-            if self.is_expired(entry, now)
-                && let Some(space) = self.space(entry)
-            {
+            if self.space(entry) == Some(space) && self.is_expired(entry, now) {
                 let copy = self.copy(entry);
                 self.unlink(link, entry);
-                return Some((space, copy));
+                return Some(copy);
             }
             link = self.field(entry, LINK);
         }

@@ -1,8 +1,12 @@
 //! Requests: the first line and the parameters.
 //!
 //! C: `identify_command` in datagram_fnc.c and `mi_datagram_parse_node` in mi_datagram_parser.c. The C parser
-//! accepts and refuses what its loops happen to; the corners are golden rows. Two of its refusals are not
-//! copied: an empty quoted string, and an escaped quote that stands first in one.
+//! accepts and refuses what its loops happen to; the corners are golden rows.
+//!
+//! Differs: an empty quoted string is a value, and an escaped quote may stand first in one; C refuses both. A
+//! request that ends in `name::` without a line end has an empty value there, and one that ends in `::` is refused;
+//! C reads a length below zero in both. A value with an escaped quote as the last thing of a request needs no line
+//! end; C reads its last byte twice.
 
 use crate::mi::Params;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use opensips_mi::mi::{self, Classic, Context, Generation, Params, Registry, Table};
+use opensips_mi::mi::{self, Classic, Context, Generation, Params, Registry, States, Table};
 use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, Segment};
 use opensips_mi::system::process::ProcessId;
@@ -111,6 +111,7 @@ fn server() -> Context {
         segment,
         commands,
         statistics,
+        states: States::default(),
         processes: vec![String::from("attendant"), String::from("MI Datagram")],
         arguments: vec!["opensips-mi".into(), "-F".into()],
         attendant,

@@ -140,7 +140,10 @@ impl Server {
     /// socket, none of `files`.
     #[track_caller]
     pub(crate) fn stop_clean(mut self, files: &[&Path]) {
-        let listed = self.ps();
+        // The first worker answers while the last process is not forked yet.
+        let listed = wait_for("a number for each process of ps", || {
+            Some(self.ps()).filter(|listed| listed.iter().all(|process| process.pid > 0))
+        });
         let found = self.processes();
         for process in &listed {
             assert!(

@@ -1,0 +1,92 @@
+//! Cache systems: what a back end does, and which there are.
+//!
+//! The commands `cache_store`, `cache_fetch` and `cache_remove` name a system, `local`, or a system with a group,
+//! `redis:group1`; a module provides it. C: cachedb/cachedb.c.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::shm::Segment;
+
+/// Why a cache system did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// There is no such system.
+    #[error("no cache system {0:?} is loaded; load its module, or name another")]
+    Unknown(String),
+    /// The segment is full.
+    #[error(transparent)]
+    Full(#[from] crate::shm::keyed::Full),
+    /// The system's server.
+    #[error("{system}: {message}")]
+    Remote {
+        /// The system, with its group.
+        system: String,
+        /// What happened, and what to do.
+        message: String,
+    },
+}
+
+/// Runs a query, and says so in the log when it takes longer than `threshold`; zero means no limit.
+///
+/// C: `start_expire_timer` and `stop_expire_timer` in ut.h.
+pub fn timed<T>(threshold: Duration, query: &str, key: &[u8], run: impl FnOnce() -> T) -> T {
+    if threshold.is_zero() {
+        return run();
+    }
+    let start = Instant::now();
+    let result = run();
+    let taken = start.elapsed();
+    if taken > threshold {
+        log::warn!("threshold exceeded: {query} of {} took {} us", key.escape_ascii(), taken.as_micros());
+    }
+    result
+}
+
+/// A cache system.
+pub trait Backend: fmt::Debug {
+    /// How commands name it: `local`, or `redis:group1`.
+    fn name(&self) -> &str;
+
+    /// Stores a value; it expires in so many seconds, 0 for never.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    fn store(&self, segment: &Segment, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError>;
+
+    /// Copies a value into `value`, which is cleared first. False when there is none.
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    fn fetch(&self, segment: &Segment, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError>;
+
+    /// Removes a value, if there is one.
+    ///
+    /// # Errors
+    /// When it may still be there.
+    fn remove(&self, segment: &Segment, key: &[u8]) -> Result<(), CacheError>;
+}
+
+/// All cache systems that are loaded.
+#[derive(Debug, Default)]
+pub struct Backends(Vec<Box<dyn Backend>>);
+
+impl Backends {
+    /// Adds a system.
+    pub fn add(&mut self, backend: Box<dyn Backend>) {
+        self.0.push(backend);
+    }
+
+    /// The system of that name. Without a group, the first of its kind.
+    ///
+    /// # Errors
+    /// [`CacheError::Unknown`].
+    pub fn find(&self, name: &[u8]) -> Result<&dyn Backend, CacheError> {
+        let exact = self.0.iter().find(|backend| backend.name().as_bytes() == name);
+        let kind = || {
+            self.0.iter().find(|backend| backend.name().split(':').next().map(str::as_bytes) == Some(name))
+        };
+        let found = exact.or_else(kind).map(|backend| &**backend);
+        found.ok_or_else(|| CacheError::Unknown(String::from_utf8_lossy(name).into_owned()))
+    }
+}

@@ -1,0 +1,107 @@
+//! cachedb_local: the cache system `local`, in the shared segment.
+//!
+//! C: modules/cachedb_local.
+
+use std::time::Duration;
+
+use crate::cachedb::{self, Backend, CacheError};
+use crate::config::{Effect, Kind, Parameter};
+use crate::mi::{Call, Classic, Command, Context, Fault, SERVER_ERROR, required};
+use crate::module::{Loaded, Module};
+use crate::shm::Segment;
+use crate::shm::keyed::{NEVER, Space};
+use crate::system::pattern::Pattern;
+use crate::timer::Timer;
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "cachedb_local",
+    parameters: &[
+        Parameter {
+            name: "cache_table_size",
+            kind: Kind::Integer { min: 1, max: 31 },
+            effect: Effect::None("the table has the size that the shared memory gives it"),
+            help: "binary logarithm of the number of hash buckets; default 9",
+        },
+        Parameter {
+            name: "cache_clean_period",
+            kind: Kind::Integer { min: 1, max: 86_400 * 365 },
+            effect: Effect::Used,
+            help: "seconds between two removals of expired values; default 600",
+        },
+        Parameter {
+            name: "exec_threshold",
+            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
+            effect: Effect::Used,
+            help: "microseconds above which a query is logged; default 0, which is never",
+        },
+    ],
+    commands: &[Command {
+        name: "cache_remove_chunk",
+        help: None,
+        classic: Classic::takes(&[required("glob")]),
+        json_rpc: &[&[required("glob")]],
+        run: &remove_chunk,
+    }],
+    statistics: &[],
+    load: Some(|settings, _| {
+        let period = settings.integer("cache_clean_period").unwrap_or(600);
+        let timer = Timer {
+            name: "cachedb_local: expired values",
+            interval: Duration::from_secs(u64::try_from(period).unwrap_or(600)),
+            run: clean,
+        };
+        let micros = settings.integer("exec_threshold").and_then(|micros| u64::try_from(micros).ok());
+        let local = Local { threshold: Duration::from_micros(micros.unwrap_or(0)) };
+        Ok(Loaded { timers: vec![timer], backends: vec![Box::new(local)], ..Loaded::default() })
+    }),
+};
+
+/// The system `local`.
+#[derive(Debug)]
+struct Local {
+    /// Above which a query is logged.
+    threshold: Duration,
+}
+
+impl Backend for Local {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn store(&self, segment: &Segment, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
+        let expires = if expires == 0 { NEVER } else { segment.now() + u64::from(expires) };
+        let put = || segment.table().put(Space::Cache, key, value, expires);
+        Ok(cachedb::timed(self.threshold, "cachedb_local store", key, put)?)
+    }
+
+    fn fetch(&self, segment: &Segment, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
+        let get = || segment.table().get(Space::Cache, key, segment.now(), value);
+        Ok(cachedb::timed(self.threshold, "cachedb_local fetch", key, get))
+    }
+
+    fn remove(&self, segment: &Segment, key: &[u8]) -> Result<(), CacheError> {
+        cachedb::timed(self.threshold, "cachedb_local remove", key, || {
+            segment.table().remove(Space::Cache, key)
+        });
+        Ok(())
+    }
+}
+
+/// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
+fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
+    let pattern = Pattern::new(call.args.get("glob").unwrap_or_default()).ok_or(SERVER_ERROR)?;
+    let (segment, table) = (call.context.segment, call.context.segment.table());
+    table.list(Space::Cache, segment.now(), |entry| {
+        if pattern.matches(&entry.key) {
+            table.remove(Space::Cache, &entry.key);
+        }
+        true
+    });
+    Ok(())
+}
+
+fn clean(context: &Context) {
+    let segment = context.segment;
+    segment.table().expire(Space::Cache, segment.now(), |_| {});
+}

@@ -1,0 +1,121 @@
+//! `cache_store`, `cache_fetch` and `cache_remove`: the core's commands over the loaded cache systems.
+//!
+//! C: `mi_cachestore`, `mi_cachefetch` and `mi_cacheremove` in mi_core.c. Each argument is checked before the next
+//! is looked for, so the order of the checks is part of the protocol.
+
+use crate::cachedb::{Backend, Backends, CacheError};
+use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, optional, required};
+
+/// Classic callers are checked in the commands, in C's order and with C's words.
+const fn checked_by_the_command(recipe: &'static [Parameter]) -> Classic {
+    Classic::Takes { recipe, too_few: None, too_many: None }
+}
+
+const STORE_RECIPE: Classic =
+    checked_by_the_command(&[required("system"), required("attr"), required("value"), optional("expire")]);
+const KEY_RECIPE: Classic = checked_by_the_command(&[required("system"), required("attr")]);
+
+pub(super) const STORE: Command = Command {
+    name: "cache_store",
+    help: Some("stores in a cache system a string value"),
+    classic: STORE_RECIPE,
+    json_rpc: &[
+        &[required("system"), required("attr"), required("value")],
+        &[required("system"), required("attr"), required("value"), required("expire").integer()],
+    ],
+    run: &store,
+};
+
+pub(super) const FETCH: Command = Command {
+    name: "cache_fetch",
+    help: Some("queries for a cache stored value"),
+    classic: KEY_RECIPE,
+    json_rpc: &[&[required("system"), required("attr")]],
+    run: &fetch,
+};
+
+pub(super) const REMOVE: Command = Command {
+    name: "cache_remove",
+    help: Some("removes a record from the cache system"),
+    classic: KEY_RECIPE,
+    json_rpc: &[&[required("system"), required("attr")]],
+    run: &remove,
+};
+
+/// An argument that must be there, and must not be empty.
+fn argument<'a>(call: &Call<'a>, name: &str, when_empty: &'static str) -> Result<&'a [u8], Fault> {
+    match call.args.get(name) {
+        None => Err(Fault::new(404, "Too few arguments")),
+        Some(b"") => Err(Fault::new(404, when_empty)),
+        Some(value) => Ok(value),
+    }
+}
+
+fn at_most(call: &Call<'_>, count: usize, fault: &'static str) -> Result<(), Fault> {
+    if call.args.count() > count { Err(Fault::new(404, fault)) } else { Ok(()) }
+}
+
+fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheError> {
+    match call.context.states.get::<Backends>() {
+        Some(backends) => backends.find(system),
+        None => Err(CacheError::Unknown(String::from_utf8_lossy(system).into_owned())),
+    }
+}
+
+/// The log gets the reason; the client gets C's words, but is told when memory is full.
+fn failed(error: &CacheError, answer: &'static str) -> Fault {
+    log::warn!("{answer}: {error}");
+    match error {
+        CacheError::Full(full) => Fault { code: 500, reason: full.to_string().into() },
+        _ => Fault::new(500, answer),
+    }
+}
+
+fn store(call: &mut Call<'_>) -> Result<(), Fault> {
+    let system = argument(call, "system", "Empty memory cache id")?;
+    let key = argument(call, "attr", "Empty attribute name")?;
+    let value = argument(call, "value", "Empty value argument")?;
+    let expires = match call.args.get("expire") {
+        None => 0,
+        Some(b"") => return Err(Fault::new(404, "Empty expires argument")),
+        Some(text) => seconds(text).ok_or(Fault::new(404, "Bad format for expires argument"))?,
+    };
+    at_most(call, 4, "Too many parameters")?;
+    backend(call, system)
+        .and_then(|backend| backend.store(call.context.segment, key, value, expires))
+        .map_err(|error| failed(&error, "Cache store command failed"))
+}
+
+fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
+    let system = argument(call, "system", "Empty memory cache id")?;
+    let key = argument(call, "attr", "Empty attribute name")?;
+    at_most(call, 2, "Too many arguments")?;
+    let mut value = Vec::new();
+    let found = backend(call, system)
+        .and_then(|backend| backend.fetch(call.context.segment, key, &mut value))
+        .map_err(|error| failed(&error, "Cache fetch command failed"))?;
+    if found && !value.is_empty() {
+        let shown = [key, b" = [", &value, b"]"].concat();
+        call.reply.node("", Value::Bytes(&shown));
+    } else {
+        call.reply.node("", "Value not found");
+    }
+    Ok(())
+}
+
+fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
+    let system = argument(call, "system", "Empty memory cache id")?;
+    let key = argument(call, "attr", "Empty attribute name")?;
+    at_most(call, 2, "Too many parameters")?;
+    backend(call, system)
+        .and_then(|backend| backend.remove(call.context.segment, key))
+        .map_err(|error| failed(&error, "Cache remove command failed"))
+}
+
+/// A decimal number without a sign. C: `str2int`.
+fn seconds(text: &[u8]) -> Option<u32> {
+    text.iter().try_fold(0_u32, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
