@@ -13,6 +13,7 @@ pub mod attendant;
 pub mod cachedb;
 pub mod cli;
 pub mod config;
+pub mod evi;
 pub mod logging;
 pub mod mi;
 pub mod module;

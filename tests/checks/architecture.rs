@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cachedb", &["shm"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
+    ("evi", &["mi"]),
     ("logging", &["shm", "system"]),
     ("main", &["server"]),
     ("mi", &["shm", "system"]),
