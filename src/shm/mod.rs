@@ -8,50 +8,40 @@
 //! 0          Header     magic, layout version, sizes, log level, start time
 //! 4096       Slot × processes                     one per line of `ps`, never moves
 //!            counter row × processes              one cell per statistic, written by that process alone
-//!            keyed state, to the end          see keyed/mod.rs
 //! ```
 //!
-//! Every value of the hot part is one atomic without a lock: reading it costs a load.
-#![expect(unsafe_code, reason = "typed views of a shared mapping")]
+//! and, mapped for itself since it may lie in a file, the keyed state (see keyed/mod.rs). Every value of the hot
+//! part is one atomic without a lock: reading it costs a load.
 
 mod hot;
 pub mod keyed;
+mod persist;
+mod region;
 
+use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
-use memmap2::{MmapOptions, MmapRaw};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
+pub use persist::PersistError;
+use region::Region;
 
 /// Smallest segment that `-m` may ask for, in bytes.
 pub const MIN_BYTES: u64 = 2 << 20;
 
+/// Largest segment, in bytes: chunks of 128 bytes, named by 32 bits.
+const MAX_BYTES: usize = 256 << 30;
+
 /// Where the slots begin: one page after the header.
 const SLOTS_OFFSET: usize = 4096;
-
-/// Types that may lie in the segment: atomics and arrays of them, valid for any bytes, free of padding that
-/// matters and of pointers.
-///
-/// # Safety
-/// Every bit pattern must be a value, and every change must go through an atomic.
-unsafe trait Shared {}
-
-// SAFETY: an atomic integer; every bit pattern is a value.
-unsafe impl Shared for AtomicU32 {}
-// SAFETY: an atomic integer; every bit pattern is a value.
-unsafe impl Shared for AtomicU64 {}
-// SAFETY: consists of atomic integers only, see hot.rs.
-unsafe impl Shared for Header {}
-// SAFETY: consists of atomic integers only, see hot.rs.
-unsafe impl Shared for Slot {}
 
 /// Why a segment could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// The memory asked for does not hold the hot part.
     #[error(
-        "shared memory: {asked} bytes asked for, but {processes} processes and {counters} statistics need {needed}; give -m {megabytes} or more"
+        "shared memory: {asked} bytes asked for, but {processes} processes and {counters} statistics need more; give -m {megabytes} or more"
     )]
     TooSmall {
         /// By `-m`, in bytes.
@@ -60,11 +50,18 @@ pub enum SegmentError {
         processes: usize,
         /// Cells of a row.
         counters: usize,
-        /// In bytes.
-        needed: u64,
         /// What would do.
-        megabytes: u64,
+        megabytes: usize,
     },
+    /// The memory asked for is more than chunk numbers reach.
+    #[error("shared memory: {asked} bytes asked for; give at most -m {}", MAX_BYTES >> 20)]
+    TooLarge {
+        /// By `-m`, in bytes.
+        asked: u64,
+    },
+    /// The file that keeps the state.
+    #[error(transparent)]
+    Persist(#[from] PersistError),
     /// The system refused it.
     #[error("shared memory: cannot get {bytes} bytes: {source}; give a smaller -m, or free memory")]
     System {
@@ -78,10 +75,22 @@ pub enum SegmentError {
 /// The segment, mapped. See the module's text.
 #[derive(Debug)]
 pub struct Segment {
-    map: MmapRaw,
+    hot: Region,
+    keyed: Region,
+    layout: keyed::Layout,
     processes: usize,
     counters: usize,
-    keyed: keyed::Layout,
+    /// The file that the keyed state lies in, if it is to survive a restart; locked as long as it is open.
+    file: Option<File>,
+}
+
+/// Keyed state that survives a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct Persistent<'a> {
+    /// The file it lies in.
+    pub path: &'a Path,
+    /// What is kept; entries of other spaces go at the start.
+    pub spaces: &'a [keyed::Space],
 }
 
 impl Segment {
@@ -92,38 +101,81 @@ impl Segment {
     /// # Errors
     /// See [`SegmentError`].
     pub fn create(bytes: u64, processes: usize, counters: usize) -> Result<&'static Segment, SegmentError> {
-        let hot = row_offset(processes, counters, processes);
+        let (length, layout) = Segment::measure(bytes, processes, counters)?;
         let refused = |source| SegmentError::System { bytes, source };
-        let length = usize::try_from(bytes).map_err(|_| refused(io::ErrorKind::OutOfMemory.into()))?;
-        let Some(keyed) = keyed::Layout::new(hot, length) else {
-            let needed = hot as u64 + MIN_BYTES;
-            let megabytes = needed.div_ceil(1 << 20);
-            return Err(SegmentError::TooSmall { asked: bytes, processes, counters, needed, megabytes });
-        };
-        let file = crate::system::memory::anonymous_file(bytes).map_err(refused)?;
-        let map = MmapOptions::new().len(length).map_raw(&file).map_err(refused)?;
-        let segment: &'static Segment = Box::leak(Box::new(Segment { map, processes, counters, keyed }));
+        let keyed = Region::anonymous(length).map_err(refused)?;
+        keyed::Table::new(&keyed, layout).initialize();
+        Segment::finish(bytes, processes, counters, keyed, layout, None)
+    }
+
+    /// As [`create`](Segment::create), with the keyed state in a file: what an earlier server has left there is
+    /// found again.
+    ///
+    /// # Errors
+    /// See [`SegmentError`].
+    pub fn restore(
+        bytes: u64,
+        processes: usize,
+        counters: usize,
+        persistent: Persistent<'_>,
+    ) -> Result<&'static Segment, SegmentError> {
+        let (length, layout) = Segment::measure(bytes, processes, counters)?;
+        let (file, keyed) = persist::open(persistent, length, layout)?;
+        Segment::finish(bytes, processes, counters, keyed, layout, Some(file))
+    }
+
+    /// What the hot part leaves of so many bytes, in whole pages of the system.
+    fn measure(
+        bytes: u64,
+        processes: usize,
+        counters: usize,
+    ) -> Result<(usize, keyed::Layout), SegmentError> {
+        let hot = row_offset(processes, counters, processes);
+        let length = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(hot) / 4096 * 4096;
+        match keyed::Layout::new(length) {
+            Some(layout) => Ok((length, layout)),
+            None if length > MAX_BYTES => Err(SegmentError::TooLarge { asked: bytes }),
+            None => {
+                let fits =
+                    |megabytes: &usize| keyed::Layout::new((megabytes << 20).saturating_sub(hot)).is_some();
+                let megabytes = (1..).find(fits).unwrap_or(0);
+                Err(SegmentError::TooSmall { asked: bytes, processes, counters, megabytes })
+            }
+        }
+    }
+
+    fn finish(
+        bytes: u64,
+        processes: usize,
+        counters: usize,
+        keyed: Region,
+        layout: keyed::Layout,
+        file: Option<File>,
+    ) -> Result<&'static Segment, SegmentError> {
+        let hot = row_offset(processes, counters, processes);
+        let hot = Region::anonymous(hot).map_err(|source| SegmentError::System { bytes, source })?;
+        let segment = Segment { hot, keyed, layout, processes, counters, file };
+        let segment: &'static Segment = Box::leak(Box::new(segment));
         segment.header().initialize(bytes, processes, counters);
-        segment.table().initialize();
         Ok(segment)
     }
 
     /// Sizes, the log level, the start time.
     #[must_use]
     pub fn header(&self) -> &Header {
-        self.at(0)
+        self.hot.at(0)
     }
 
     /// The process table. A worker keeps its slot over its replacements.
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
-        self.slice(SLOTS_OFFSET, self.processes)
+        self.hot.slice(SLOTS_OFFSET, self.processes)
     }
 
     /// The counters of one process: a cell per statistic, in the order of registration.
     #[must_use]
     pub fn row(&self, slot: usize) -> &[AtomicU64] {
-        self.slice(row_offset(self.processes, self.counters, slot), self.counters)
+        self.hot.slice(row_offset(self.processes, self.counters, slot), self.counters)
     }
 
     /// A statistic's value: the sum over all processes.
@@ -146,79 +198,30 @@ impl Segment {
     /// The keyed state.
     #[must_use]
     pub fn table(&self) -> keyed::Table<'_> {
-        keyed::Table::new(self, self.keyed)
+        keyed::Table::new(&self.keyed, self.layout)
     }
 
-    /// The time by which entries of the table expire, in seconds of a clock that only goes forward.
+    /// The time by which entries of the table expire, in seconds: of a clock that only goes forward, or of the wall
+    /// clock when entries are to outlive the server, and maybe the machine's uptime.
     #[must_use]
     pub fn now(&self) -> u64 {
-        crate::system::clock::boot_seconds()
+        if self.file.is_some() {
+            u64::try_from(crate::system::clock::wall_seconds()).unwrap_or(0)
+        } else {
+            crate::system::clock::boot_seconds()
+        }
     }
 
     /// Bytes in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.map.len() as u64
+        (self.hot.len() + self.keyed.len()) as u64
     }
 
     /// Bytes that no entry can take: the hot part, and the table's own.
     #[must_use]
     pub fn fixed_bytes(&self) -> u64 {
-        (self.keyed.start() + self.keyed.overhead()) as u64
-    }
-
-    fn cell(&self, offset: usize) -> &AtomicU32 {
-        self.at(offset)
-    }
-
-    fn wide(&self, offset: usize) -> &AtomicU64 {
-        self.at(offset)
-    }
-
-    /// Copies bytes into the segment, where no other process looks until they are committed.
-    fn copy_in(&self, offset: usize, bytes: &[u8]) {
-        let place = self.place(offset, bytes.len());
-        // SAFETY: the place holds that many bytes (checked by `place`), outside of any Rust object; the caller
-        // holds the lock that keeps others away.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
-    }
-
-    /// Copies bytes out of the segment, behind what `to` holds.
-    fn copy_out(&self, offset: usize, length: usize, to: &mut Vec<u8>) {
-        let place = self.place(offset, length);
-        // SAFETY: the place holds that many bytes (checked by `place`), and the caller holds the lock that keeps
-        // others from changing them while this slice lives.
-        to.extend_from_slice(unsafe { std::slice::from_raw_parts(place, length) });
-    }
-
-    /// Compares bytes in the segment with others.
-    fn equals(&self, offset: usize, bytes: &[u8]) -> bool {
-        let place = self.place(offset, bytes.len());
-        // SAFETY: as in `copy_out`.
-        unsafe { std::slice::from_raw_parts(place, bytes.len()) == bytes }
-    }
-
-    /// A place of `length` bytes.
-    fn place(&self, offset: usize, length: usize) -> *mut u8 {
-        let end = offset.checked_add(length);
-        assert!(end.is_some_and(|end| end <= self.map.len()), "offset {offset} is outside the segment");
-        // SAFETY: inside the mapping (asserted above).
-        unsafe { self.map.as_mut_ptr().add(offset) }
-    }
-
-    fn at<T: Shared>(&self, offset: usize) -> &T {
-        &self.slice(offset, 1)[0]
-    }
-
-    fn slice<T: Shared>(&self, offset: usize, length: usize) -> &[T] {
-        let end = length.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(offset));
-        assert!(end.is_some_and(|end| end <= self.map.len()), "offset {offset} is outside the segment");
-        assert!(offset.is_multiple_of(align_of::<T>()), "offset {offset} is not aligned");
-        // SAFETY: the offset is inside the mapping (asserted above).
-        let start = unsafe { self.map.as_ptr().add(offset) };
-        // SAFETY: start to end lies in the mapping, which lives as long as `self`, is aligned for T (pages are,
-        // and the offset was asserted); T is `Shared`, so any bytes are values and changes are atomic.
-        unsafe { std::slice::from_raw_parts(start.cast(), length) }
+        (self.hot.len() + self.layout.overhead()) as u64
     }
 }
 
@@ -248,21 +251,9 @@ mod tests {
     #[test]
     fn too_small_says_how_much_is_needed() {
         let error = Segment::create(MIN_BYTES, 1000, 1000).unwrap_err();
-        let SegmentError::TooSmall { needed, megabytes, .. } = error else { panic!("{error}") };
-        assert!(needed > 8_000_000 && megabytes == needed.div_ceil(1 << 20), "{needed} {megabytes}");
-        assert!(Segment::create(megabytes << 20, 1000, 1000).is_ok());
-    }
-
-    #[test]
-    fn a_child_and_its_parent_see_the_same_memory() {
-        // Two mappings of one file stand for two processes: the tests never fork.
-        let file = crate::system::memory::anonymous_file(4096).unwrap();
-        let one = MmapOptions::new().len(4096).map_raw(&file).unwrap();
-        let two = MmapOptions::new().len(4096).map_raw(&file).unwrap();
-        let keyed = keyed::Layout::new(0, 4 << 20).unwrap();
-        let one = Segment { map: one, processes: 0, counters: 0, keyed };
-        let two = Segment { map: two, processes: 0, counters: 0, keyed };
-        one.at::<AtomicU64>(8).store(42, Ordering::Relaxed);
-        assert_eq!(two.at::<AtomicU64>(8).load(Ordering::Relaxed), 42);
+        let SegmentError::TooSmall { megabytes, .. } = error else { panic!("{error}") };
+        assert!(Segment::create((megabytes as u64) << 20, 1000, 1000).is_ok());
+        assert!(Segment::create((megabytes as u64 - 1) << 20, 1000, 1000).is_err());
+        assert!(matches!(Segment::create(1 << 50, 1, 1), Err(SegmentError::TooLarge { .. })));
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use super::Space;
 use super::layout::PAGE_CHUNKS;
-use super::shard::{ALL_SPACES, Shard};
+use super::shard::Shard;
 
 /// What a walk has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,9 +34,9 @@ impl Shard<'_> {
         let violation = |what: String| Violation { shard: self.index, what };
         let pages = self.pages();
         let mut reached = HashSet::new();
-        let mut counts = ALL_SPACES.map(|_| (0_u32, 0_u32));
+        let mut counts = Space::ALL.map(|_| (0_u32, 0_u32));
         for bucket in 0..self.layout.buckets_per_shard() {
-            let mut entry = self.segment.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
+            let mut entry = self.region.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
             while entry != 0 {
                 let mut chunk = entry;
                 let mut length = 0;
@@ -94,11 +95,11 @@ impl Shard<'_> {
     }
 
     fn check_counts(&self, counts: &[(u32, u32)], chunks: usize) -> Result<(), String> {
-        let read = |cell: usize| self.segment.cell(cell).load(Ordering::Relaxed);
+        let read = |cell: usize| self.region.cell(cell).load(Ordering::Relaxed);
         if read(self.layout.used_cell(self.index)) as usize != chunks {
             return Err(format!("{chunks} chunks reached, another number counted"));
         }
-        for space in ALL_SPACES {
+        for space in Space::ALL {
             let (count, weight) = counts[space as usize];
             let entries = read(self.layout.entries_cell(self.index, space));
             let weights = read(self.layout.weight_cell(self.index, space));

@@ -1,17 +1,17 @@
-//! Where the keyed part's pieces lie in the segment, all by offset.
+//! Where the keyed part's pieces lie in the region, all by offset.
 //!
 //! ```text
-//! start      control   hash key, place to look for a free page first
+//! 0          control   magic, layout version, size, hash key, place to look for a free page first
 //!            shards    64 × 256 bytes: lock, counts, list of pages with room
 //!            owners    4 bytes a page: 0 free, else the shard plus one
 //!            buckets   4 bytes each, the shards' one after the other
-//!            pages     16 KiB each, to the end of the segment
+//!            pages     16 KiB each, to the end of the region
 //! ```
 
 use std::sync::atomic::Ordering;
 
 use super::{SPACES, Space};
-use crate::shm::Segment;
+use crate::shm::region::Region;
 
 /// Shards of the table.
 pub(super) const SHARDS: usize = 64;
@@ -34,13 +34,17 @@ const CONTROL_BYTES: usize = 64;
 /// Pages that inserts leave for replacements: enough for two values of 64 KiB at once.
 pub(super) const RESERVE_PAGES: u32 = 10;
 
+/// Chunks that inserts leave free in each shard, so that a value of up to 1.9 KiB can always be replaced: what a
+/// replacement takes it gives back to the same shard. Larger ones take from the reserve of pages.
+pub(super) const SPARE_CHUNKS: u32 = 16;
+
 /// Room for a `pthread_mutex_t`.
 pub(super) const LOCK_BYTES: usize = 64;
 
-/// Offsets and counts. Computed from the segment's size alone, so every process computes the same.
+/// Offsets and counts. Computed from the region's size alone, so every process computes the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::shm) struct Layout {
-    start: usize,
+    bytes: usize,
     shards: usize,
     owners: usize,
     buckets: usize,
@@ -48,6 +52,58 @@ pub(in crate::shm) struct Layout {
     first_page: usize,
     /// How many pages there are.
     pub(super) pages: u32,
+}
+
+/// Fields of the control block.
+const MAGIC_CELL: usize = 0;
+const VERSION_CELL: usize = 8;
+const SIZE_CELL: usize = 16;
+/// Two random halves.
+const HASH_KEY_CELL: usize = 24;
+/// Where the search for a free page begins.
+pub(super) const PAGE_HINT_CELL: usize = 40;
+
+/// The random key of the hash.
+pub(super) fn hash_key(region: &Region) -> [u64; 2] {
+    [0, 8].map(|half| region.wide(HASH_KEY_CELL + half).load(Ordering::Relaxed))
+}
+
+/// Sets the random key of the hash.
+pub(super) fn set_hash_key(region: &Region, key: [u64; 2]) {
+    for (half, value) in [0, 8].into_iter().zip(key) {
+        region.wide(HASH_KEY_CELL + half).store(value, Ordering::Relaxed);
+    }
+}
+
+/// First eight bytes of a region that was made to the end.
+const MAGIC: u64 = u64::from_le_bytes(*b"osips-kt");
+
+/// Changes with every change of the layout.
+const VERSION: u32 = 1;
+
+/// What a region says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::shm) enum Stamp {
+    /// It was never made to the end.
+    Blank,
+    /// It is laid out as this version of the server does, over so many bytes.
+    Known(u64),
+    /// It is something else, or of another version.
+    Other,
+}
+
+impl Stamp {
+    /// Reads a region of a page or more.
+    pub(in crate::shm) fn of(region: &Region) -> Stamp {
+        match (
+            region.wide(MAGIC_CELL).load(Ordering::Acquire),
+            region.cell(VERSION_CELL).load(Ordering::Relaxed),
+        ) {
+            (0, _) => Stamp::Blank,
+            (MAGIC, VERSION) => Stamp::Known(region.wide(SIZE_CELL).load(Ordering::Relaxed)),
+            _ => Stamp::Other,
+        }
+    }
 }
 
 /// Fields of a shard's header, as offsets from its start. The lock comes first.
@@ -60,47 +116,32 @@ const WEIGHTS: usize = ENTRIES + 4 * SPACES;
 const _: () = assert!(WEIGHTS + 4 * SPACES <= SHARD_BYTES, "a shard's header has room for its fields");
 
 impl Layout {
-    /// Lays out `end - start` bytes. `None` when they do not hold a page for each shard and
-    /// the reserve.
-    pub(in crate::shm) fn new(start: usize, end: usize) -> Option<Layout> {
-        let start = start.next_multiple_of(64);
-        let room = end.checked_sub(start)?;
-        let shards = start + CONTROL_BYTES;
+    /// Lays out so many bytes. `None` when they do not hold a page for each shard and the reserve.
+    pub(in crate::shm) fn new(bytes: usize) -> Option<Layout> {
+        let shards = CONTROL_BYTES;
         let owners = shards + SHARDS * SHARD_BYTES;
-        let most_pages = room / PAGE_BYTES;
+        let most_pages = bytes / PAGE_BYTES;
         let buckets = (owners + most_pages * 4).next_multiple_of(64);
         // One bucket for four chunks: an entry has one or two as a rule.
-        let bucket_count = (room / CHUNK_BYTES / 4).next_power_of_two().max(SHARDS);
+        let bucket_count = (bytes / CHUNK_BYTES / 4).next_power_of_two().max(SHARDS);
         let first_page = (buckets + bucket_count * 4).next_multiple_of(CHUNK_BYTES);
-        let pages = u32::try_from(end.checked_sub(first_page)? / PAGE_BYTES).ok()?;
-        let layout = Layout { start, shards, owners, buckets, bucket_count, first_page, pages };
+        let pages = u32::try_from(bytes.checked_sub(first_page)? / PAGE_BYTES).ok()?;
+        let layout = Layout { bytes, shards, owners, buckets, bucket_count, first_page, pages };
         (pages as usize >= SHARDS + RESERVE_PAGES as usize
             && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
         .then_some(layout)
     }
 
-    /// Where the keyed part begins.
-    pub(in crate::shm) fn start(&self) -> usize {
-        self.start
+    /// Marks a region as laid out in this way. The last thing to be done to a new one.
+    pub(super) fn stamp(&self, region: &Region) {
+        region.cell(VERSION_CELL).store(VERSION, Ordering::Relaxed);
+        region.wide(SIZE_CELL).store(self.bytes as u64, Ordering::Relaxed);
+        region.wide(MAGIC_CELL).store(MAGIC, Ordering::Release);
     }
 
     /// Bytes before the first page.
     pub(in crate::shm) fn overhead(&self) -> usize {
-        self.first_page - self.start
-    }
-
-    /// Where the random hash key is.
-    pub(super) fn hash_key_cell(&self, half: usize) -> usize {
-        self.start + half * 8
-    }
-
-    pub(super) fn hash_key(&self, segment: &Segment) -> [u64; 2] {
-        [0, 1].map(|half| segment.wide(self.hash_key_cell(half)).load(Ordering::Relaxed))
-    }
-
-    /// Where the search for a free page begins.
-    pub(super) fn page_hint(&self) -> usize {
-        self.start + 16
+        self.first_page
     }
 
     /// A shard's header; its lock comes first.

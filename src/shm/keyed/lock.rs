@@ -2,11 +2,12 @@
 //!
 //! A sleeping waiter of a robust mutex is lost for ever when the one that was woken instead of it is killed
 //! before it runs. So nobody sleeps for long: try, then wait in slices of 5 ms by the monotonic clock.
+#![expect(unsafe_code, reason = "the pthread functions")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::layout::{LOCK_BYTES, Layout, SHARDS};
-use crate::shm::Segment;
+use crate::shm::region::Region;
 use crate::system::process::ProcessId;
 
 /// Tries before the first sleep.
@@ -27,7 +28,7 @@ unsafe extern "C" {
 }
 
 /// Makes the locks of all shards. Only while no other process uses them.
-pub(super) fn initialize(segment: &Segment, layout: &Layout) {
+pub(super) fn initialize(region: &Region, layout: &Layout) {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     // SAFETY: the pointer is to a live value, which this call initializes.
     let made = unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) };
@@ -41,15 +42,15 @@ pub(super) fn initialize(segment: &Segment, layout: &Layout) {
         unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) };
     assert_eq!(robust, 0, "a mutex can be robust");
     for index in 0..SHARDS {
-        // SAFETY: the place lies in the segment, is aligned, and nobody uses it yet.
+        // SAFETY: the place lies in the region, is aligned, and nobody uses it yet.
         let initialized =
-            unsafe { libc::pthread_mutex_init(mutex(segment, layout, index), attributes.as_ptr()) };
+            unsafe { libc::pthread_mutex_init(mutex(region, layout, index), attributes.as_ptr()) };
         assert_eq!(initialized, 0, "a mutex can be made");
     }
 }
 
-fn mutex(segment: &Segment, layout: &Layout, index: usize) -> *mut libc::pthread_mutex_t {
-    segment.place(layout.shard(index), LOCK_BYTES).cast()
+fn mutex(region: &Region, layout: &Layout, index: usize) -> *mut libc::pthread_mutex_t {
+    region.place(layout.shard(index), LOCK_BYTES).cast()
 }
 
 /// How a lock was got.
@@ -62,13 +63,13 @@ pub(super) enum Got {
 }
 
 /// Takes the lock of a shard.
-pub(super) fn acquire(segment: &Segment, layout: &Layout, index: usize) -> Got {
-    let mutex = mutex(segment, layout, index);
+pub(super) fn acquire(region: &Region, layout: &Layout, index: usize) -> Got {
+    let mutex = mutex(region, layout, index);
     let mut tries = 0;
     loop {
         let result = if tries < SPINS {
             std::hint::spin_loop();
-            // SAFETY: the mutex was made by `initialize` and lies in the segment, which is never unmapped.
+            // SAFETY: the mutex was made by `initialize` and lies in the region, which is never unmapped.
             unsafe { libc::pthread_mutex_trylock(mutex) }
         } else {
             let deadline = slice_from_now();
@@ -82,22 +83,22 @@ pub(super) fn acquire(segment: &Segment, layout: &Layout, index: usize) -> Got {
             // Busy, or the slice is over; anything else cannot happen to a mutex that is always made consistent.
             _ => continue,
         };
-        segment.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
+        region.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
         return got;
     }
 }
 
 /// Says that what the lock protects is whole again after its holder died.
-pub(super) fn make_consistent(segment: &Segment, layout: &Layout, index: usize) {
+pub(super) fn make_consistent(region: &Region, layout: &Layout, index: usize) {
     // SAFETY: the mutex was made by `initialize`, and the caller holds it.
-    let consistent = unsafe { libc::pthread_mutex_consistent(mutex(segment, layout, index)) };
+    let consistent = unsafe { libc::pthread_mutex_consistent(mutex(region, layout, index)) };
     assert_eq!(consistent, 0, "the caller got the lock of a dead owner");
 }
 
 /// Gives the lock back.
-pub(super) fn release(segment: &Segment, layout: &Layout, index: usize) {
+pub(super) fn release(region: &Region, layout: &Layout, index: usize) {
     // SAFETY: the mutex was made by `initialize`, and the caller holds it.
-    let released = unsafe { libc::pthread_mutex_unlock(mutex(segment, layout, index)) };
+    let released = unsafe { libc::pthread_mutex_unlock(mutex(region, layout, index)) };
     assert_eq!(released, 0, "the caller holds the lock");
 }
 
@@ -125,11 +126,11 @@ pub struct Holder {
 }
 
 /// Who holds the lock of a shard now. The kernel's protocol for robust locks puts the holder into the lock word.
-pub(super) fn holder(segment: &Segment, layout: &Layout, index: usize) -> Option<Holder> {
+pub(super) fn holder(region: &Region, layout: &Layout, index: usize) -> Option<Holder> {
     // glibc's mutex begins with the lock word.
-    let word: &AtomicU32 = segment.cell(layout.shard(index));
+    let word: &AtomicU32 = region.cell(layout.shard(index));
     let owner = word.load(Ordering::Relaxed) & libc::FUTEX_TID_MASK;
     let process = ProcessId::from_number(i32::try_from(owner).ok()?)?;
-    let turn = segment.cell(layout.turn_cell(index)).load(Ordering::Relaxed);
+    let turn = region.cell(layout.turn_cell(index)).load(Ordering::Relaxed);
     Some(Holder { process, shard: index, turn })
 }

@@ -48,10 +48,10 @@ use std::sync::atomic::Ordering;
 
 use siphasher::sip::SipHasher13;
 
-use super::Segment;
+use super::region::Region;
 pub use check::{Census, Violation};
-pub(super) use layout::Layout;
 use layout::SHARDS;
+pub(super) use layout::{Layout, Stamp};
 pub use lock::Holder;
 use shard::Shard;
 
@@ -67,6 +67,11 @@ pub enum Space {
     Subscription = 2,
     /// Replies that somebody waits for.
     Pending = 3,
+}
+
+impl Space {
+    /// All of them, by their number.
+    pub const ALL: [Space; SPACES] = [Space::Cache, Space::Location, Space::Subscription, Space::Pending];
 }
 
 /// How many spaces there are.
@@ -111,25 +116,45 @@ pub enum Update<'a> {
     Remove,
 }
 
-/// The table of one segment. Cheap to make and to copy.
+/// The table of one region. Cheap to make and to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Table<'s> {
-    segment: &'s Segment,
+    region: &'s Region,
     layout: Layout,
 }
 
 impl<'s> Table<'s> {
-    pub(super) fn new(segment: &'s Segment, layout: Layout) -> Table<'s> {
-        Table { segment, layout }
+    pub(in crate::shm) fn new(region: &'s Region, layout: Layout) -> Table<'s> {
+        Table { region, layout }
     }
 
-    /// Makes an empty table. Only while no other process uses the segment.
+    /// Makes an empty table of zeroed memory. Only while no other process uses the region.
     pub(super) fn initialize(&self) {
-        for half in [0, 1] {
-            let random = RandomState::new().hash_one(half);
-            self.segment.wide(self.layout.hash_key_cell(half)).store(random, Ordering::Relaxed);
+        layout::set_hash_key(self.region, [0, 1].map(|half| RandomState::new().hash_one(half)));
+        lock::initialize(self.region, &self.layout);
+        self.layout.stamp(self.region);
+    }
+
+    /// Makes a table whole that processes which are all gone have left. Only while no other process uses the region.
+    pub(super) fn recover(&self) {
+        lock::initialize(self.region, &self.layout);
+        for index in 0..SHARDS {
+            Shard::lock(self.region, &self.layout, index).recover();
         }
-        lock::initialize(self.segment, &self.layout);
+    }
+
+    /// Removes all entries of a space.
+    pub(super) fn clear(&self, space: Space) {
+        self.list(space, 0, |entry| {
+            self.remove(space, &entry.key);
+            true
+        });
+    }
+
+    /// Stores an entry as it was copied out of another table.
+    pub(super) fn insert(&self, space: Space, entry: &Entry) -> Result<(), Full> {
+        let hash = self.hash(space, &entry.key);
+        self.lock(hash).put(space, &entry.key, hash, &entry.value, entry.expires, entry.weight)
     }
 
     /// Copies the value of a key into `value`, which is cleared first. False when there is none, or it has
@@ -188,7 +213,7 @@ impl<'s> Table<'s> {
     pub fn list(&self, space: Space, now: u64, mut show: impl FnMut(&Entry) -> bool) {
         let mut entries = Vec::new();
         for (index, bucket) in self.buckets_in_use() {
-            Shard::lock(self.segment, &self.layout, index).copy_bucket(space, bucket, now, &mut entries);
+            Shard::lock(self.region, &self.layout, index).copy_bucket(space, bucket, now, &mut entries);
             if !entries.iter().all(&mut show) {
                 return;
             }
@@ -201,7 +226,7 @@ impl<'s> Table<'s> {
         let mut removed = 0;
         for (index, bucket) in self.buckets_in_use() {
             loop {
-                let found = Shard::lock(self.segment, &self.layout, index).remove_expired(space, bucket, now);
+                let found = Shard::lock(self.region, &self.layout, index).remove_expired(space, bucket, now);
                 let Some(entry) = found else { break };
                 told(&entry);
                 removed += 1;
@@ -232,7 +257,7 @@ impl<'s> Table<'s> {
     #[must_use]
     pub fn claimed_bytes(&self) -> u64 {
         let owned = (0..self.layout.pages)
-            .filter(|&page| self.segment.cell(self.layout.owner(page)).load(Ordering::Relaxed) != 0);
+            .filter(|&page| self.region.cell(self.layout.owner(page)).load(Ordering::Relaxed) != 0);
         owned.count() as u64 * layout::PAGE_BYTES as u64
     }
 
@@ -243,7 +268,7 @@ impl<'s> Table<'s> {
     pub fn check(&self) -> Result<Census, Violation> {
         let mut census = Census::default();
         for index in 0..SHARDS {
-            Shard::lock(self.segment, &self.layout, index).check(&mut census)?;
+            Shard::lock(self.region, &self.layout, index).check(&mut census)?;
         }
         Ok(census)
     }
@@ -251,27 +276,27 @@ impl<'s> Table<'s> {
     /// Who holds which lock now, for the attendant's watchdog: one who appears twice with the same turn, some
     /// time apart, has been stopped or is stuck.
     pub fn holders(&self) -> impl Iterator<Item = Holder> {
-        (0..SHARDS).filter_map(|index| lock::holder(self.segment, &self.layout, index))
+        (0..SHARDS).filter_map(|index| lock::holder(self.region, &self.layout, index))
     }
 
     /// Shard and number of each bucket that has an entry, seen without a lock.
     fn buckets_in_use(&self) -> impl Iterator<Item = (usize, usize)> + use<'s> {
-        let Table { segment, layout } = *self;
+        let Table { region, layout } = *self;
         let all = (0..SHARDS)
             .flat_map(move |index| (0..layout.buckets_per_shard()).map(move |bucket| (index, bucket)));
-        all.filter(move |&(index, bucket)| !Shard::bucket_is_empty(segment, &layout, index, bucket))
+        all.filter(move |&(index, bucket)| !Shard::bucket_is_empty(region, &layout, index, bucket))
     }
 
     fn sum(&self, cell: impl Fn(usize) -> usize) -> u64 {
-        (0..SHARDS).map(|index| u64::from(self.segment.cell(cell(index)).load(Ordering::Relaxed))).sum()
+        (0..SHARDS).map(|index| u64::from(self.region.cell(cell(index)).load(Ordering::Relaxed))).sum()
     }
 
     fn lock(&self, hash: u64) -> Shard<'s> {
-        Shard::lock(self.segment, &self.layout, layout::shard_of(hash))
+        Shard::lock(self.region, &self.layout, layout::shard_of(hash))
     }
 
     fn hash(&self, space: Space, key: &[u8]) -> u64 {
-        let [first, second] = self.layout.hash_key(self.segment);
+        let [first, second] = layout::hash_key(self.region);
         let mut hasher = SipHasher13::new_with_keys(first, second);
         hasher.write_u8(space as u8);
         hasher.write(key);

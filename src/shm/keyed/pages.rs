@@ -6,8 +6,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::layout::{Layout, PAGE_CHUNKS};
-use crate::shm::Segment;
+use super::layout::{Layout, PAGE_CHUNKS, PAGE_HINT_CELL};
+use crate::shm::region::Region;
 
 /// Fields of a page's header, as offsets from its start.
 const USED: usize = 0;
@@ -26,7 +26,7 @@ pub(super) const NOBODY: u32 = 0;
 /// The pages of one shard.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pages<'s> {
-    pub(super) segment: &'s Segment,
+    pub(super) region: &'s Region,
     pub(super) layout: Layout,
     pub(super) shard: usize,
 }
@@ -54,7 +54,7 @@ impl<'s> Pages<'s> {
         Some(chunk)
     }
 
-    /// Gives a chunk back; an empty page goes back to the pool, unless it is the shard's last with room.
+    /// Gives a chunk back; an empty page goes back to the pool.
     pub(super) fn give(&self, chunk: u32) {
         let page = chunk / PAGE_CHUNKS;
         self.next_free(chunk).store(self.get(page, FREE), Ordering::Relaxed);
@@ -65,18 +65,31 @@ impl<'s> Pages<'s> {
         if self.get(page, LISTED) == 0 {
             self.list(page);
         }
-        let alone = self.list_head() == Some(page) && self.get(page, NEXT) == 0;
-        if used == 0 && !alone {
+        if used == 0 {
             self.unlist(page);
             self.add(self.layout.owned_cell(self.shard), u32::MAX);
             self.owner(page).store(NOBODY, Ordering::Release);
-            self.segment.cell(self.layout.page_hint()).store(page, Ordering::Relaxed);
+            self.region.cell(PAGE_HINT_CELL).store(page, Ordering::Relaxed);
+        }
+    }
+
+    /// Claims pages until the shard has so many free chunks. False when the pool does not give them.
+    pub(super) fn provide(&self, chunks: u32, keep: u32) -> bool {
+        loop {
+            let owned = self.region.cell(self.layout.owned_cell(self.shard)).load(Ordering::Relaxed);
+            let used = self.region.cell(self.layout.used_cell(self.shard)).load(Ordering::Relaxed);
+            if (owned * (PAGE_CHUNKS - 1)).saturating_sub(used) >= chunks {
+                return true;
+            }
+            if self.claim(keep).is_none() {
+                return false;
+            }
         }
     }
 
     fn claim(&self, keep: u32) -> Option<u32> {
         let pages = self.layout.pages;
-        let hint = self.segment.cell(self.layout.page_hint()).load(Ordering::Relaxed);
+        let hint = self.region.cell(PAGE_HINT_CELL).load(Ordering::Relaxed);
         let order = (0..pages).map(|step| (hint.wrapping_add(step)) % pages);
         let mut free = order.filter(|&page| self.owner(page).load(Ordering::Relaxed) == NOBODY);
         loop {
@@ -91,7 +104,7 @@ impl<'s> Pages<'s> {
                 Ordering::Relaxed,
             );
             if claimed.is_ok() {
-                self.segment.cell(self.layout.page_hint()).store(page + 1, Ordering::Relaxed);
+                self.region.cell(PAGE_HINT_CELL).store(page + 1, Ordering::Relaxed);
                 self.add(self.layout.owned_cell(self.shard), 1);
                 self.clear(page);
                 self.list(page);
@@ -109,7 +122,7 @@ impl<'s> Pages<'s> {
 
     /// The owner cell of a page.
     pub(super) fn owner(&self, page: u32) -> &'s AtomicU32 {
-        self.segment.cell(self.layout.owner(page))
+        self.region.cell(self.layout.owner(page))
     }
 
     /// What this shard writes into the owner cells of its pages.
@@ -156,7 +169,7 @@ impl<'s> Pages<'s> {
     pub(super) fn with_room(&self) -> Option<Vec<u32>> {
         let mut listed = Vec::new();
         let mut previous = 0;
-        let mut at = self.segment.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed);
+        let mut at = self.region.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed);
         while at != 0 {
             let page = at - 1;
             let sound = page < self.layout.pages
@@ -213,15 +226,15 @@ impl<'s> Pages<'s> {
 
     /// Empties the list of pages with room; `rebuild` fills it again.
     pub(super) fn clear_list(&self) {
-        self.segment.cell(self.layout.room_cell(self.shard)).store(0, Ordering::Relaxed);
+        self.region.cell(self.layout.room_cell(self.shard)).store(0, Ordering::Relaxed);
     }
 
     fn list_head(&self) -> Option<u32> {
-        self.segment.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed).checked_sub(1)
+        self.region.cell(self.layout.room_cell(self.shard)).load(Ordering::Relaxed).checked_sub(1)
     }
 
     fn list(&self, page: u32) {
-        let head = self.segment.cell(self.layout.room_cell(self.shard));
+        let head = self.region.cell(self.layout.room_cell(self.shard));
         let first = head.load(Ordering::Relaxed);
         self.set(page, NEXT, first);
         self.set(page, PREVIOUS, 0);
@@ -236,7 +249,7 @@ impl<'s> Pages<'s> {
         let (next, previous) = (self.get(page, NEXT), self.get(page, PREVIOUS));
         match previous.checked_sub(1) {
             Some(previous) => self.set(previous, NEXT, next),
-            None => self.segment.cell(self.layout.room_cell(self.shard)).store(next, Ordering::Relaxed),
+            None => self.region.cell(self.layout.room_cell(self.shard)).store(next, Ordering::Relaxed),
         }
         if let Some(next) = next.checked_sub(1) {
             self.set(next, PREVIOUS, previous);
@@ -246,19 +259,19 @@ impl<'s> Pages<'s> {
 
     /// In a free chunk: the next one of its page's list.
     fn next_free(&self, chunk: u32) -> &'s AtomicU32 {
-        self.segment.cell(self.layout.chunk(chunk))
+        self.region.cell(self.layout.chunk(chunk))
     }
 
     fn get(&self, page: u32, field: usize) -> u32 {
-        self.segment.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).load(Ordering::Relaxed)
+        self.region.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).load(Ordering::Relaxed)
     }
 
     fn set(&self, page: u32, field: usize, value: u32) {
-        self.segment.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).store(value, Ordering::Release);
+        self.region.cell(self.layout.chunk(page * PAGE_CHUNKS) + field).store(value, Ordering::Release);
     }
 
     fn add(&self, cell: usize, value: u32) {
-        let cell = self.segment.cell(cell);
+        let cell = self.region.cell(cell);
         cell.store(cell.load(Ordering::Relaxed).wrapping_add(value), Ordering::Release);
     }
 }

@@ -5,8 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::Space;
 use super::pages::Pages;
-use super::shard::{ALL_SPACES, Shard};
+use super::shard::Shard;
 
 impl Shard<'_> {
     /// Makes lists and counts anew from what the buckets reach.
@@ -18,9 +19,9 @@ impl Shard<'_> {
         for page in pages.owned() {
             pages.clear_marks(page);
         }
-        let mut entries = ALL_SPACES.map(|_| (0_u32, 0_u32));
+        let mut entries = Space::ALL.map(|_| (0_u32, 0_u32));
         for bucket in 0..self.layout.buckets_per_shard() {
-            let mut link = self.segment.cell(self.layout.bucket(self.index, bucket));
+            let mut link = self.region.cell(self.layout.bucket(self.index, bucket));
             loop {
                 let entry = link.load(Ordering::Acquire);
                 if entry == 0 {
@@ -45,12 +46,12 @@ impl Shard<'_> {
             used += in_use;
             owned += u32::from(in_use > 0);
         }
-        self.segment.cell(self.layout.used_cell(self.index)).store(used, Ordering::Release);
-        self.segment.cell(self.layout.owned_cell(self.index)).store(owned, Ordering::Release);
-        for space in ALL_SPACES {
+        self.region.cell(self.layout.used_cell(self.index)).store(used, Ordering::Release);
+        self.region.cell(self.layout.owned_cell(self.index)).store(owned, Ordering::Release);
+        for space in Space::ALL {
             let (count, weight) = entries[space as usize];
-            self.segment.cell(self.layout.entries_cell(self.index, space)).store(count, Ordering::Release);
-            self.segment.cell(self.layout.weight_cell(self.index, space)).store(weight, Ordering::Release);
+            self.region.cell(self.layout.entries_cell(self.index, space)).store(count, Ordering::Release);
+            self.region.cell(self.layout.weight_cell(self.index, space)).store(weight, Ordering::Release);
         }
     }
 

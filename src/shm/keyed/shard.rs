@@ -10,11 +10,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::layout::{CHUNK_BYTES, Layout, RESERVE_PAGES};
+use super::layout::{CHUNK_BYTES, Layout, RESERVE_PAGES, SPARE_CHUNKS};
 use super::lock::{self, Got};
 use super::pages::Pages;
-use super::{Entry, Full, NEVER, SPACES, Space};
-use crate::shm::Segment;
+use super::{Entry, Full, NEVER, Space};
+use crate::shm::region::Region;
 
 /// Fields of a chunk, as offsets from its start.
 const LINK: usize = 0;
@@ -28,14 +28,10 @@ const SPACE: usize = 32;
 const FIRST_DATA: usize = 40;
 const OTHER_DATA: usize = 8;
 
-/// All spaces, by their number.
-pub(super) const ALL_SPACES: [Space; SPACES] =
-    [Space::Cache, Space::Location, Space::Subscription, Space::Pending];
-
 /// A shard whose lock is held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Shard<'s> {
-    pub(super) segment: &'s Segment,
+    pub(super) region: &'s Region,
     pub(super) layout: Layout,
     pub(super) index: usize,
 }
@@ -46,25 +42,25 @@ impl Drop for Shard<'_> {
             // The shard may be half changed: whoever takes the lock of a dead owner makes it whole.
             std::process::abort();
         }
-        lock::release(self.segment, &self.layout, self.index);
+        lock::release(self.region, &self.layout, self.index);
     }
 }
 
 impl<'s> Shard<'s> {
     /// Takes the lock of a shard, and makes the shard whole when the last holder died with it.
-    pub(super) fn lock(segment: &'s Segment, layout: &Layout, index: usize) -> Shard<'s> {
-        let got = lock::acquire(segment, layout, index);
-        let shard = Shard { segment, layout: *layout, index };
+    pub(super) fn lock(region: &'s Region, layout: &Layout, index: usize) -> Shard<'s> {
+        let got = lock::acquire(region, layout, index);
+        let shard = Shard { region, layout: *layout, index };
         if got == Got::OwnerDied {
             shard.recover();
-            lock::make_consistent(segment, layout, index);
+            lock::make_consistent(region, layout, index);
         }
         shard
     }
 
     /// Whether a bucket is empty, seen without the lock.
-    pub(super) fn bucket_is_empty(segment: &Segment, layout: &Layout, index: usize, bucket: usize) -> bool {
-        segment.cell(layout.bucket(index, bucket)).load(Ordering::Relaxed) == 0
+    pub(super) fn bucket_is_empty(region: &Region, layout: &Layout, index: usize, bucket: usize) -> bool {
+        region.cell(layout.bucket(index, bucket)).load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn get(&self, space: Space, key: &[u8], hash: u64, now: u64, value: &mut Vec<u8>) -> bool {
@@ -89,6 +85,10 @@ impl<'s> Shard<'s> {
         let found = self.find(space, key, hash);
         // A replacement may use what inserts leave over: it gives back as much as it takes, or nearly so.
         let keep = if found.is_some() { 0 } else { RESERVE_PAGES };
+        let needed = u32::try_from(chunks_for(key.len() + value.len())).map_err(|_| Full)?;
+        if found.is_none() && !self.pages().provide(needed.saturating_add(SPARE_CHUNKS), keep) {
+            return Err(Full);
+        }
         let entry = self.build(space, key, hash, value, expires, weight, keep)?;
         let (link, old) = found.unwrap_or_else(|| (self.bucket(hash), 0));
         let next = if old == 0 {
@@ -114,7 +114,7 @@ impl<'s> Shard<'s> {
     /// Copies all entries of a space in a bucket that have not expired.
     pub(super) fn copy_bucket(&self, space: Space, bucket: usize, now: u64, entries: &mut Vec<Entry>) {
         entries.clear();
-        let mut entry = self.segment.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
+        let mut entry = self.region.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
         while entry != 0 {
             if self.space(entry) == Some(space) && !self.is_expired(entry, now) {
                 entries.push(self.copy(entry));
@@ -125,7 +125,7 @@ impl<'s> Shard<'s> {
 
     /// Removes the first entry of a space in a bucket that has expired, and gives a copy of it.
     pub(super) fn remove_expired(&self, space: Space, bucket: usize, now: u64) -> Option<Entry> {
-        let mut link = self.segment.cell(self.layout.bucket(self.index, bucket));
+        let mut link = self.region.cell(self.layout.bucket(self.index, bucket));
         loop {
             let entry = link.load(Ordering::Acquire);
             if entry == 0 {
@@ -187,7 +187,7 @@ impl<'s> Shard<'s> {
         ] {
             self.field(first, field).store(content, Ordering::Relaxed);
         }
-        self.segment.wide(self.layout.chunk(first) + EXPIRES).store(expires, Ordering::Relaxed);
+        self.region.wide(self.layout.chunk(first) + EXPIRES).store(expires, Ordering::Relaxed);
         let (mut chunk, mut at) = (first, FIRST_DATA);
         for part in [key, value] {
             let mut rest = part;
@@ -202,7 +202,7 @@ impl<'s> Shard<'s> {
                     (chunk, at) = (next, OTHER_DATA);
                 }
                 let (now, later) = rest.split_at(rest.len().min(CHUNK_BYTES - at));
-                self.segment.copy_in(self.layout.chunk(chunk) + at, now);
+                self.region.copy_in(self.layout.chunk(chunk) + at, now);
                 at += now.len();
                 rest = later;
             }
@@ -240,7 +240,7 @@ impl<'s> Shard<'s> {
             (self.layout.entries_cell(self.index, space), entries),
             (self.layout.weight_cell(self.index, space), weight),
         ] {
-            let cell = self.segment.cell(cell);
+            let cell = self.region.cell(cell);
             cell.store(cell.load(Ordering::Relaxed).wrapping_add(change), Ordering::Release);
         }
     }
@@ -249,7 +249,7 @@ impl<'s> Shard<'s> {
         let mut key = Vec::new();
         let mut value = Vec::new();
         self.pieces(entry, 0, self.length(entry, KEY_LENGTH), |offset, length| {
-            self.segment.copy_out(offset, length, &mut key);
+            self.region.copy_out(offset, length, &mut key);
             true
         });
         self.copy_value(entry, &mut value);
@@ -260,7 +260,7 @@ impl<'s> Shard<'s> {
     fn copy_value(&self, entry: u32, value: &mut Vec<u8>) {
         let (start, length) = (self.length(entry, KEY_LENGTH), self.length(entry, VALUE_LENGTH));
         self.pieces(entry, start, length, |offset, length| {
-            self.segment.copy_out(offset, length, value);
+            self.region.copy_out(offset, length, value);
             true
         });
     }
@@ -270,7 +270,7 @@ impl<'s> Shard<'s> {
         self.pieces(entry, 0, key.len(), |offset, length| {
             let (now, later) = rest.split_at(length);
             rest = later;
-            self.segment.equals(offset, now)
+            self.region.equals(offset, now)
         })
     }
 
@@ -304,8 +304,7 @@ impl<'s> Shard<'s> {
 
     /// Chunks that an entry's lengths ask for.
     pub(super) fn chunks_needed(&self, entry: u32) -> usize {
-        let bytes = self.length(entry, KEY_LENGTH) + self.length(entry, VALUE_LENGTH);
-        1 + bytes.saturating_sub(CHUNK_BYTES - FIRST_DATA).div_ceil(CHUNK_BYTES - OTHER_DATA)
+        chunks_for(self.length(entry, KEY_LENGTH) + self.length(entry, VALUE_LENGTH))
     }
 
     fn is_expired(&self, entry: u32, now: u64) -> bool {
@@ -314,12 +313,12 @@ impl<'s> Shard<'s> {
     }
 
     fn expires(&self, entry: u32) -> u64 {
-        self.segment.wide(self.layout.chunk(entry) + EXPIRES).load(Ordering::Relaxed)
+        self.region.wide(self.layout.chunk(entry) + EXPIRES).load(Ordering::Relaxed)
     }
 
     /// What an entry is for; `None` when its space is not one.
     pub(super) fn space(&self, entry: u32) -> Option<Space> {
-        ALL_SPACES.get(self.field(entry, SPACE).load(Ordering::Relaxed) as usize).copied()
+        Space::ALL.get(self.field(entry, SPACE).load(Ordering::Relaxed) as usize).copied()
     }
 
     pub(super) fn weight(&self, entry: u32) -> u32 {
@@ -341,16 +340,21 @@ impl<'s> Shard<'s> {
     }
 
     fn bucket(&self, hash: u64) -> &'s AtomicU32 {
-        self.segment.cell(self.layout.bucket(self.index, self.layout.bucket_of(hash)))
+        self.region.cell(self.layout.bucket(self.index, self.layout.bucket_of(hash)))
     }
 
     fn field(&self, chunk: u32, field: usize) -> &'s AtomicU32 {
-        self.segment.cell(self.layout.chunk(chunk) + field)
+        self.region.cell(self.layout.chunk(chunk) + field)
     }
 
     pub(super) fn pages(&self) -> Pages<'s> {
-        Pages { segment: self.segment, layout: self.layout, shard: self.index }
+        Pages { region: self.region, layout: self.layout, shard: self.index }
     }
+}
+
+/// Chunks that an entry of so many bytes takes.
+fn chunks_for(bytes: usize) -> usize {
+    1 + bytes.saturating_sub(CHUNK_BYTES - FIRST_DATA).div_ceil(CHUNK_BYTES - OTHER_DATA)
 }
 
 /// The part of a hash that is kept in an entry: not the bits that chose shard and bucket.

@@ -1,0 +1,94 @@
+//! Restarts: what is found again, what goes, what is refused.
+
+use super::*;
+use crate::shm::keyed::{NEVER, Update};
+use crate::shm::{MIN_BYTES, Segment, SegmentError};
+
+const KEPT: &[Space] = &[Space::Location];
+
+fn start(path: &Path, bytes: u64) -> Result<&'static Segment, SegmentError> {
+    Segment::restore(bytes, 3, 7, Persistent { path, spaces: KEPT })
+}
+
+/// Ends the "server": a segment lives for ever, so its lock is given up instead.
+fn stop(segment: &'static Segment) {
+    segment.file.as_ref().unwrap().unlock().unwrap();
+}
+
+fn fill(segment: &Segment) {
+    let table = segment.table();
+    for n in 0..500_u32 {
+        let value = n.to_be_bytes().repeat(30);
+        let put = Update::Put { value: &value, expires: u64::from(n), weight: 2 };
+        table.update(Space::Location, &n.to_be_bytes(), 0, &mut Vec::new(), |_| put).unwrap();
+    }
+    table.put(Space::Subscription, b"s", b"v", NEVER).unwrap();
+}
+
+fn verify(segment: &Segment) {
+    let table = segment.table();
+    assert_eq!((table.count(Space::Location), table.weight(Space::Location)), (500, 1000));
+    assert_eq!(table.count(Space::Subscription), 0, "what is not to be kept goes");
+    table.list(Space::Location, 0, |entry| {
+        assert_eq!(entry.value, entry.key.repeat(30));
+        assert_eq!(entry.expires, u64::from(u32::from_be_bytes(entry.key[..].try_into().unwrap())));
+        true
+    });
+    table.check().unwrap();
+}
+
+#[test]
+fn state_is_found_again_at_the_same_and_at_other_sizes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, MIN_BYTES + 65_536).unwrap();
+    fill(first);
+    stop(first);
+    for bytes in [MIN_BYTES + 65_536, 2 * MIN_BYTES, 3 * MIN_BYTES, MIN_BYTES + 65_536] {
+        let segment = start(&path, bytes).unwrap();
+        verify(segment);
+        stop(segment);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no leftovers");
+}
+
+#[test]
+fn locks_and_changes_of_the_dead_do_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, MIN_BYTES + 65_536).unwrap();
+    fill(first);
+    // All processes are killed: locks stay taken, counts are wrong.
+    std::mem::forget(first.table().holders());
+    std::fs::write(folder.path().join("copy"), std::fs::read(&path).unwrap()).unwrap();
+    let copy = start(&folder.path().join("copy"), MIN_BYTES + 65_536).unwrap();
+    verify(copy);
+}
+
+#[test]
+fn a_file_in_use_is_refused_and_another_layout_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, MIN_BYTES + 65_536).unwrap();
+    let refused = start(&path, MIN_BYTES + 65_536);
+    assert!(matches!(refused, Err(SegmentError::Persist(PersistError::InUse { .. }))));
+    stop(first);
+    fs::write(&path, [b'x'; 10_000]).unwrap();
+    start(&path, MIN_BYTES + 65_536).unwrap();
+    assert_eq!(fs::read(folder.path().join("state.other-layout")).unwrap(), [b'x'; 10_000]);
+}
+
+#[test]
+fn state_that_does_not_fit_is_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, 3 * MIN_BYTES).unwrap();
+    let table = first.table();
+    let stored =
+        (0..u32::MAX).find(|n| table.put(Space::Location, &n.to_be_bytes(), &[1; 1000], NEVER).is_err());
+    stop(first);
+    let refused = start(&path, MIN_BYTES + 65_536).unwrap_err();
+    assert!(matches!(refused, SegmentError::Persist(PersistError::TooSmall { .. })), "{refused}");
+    let again = start(&path, 3 * MIN_BYTES).unwrap();
+    assert_eq!(again.table().count(Space::Location), u64::from(stored.unwrap()));
+}
