@@ -11,6 +11,7 @@ use crate::cachedb::Backend;
 use crate::config::{Parameter, Settings};
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
+use crate::shm::keyed::Space;
 use crate::system::datagram::Socket;
 use crate::system::signal;
 use crate::timer::Timer;
@@ -45,6 +46,8 @@ pub struct Loaded {
     pub state: Option<Box<dyn Any>>,
     /// What is to be done from time to time.
     pub timers: Vec<Timer>,
+    /// Keyed state of it that is to survive a restart.
+    pub persistent: Vec<Space>,
     /// Cache systems it provides.
     pub backends: Vec<Box<dyn Backend>>,
 }

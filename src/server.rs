@@ -7,11 +7,17 @@ use std::process::ExitCode;
 
 use crate::attendant::{self, Outcome, Plan};
 use crate::cli::{self, Action, Options};
-use crate::config::{self, Diagnostics, Globals};
+use crate::config::{self, Diagnostics, Globals, Severity};
+use crate::system::syslog::Syslog;
 use crate::{logging, modules, version};
 
 /// Exit status of a server that could not start and of a configuration with errors. C: `return -1` in `main`.
 const REFUSED: u8 = 255;
+
+/// Priorities of syslog(3).
+const PRIORITY_ERROR: i32 = 3;
+const PRIORITY_WARNING: i32 = 4;
+const PRIORITY_NOTICE: i32 = 5;
 
 /// Runs the program to its end.
 pub fn main() -> ExitCode {
@@ -34,8 +40,19 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let path = options.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
     let mut diagnostics = Diagnostics::default();
     let plan = read(options, path, &mut diagnostics);
-    logger.set_own_level(options.level(&plan.globals));
-    tell(&diagnostics);
+    let level = options.level(&plan.globals);
+    logger.set_own_level(level);
+    // Who starts a daemon may throw its output away, as opensipsctl does: what counts is in the log as well.
+    let serves_by_syslog = options.action == Action::Serve && !options.logs_to_stderr(&plan.globals);
+    let syslog = serves_by_syslog.then(|| attendant::open_syslog(&plan.globals));
+    let refuse = |reason: &str| {
+        if let Some(syslog) = &syslog {
+            syslog.write(PRIORITY_ERROR, &format!("ERROR:core: {reason}"));
+        }
+        refuse(reason)
+    };
+    let notices_too = options.action == Action::Check || level >= logging::level::INFO;
+    tell(&diagnostics, notices_too, syslog.as_ref());
     if diagnostics.has_errors() {
         return ExitCode::from(REFUSED);
     }
@@ -61,8 +78,26 @@ fn read(options: &Options, path: &Path, diagnostics: &mut Diagnostics) -> Plan {
     attendant::prepare(options, configuration, diagnostics)
 }
 
-fn tell(diagnostics: &Diagnostics) {
-    let _written = write!(std::io::stderr().lock(), "{diagnostics}");
+/// Prints what the configuration gave cause for, and writes errors and warnings to the system log.
+fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
+    let mut stderr = std::io::stderr().lock();
+    for diagnostic in diagnostics.sorted() {
+        let (priority, level) = match diagnostic.severity {
+            Severity::Error => (PRIORITY_ERROR, "ERROR"),
+            Severity::Warning => (PRIORITY_WARNING, "WARNING"),
+            Severity::Notice if notices_too => (PRIORITY_NOTICE, "NOTICE"),
+            Severity::Notice => continue,
+        };
+        let text = diagnostic.to_string();
+        // Without standard error there is nobody to tell; the log and the status say it still.
+        let _written = writeln!(stderr, "{text}");
+        if let Some(syslog) = syslog {
+            syslog.write(priority, &format!("{level}:core: {}", text.lines().next().unwrap_or_default()));
+        }
+    }
+    if let Some(not_shown) = diagnostics.not_shown() {
+        let _written = writeln!(stderr, "{not_shown}");
+    }
 }
 
 fn say(text: &str) -> ExitCode {

@@ -17,9 +17,13 @@ use crate::logging::Logger;
 use crate::mi::{Context, Registry, States, Table};
 use crate::module::{Loaded, Module, OpenError};
 use crate::modules;
-use crate::shm::{Segment, SegmentError};
+use crate::shm::keyed::Space;
+use crate::shm::{Persistent, Segment, SegmentError};
 use crate::system::process::{self, ProcessId};
 use crate::system::{signal, user};
+
+/// Where state is kept without `restart_persistency_cache_file`, in the working folder.
+const DEFAULT_STATE_FILE: &str = ".restart_persistency.cache";
 
 /// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
 const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
@@ -138,7 +142,7 @@ fn start_and_serve(
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
         limits(&globals)?;
-        let (context, pools) = build(options, plan.modules, arguments, globals.disable_tcp.unwrap_or(false))?;
+        let (context, pools) = build(options, plan.modules, arguments, &globals)?;
         let header = context.segment.header();
         header.set_level(options.level(&globals));
         logger.follow(context.segment);
@@ -200,7 +204,7 @@ fn build(
     options: &Options,
     loaded: Vec<(&'static Module, Loaded)>,
     arguments: Vec<OsString>,
-    tcp_disabled: bool,
+    globals: &Globals,
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
@@ -219,11 +223,13 @@ fn build(
     let mut backends = Backends::default();
     let mut timers = Vec::new();
     let mut services = Vec::new();
+    let mut persistent = Vec::new();
     for (module, made) in loaded {
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
         timers.extend(made.timers);
+        persistent.extend(made.persistent);
         services.extend(made.service.map(|service| (module.name, service)));
     }
     states.add(Box::new(backends));
@@ -245,8 +251,7 @@ fn build(
     for (pool, name) in endpoints() {
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
-    let bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-    let segment = Segment::create(bytes, processes.len(), statistics.counters())?;
+    let segment = segment(options, globals, &persistent, processes.len(), statistics.counters())?;
     let context = Context {
         segment,
         commands,
@@ -256,8 +261,25 @@ fn build(
         arguments,
         attendant: ProcessId::own(),
         udp_sockets: Vec::new(),
-        tcp_disabled,
+        tcp_disabled: globals.disable_tcp.unwrap_or(false),
         slot: 0,
     };
     Ok((context, pools))
+}
+
+/// The shared memory: for itself, or over the file that keeps what is to survive a restart.
+fn segment(
+    options: &Options,
+    globals: &Globals,
+    persistent: &[Space],
+    processes: usize,
+    counters: usize,
+) -> Result<&'static Segment, SegmentError> {
+    let bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
+    if persistent.is_empty() {
+        return Segment::create(bytes, processes, counters);
+    }
+    let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
+    let bytes = globals.restart_persistency_size.map_or(bytes, |megabytes| u64::from(megabytes) << 20);
+    Segment::restore(bytes, processes, counters, Persistent { path, spaces: persistent })
 }

@@ -103,6 +103,13 @@ pub(super) struct Terminal {
     logger: &'static Logger,
 }
 
+/// Opens the system log under the configured name and facility.
+#[must_use]
+pub fn open_syslog(globals: &Globals) -> Syslog {
+    let name = globals.log_name.as_deref().unwrap_or(b"opensips");
+    Syslog::open(name, globals.log_facility.map_or(LOG_DAEMON, Facility::code))
+}
+
 impl Terminal {
     pub(super) fn new(options: &Options, globals: &Globals, logger: &'static Logger) -> io::Result<Terminal> {
         let null = if options.foreground(globals) {
@@ -110,11 +117,7 @@ impl Terminal {
         } else {
             Some(Arc::new(OpenOptions::new().read(true).write(true).open("/dev/null")?))
         };
-        let open_syslog = || {
-            let name = globals.log_name.as_deref().unwrap_or(b"opensips");
-            Syslog::open(name, globals.log_facility.map_or(LOG_DAEMON, Facility::code))
-        };
-        let syslog = (!options.logs_to_stderr(globals)).then(open_syslog);
+        let syslog = (!options.logs_to_stderr(globals)).then(|| open_syslog(globals));
         Ok(Terminal { null, syslog, notifier: Arc::new(Notifier::connect()), logger })
     }
 

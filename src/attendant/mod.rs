@@ -20,4 +20,5 @@ mod supervise;
 mod time_keeper;
 
 pub use boot::{BootError, Outcome, run};
+pub use daemon::open_syslog;
 pub use prepare::{Plan, prepare};

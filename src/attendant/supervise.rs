@@ -62,6 +62,8 @@ pub(super) struct Supervisor {
     fates: Vec<Fate>,
     /// Workers that serve an endpoint nobody reaches, told to end until they do.
     retiring: Vec<ProcessId>,
+    /// Whether all workers were ready once.
+    has_served: bool,
     signals: Stream,
     ready: PipeReader,
     wake: PipeWriter,
@@ -100,6 +102,7 @@ impl Supervisor {
             pools,
             fates,
             retiring: Vec::new(),
+            has_served: false,
             signals,
             ready,
             wake,
@@ -167,7 +170,13 @@ impl Supervisor {
 
     /// Watches over the server until it is told to stop.
     pub(super) fn serve(&mut self) {
+        self.has_served = true;
         log::info!("{} processes are ready", self.context.processes.len());
+        if self.pools.iter().all(|pool| pool.service.load_name().is_none()) {
+            log::warn!(
+                "no transport is loaded, nobody can send a command; add loadmodule \"mi_datagram.so\" and its socket_name"
+            );
+        }
         loop {
             self.wait(self.next_due().saturating_duration_since(Instant::now()));
             for event in self.signals.take() {
@@ -216,7 +225,9 @@ impl Supervisor {
             self.wait(REMINDER);
             self.signals.take();
         }
-        log::info!("the server has ended");
+        if self.has_served {
+            log::info!("the server has ended");
+        }
     }
 
     fn worker_slots(&self) -> Range<usize> {
@@ -272,12 +283,19 @@ impl Supervisor {
 
     /// Takes a dead process out of the table. Gives its slot and whether it had been ready.
     fn bury(&mut self, process: ProcessId, ending: Ending) -> Option<(usize, bool)> {
+        let is_retired = self.retiring.contains(&process);
         self.retiring.retain(|&retiring| retiring != process);
         let slot = self.slot_of(process)?;
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
         entry.vacate();
-        log::warn!("process {slot} ({}, PID {}) {ending}", self.context.processes[slot], process.number());
+        let level = if is_retired { log::Level::Info } else { log::Level::Warn };
+        log::log!(
+            level,
+            "process {slot} ({}, PID {}) {ending}",
+            self.context.processes[slot],
+            process.number()
+        );
         Some((slot, was_ready))
     }
 

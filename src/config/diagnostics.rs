@@ -34,8 +34,8 @@ pub struct Diagnostic {
     pub problem: Problem,
 }
 
-/// Prints `path:line:column: message`, then the source line, then a caret under the column. Warnings and notices
-/// say so before the message.
+/// Prints `path:line:column: message`, then the source line, then a caret under the column; a notice is one line.
+/// Warnings and notices say so before the message.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(position) = &self.position {
@@ -47,7 +47,8 @@ impl fmt::Display for Diagnostic {
             Severity::Notice => "notice: ",
         })?;
         write!(f, "{}", self.problem)?;
-        match self.position.as_ref().and_then(Position::excerpt) {
+        let excerpt = self.position.as_ref().and_then(Position::excerpt);
+        match excerpt.filter(|_| self.severity != Severity::Notice) {
             Some(excerpt) => write!(f, "\n{excerpt}"),
             None => Ok(()),
         }
@@ -127,6 +128,26 @@ impl Diagnostics {
         self.kept.iter()
     }
 
+    /// Everything as it is best read: what has no place first, then file by file in the order of the places,
+    /// whichever stage found it.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.kept.iter().collect();
+        sorted.sort_by_key(|diagnostic| {
+            diagnostic
+                .position
+                .as_ref()
+                .map(|position| (position.file().path().to_owned(), position.offset()))
+        });
+        sorted
+    }
+
+    /// A line on what was too much to keep, if anything was.
+    #[must_use]
+    pub fn not_shown(&self) -> Option<String> {
+        (self.dropped > 0).then(|| format!("not shown: {} more", self.dropped))
+    }
+
     /// Whether the server must not start.
     #[must_use]
     pub fn has_errors(&self) -> bool {
@@ -138,16 +159,13 @@ impl Diagnostics {
     }
 }
 
-/// All messages, one after the other, each ended by a newline.
+/// All messages, sorted, each ended by a newline.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in &self.kept {
+        for diagnostic in self.sorted() {
             writeln!(f, "{diagnostic}")?;
         }
-        if self.dropped > 0 {
-            writeln!(f, "not shown: {} more", self.dropped)?;
-        }
-        Ok(())
+        self.not_shown().map_or(Ok(()), |line| writeln!(f, "{line}"))
     }
 }
 
@@ -167,8 +185,8 @@ mod tests {
         assert!(all.has_errors());
         assert_eq!(
             all.to_string(),
-            "/etc/x.cfg:2:6: unknown user \"nobody2\"; create it\nuser=nobody2\n     ^\n\
-             /etc/x.cfg:1:1: warning: odd\nfork=yes\n^\n"
+            "/etc/x.cfg:1:1: warning: odd\nfork=yes\n^\n\
+             /etc/x.cfg:2:6: unknown user \"nobody2\"; create it\nuser=nobody2\n     ^\n"
         );
     }
 

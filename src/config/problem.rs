@@ -160,6 +160,14 @@ pub enum Problem {
         /// The module.
         name: String,
     },
+    /// A module that is to come.
+    #[error(
+        "module \"{name}\" is accepted, but not built into this server yet; nothing that it offers will be there"
+    )]
+    NotBuiltModule {
+        /// The module.
+        name: String,
+    },
     /// A module whose MI commands are lacking.
     #[error("module \"{name}\" is accepted, but its MI commands are lacking here: {}", commands.join(", "))]
     LackingModule {

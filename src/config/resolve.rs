@@ -32,6 +32,8 @@ pub enum Known {
     SipOnly,
     /// It is accepted and does nothing; these MI commands of it are lacking.
     Lacking(&'static [&'static str]),
+    /// It belongs here and is not built yet; it is accepted and does nothing.
+    NotBuilt,
     /// Nobody knows it; it may be a C module that is opened later.
     Unknown,
 }
@@ -144,6 +146,9 @@ impl Resolver<'_> {
         match known {
             Known::SipOnly => {
                 self.diagnostics.notice(&load.position, Problem::NoEffectModule { name: name.clone() });
+            }
+            Known::NotBuilt => {
+                self.diagnostics.warning(&load.position, Problem::NotBuiltModule { name: name.clone() });
             }
             Known::Lacking(commands) => {
                 let problem = Problem::LackingModule { name: name.clone(), commands };

@@ -30,6 +30,12 @@ pub(super) const MODULE: Module = Module {
             help: "seconds between two removals of expired values; default 600",
         },
         Parameter {
+            name: "enable_restart_persistency",
+            kind: Kind::Boolean,
+            effect: Effect::Used,
+            help: "whether values survive a restart of the server; default 0",
+        },
+        Parameter {
             name: "exec_threshold",
             kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
             effect: Effect::Used,
@@ -53,7 +59,13 @@ pub(super) const MODULE: Module = Module {
         };
         let micros = settings.integer("exec_threshold").and_then(|micros| u64::try_from(micros).ok());
         let local = Local { threshold: Duration::from_micros(micros.unwrap_or(0)) };
-        Ok(Loaded { timers: vec![timer], backends: vec![Box::new(local)], ..Loaded::default() })
+        let is_kept = settings.boolean("enable_restart_persistency") == Some(true);
+        Ok(Loaded {
+            timers: vec![timer],
+            backends: vec![Box::new(local)],
+            persistent: if is_kept { vec![Space::Cache] } else { Vec::new() },
+            ..Loaded::default()
+        })
     }),
 };
 

@@ -38,6 +38,11 @@ impl Header {
         self.magic.store(MAGIC, Ordering::Release);
     }
 
+    /// Bytes that were asked for, which all parts of the segment share.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// The log level of all processes: -3 alert … 4 debug.
     pub fn level(&self) -> i32 {
         self.level.load(Ordering::Relaxed)

@@ -215,7 +215,7 @@ impl Segment {
     /// Bytes in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (self.hot.len() + self.keyed.len()) as u64
+        self.header().bytes()
     }
 
     /// Bytes that no entry can take: the hot part, and the table's own.

@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["cachedb", "config", "logging", "mi", "module", "shm", "system", "timer", "version", "wire"],
     ),
     ("opensipsunix", &[]),
-    ("server", &["attendant", "cli", "config", "logging", "modules", "version"]),
+    ("server", &["attendant", "cli", "config", "logging", "modules", "system", "version"]),
     ("shm", &["system"]),
     ("system", &[]),
     ("timer", &["mi", "system"]),

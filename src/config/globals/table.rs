@@ -69,7 +69,7 @@ pub(super) const ROWS: &[GlobalRow] = &[
         "group to run as, by name or number; that of the caller by default",
     ),
     ours(&["log_facility"], Form::Facility, ALL, "syslog facility; LOG_DAEMON by default"),
-    ours(&["log_name"], Form::Text, ALL, "name in syslog; that of the program by default"),
+    ours(&["log_name"], Form::Text, ALL, "name in syslog; opensips by default"),
     ours(&["log_stderror"], Form::Boolean, ALL, "log to stderr, not to syslog; no by default"),
     ours(&["mpath"], Form::Text, ALL, "folder of the modules; /usr/lib/opensips/modules/ by default"),
     ours(&["open_files_limit"], NUMBER, ALL, "descriptors a process may open; the system's limit by default"),

@@ -5,6 +5,9 @@
 use crate::mi::{self, COMMAND_NOT_AVAILABLE, Classic, Context, Fault, Generation, PARSE_ERROR, Params};
 use crate::wire::text::{Datagram, Encoder, MAX_DATAGRAM_BYTES, decode_params, split_command};
 
+/// How much of a refused request the log shows, in bytes.
+const SHOWN_BYTES: usize = 40;
+
 /// What answering needs and reuses.
 #[derive(Debug)]
 pub(super) struct Answerer<'a> {
@@ -34,6 +37,8 @@ impl<'a> Answerer<'a> {
             if length > request.len() { Err(too_large("request", length)) } else { self.run(request) };
         let mut is_error = result.is_err();
         if let Err(fault) = result {
+            let shown = &request[..request.len().min(SHOWN_BYTES)];
+            log::debug!("{} {}: {}", fault.code, fault.reason, shown.escape_ascii());
             self.reply.set_fault(&fault);
         }
         if let Err(length) = self.reply.bytes() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{self, Effect, Kind, Parameter};
 use crate::module::{Identity, SettingError};
-use crate::system::endpoint::Access;
+use crate::system::endpoint::{Access, MAX_PATH_BYTES};
 use crate::system::user;
 
 /// Lowest UDP port. C: the check in `mi_mod_init`.
@@ -113,8 +113,15 @@ impl Settings {
                 ),
             ));
         }
+        let length = name.as_os_str().len();
         let address = match name.as_os_str().as_encoded_bytes().strip_prefix(b"udp:") {
             Some(address) => Address::Udp(udp_address(&String::from_utf8_lossy(address))?),
+            None if length > MAX_PATH_BYTES => {
+                let message = format!(
+                    "the path has {length} bytes, a UNIX socket takes {MAX_PATH_BYTES}; choose a shorter one"
+                );
+                return Err(error("socket_name", message));
+            }
             None => Address::Unix { path: name.to_owned(), access: access(settings, identity)? },
         };
         let number = |name, default| {
