@@ -103,11 +103,11 @@ impl Client {
         let length = match &self.link {
             Link::Unix { socket, .. } => {
                 socket.set_read_timeout(limit)?;
-                socket.recv(&mut buffer)?
+                uninterrupted(|| socket.recv(&mut buffer))?
             }
             Link::Udp { socket, server, .. } => {
                 socket.set_read_timeout(limit)?;
-                let (length, from) = socket.recv_from(&mut buffer)?;
+                let (length, from) = uninterrupted(|| socket.recv_from(&mut buffer))?;
                 assert_eq!(from, *server, "the reply comes from another address than the request went to");
                 length
             }
@@ -156,6 +156,16 @@ impl Drop for Client {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             let _ = fs::remove_file(name);
+        }
+    }
+}
+
+/// Repeats a call that a stop of the whole process has interrupted, as happens on virtual machines.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -1,0 +1,226 @@
+//! The tables of locations as the configuration makes them: their names, the keys of their records, their figures.
+//!
+//! All tables lie in one space of the keyed table; a record's key is its table's name, a NUL, and the AOR.
+//! C: dlist.c and udomain.c, where a table is called a domain.
+
+use std::cell::{RefCell, RefMut};
+
+use super::record::{self, Order};
+use crate::config;
+use crate::mi::{Context, Statistic, Source};
+use crate::module::SettingError;
+use crate::shm::Segment;
+use crate::shm::keyed::Space;
+
+/// Largest record with its key, in bytes: the keyed table keeps enough in reserve to replace one of that size.
+pub(super) const MAX_RECORD_BYTES: usize = 65_536;
+
+/// The table that is always there.
+const LOCATION: &str = "location";
+
+/// Longest name of a table, in bytes.
+const MAX_NAME_BYTES: usize = 64;
+
+/// What the module has made of its settings.
+#[derive(Debug)]
+pub(super) struct Locations {
+    tables: Vec<LocationTable>,
+    /// Whether an AOR keeps its domain.
+    use_domain: bool,
+    /// Of the contacts of an AOR.
+    pub(super) order: Order,
+    /// What `ul_dump` shows as the size of a table.
+    pub(super) shown_size: u64,
+    buffers: RefCell<Buffers>,
+    figures: RefCell<Figures>,
+}
+
+/// One table.
+#[derive(Debug)]
+pub(super) struct LocationTable {
+    /// Its name.
+    pub(super) name: String,
+    /// The statistic that counts its expired contacts.
+    expires: &'static str,
+}
+
+/// Room for a record before and after a change. Each process has its own, and keeps it, so that no memory is
+/// allocated under the lock of a record.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    /// As it was.
+    pub(super) old: Vec<u8>,
+    /// As it is to be.
+    pub(super) new: Vec<u8>,
+}
+
+/// Records and contacts of each table, counted by a walk through all of them.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Of all tables together, and the second in which they were counted: while these are the same, so are the rest.
+    state: Option<(u64, u64, u64)>,
+    by_table: Vec<(u64, u64)>,
+}
+
+impl Locations {
+    /// Makes the tables. C: `mod_init` in ul_mod.c and `new_dlist`.
+    pub(super) fn new(settings: &config::Settings) -> Result<Locations, SettingError> {
+        let mut tables = vec![LocationTable::new(LOCATION)];
+        for (name, _) in settings.all_text("domain") {
+            let name = table_name(name)?;
+            if !tables.iter().any(|table| table.name == name) {
+                tables.push(LocationTable::new(name));
+            }
+        }
+        let newest_first = settings.boolean("desc_time_order") == Some(true);
+        let shown_size = match settings.integer("hash_size") {
+            Some(logarithm @ 2..=62) => 1 << logarithm,
+            _ => 512,
+        };
+        Ok(Locations {
+            tables,
+            use_domain: settings.boolean("use_domain") == Some(true),
+            order: if newest_first { Order::NewestFirst } else { Order::ByQ },
+            shown_size,
+            buffers: RefCell::default(),
+            figures: RefCell::default(),
+        })
+    }
+
+    /// All tables, `location` first.
+    pub(super) fn tables(&self) -> &[LocationTable] {
+        &self.tables
+    }
+
+    /// The table of that name. C: `mi_find_domain`.
+    pub(super) fn table(&self, name: &[u8]) -> Option<&LocationTable> {
+        self.tables.iter().find(|table| table.name.as_bytes() == name)
+    }
+
+    /// The AOR under which contacts are kept: without its domain, unless the domain counts; `None` when it has none
+    /// then. C: `mi_fix_aor`.
+    pub(super) fn aor<'a>(&self, written: &'a [u8]) -> Option<&'a [u8]> {
+        let at = written.iter().position(|&byte| byte == b'@');
+        match (self.use_domain, at) {
+            (true, None) => None,
+            (false, Some(at)) => Some(&written[..at]),
+            (true, Some(_)) | (false, None) => Some(written),
+        }
+    }
+
+    /// This process's room for a change.
+    pub(super) fn buffers(&self) -> RefMut<'_, Buffers> {
+        let mut buffers = self.buffers.borrow_mut();
+        let Buffers { old, new } = &mut *buffers;
+        for buffer in [old, new] {
+            buffer.clear();
+            buffer.reserve(MAX_RECORD_BYTES);
+        }
+        buffers
+    }
+
+    /// How many records and contacts a table has. With one table these are the counts that the keyed table keeps;
+    /// with several it is a walk through all records, which is repeated when the counts or the second change.
+    pub(super) fn figures(&self, segment: &Segment, table: usize) -> (u64, u64) {
+        let keyed = segment.table();
+        let (records, contacts) = (keyed.count(Space::Location), keyed.weight(Space::Location));
+        if self.tables.len() == 1 {
+            return (records, contacts);
+        }
+        let mut figures = self.figures.borrow_mut();
+        let state = Some((records, contacts, segment.now()));
+        if figures.state != state {
+            *figures = Figures { state, by_table: vec![(0, 0); self.tables.len()] };
+            keyed.list(Space::Location, 0, |entry| {
+                if let Some((name, _)) = parts(&entry.key)
+                    && let Some(place) = self.tables.iter().position(|table| table.name.as_bytes() == name)
+                {
+                    figures.by_table[place].0 += 1;
+                    figures.by_table[place].1 += u64::from(entry.weight);
+                }
+                true
+            });
+        }
+        figures.by_table.get(table).copied().unwrap_or_default()
+    }
+
+    /// The statistics of all tables. C: `new_udomain`.
+    pub(super) fn statistics(&self) -> Vec<Statistic> {
+        let mut rows = Vec::new();
+        for (place, table) in self.tables.iter().enumerate() {
+            rows.push(function(&table.name, "users", move |figures| figures.0, place));
+            rows.push(function(&table.name, "contacts", move |figures| figures.1, place));
+            rows.push(Statistic::counter("usrloc", table.expires));
+        }
+        rows
+    }
+}
+
+/// A row that is computed from a table's figures. Made once at the start, kept to the end.
+fn function(
+    table: &str,
+    what: &str,
+    pick: impl Fn((u64, u64)) -> u64 + Sync + 'static,
+    place: usize,
+) -> Statistic {
+    let value = move |context: &Context| {
+        let locations = context.states.get::<Locations>();
+        locations.map_or(0, |locations| pick(locations.figures(context.segment, place)))
+    };
+    Statistic {
+        group: "usrloc",
+        name: Box::leak(format!("{table}-{what}").into_boxed_str()),
+        source: Source::Function(Box::leak(Box::new(value))),
+    }
+}
+
+impl LocationTable {
+    fn new(name: &str) -> LocationTable {
+        LocationTable {
+            name: name.to_owned(),
+            expires: Box::leak(format!("{name}-expires").into_boxed_str()),
+        }
+    }
+
+    /// The key of an AOR's record.
+    pub(super) fn key(&self, aor: &[u8]) -> Vec<u8> {
+        [self.name.as_bytes(), b"\0", aor].concat()
+    }
+
+    /// The AOR of a key, when it is one of this table.
+    pub(super) fn aor_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        let (name, aor) = parts(key)?;
+        (name == self.name.as_bytes()).then_some(aor)
+    }
+
+    /// Counts contacts that have expired. C: `_r->slot->d->expires`.
+    pub(super) fn count_expired(&self, context: &Context, count: u64) {
+        let row = context.segment.row(context.slot);
+        if let Some(cell) = context.statistics.counter(row, "usrloc", self.expires) {
+            cell.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+/// Table and AOR of a record's key.
+pub(super) fn parts(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = key.iter().position(|&byte| byte == 0)?;
+    Some((&key[..end], &key[end + 1..]))
+}
+
+/// Whether a record with its key, and so many bytes more, is as large as one may be.
+pub(super) fn has_room(key: &[u8], record: &[u8], contact: &record::Contact<'_>) -> bool {
+    key.len() + record.len() + record::encoded_bytes(contact) <= MAX_RECORD_BYTES
+}
+
+fn table_name(name: &[u8]) -> Result<&str, SettingError> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let is_name = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.iter().all(allowed);
+    std::str::from_utf8(name).ok().filter(|_| is_name).ok_or_else(|| SettingError {
+        parameter: "domain",
+        message: format!(
+            "\"{}\" is no name of a table; write 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' or '.', e.g. \"aliases\"",
+            name.escape_ascii()
+        ),
+    })
+}
