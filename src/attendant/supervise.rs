@@ -12,6 +12,7 @@ use super::boot::BootError;
 use super::daemon::Terminal;
 use crate::mi::Context;
 use crate::module::{Ready, Service};
+use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
@@ -29,6 +30,9 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
 /// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a lock of the table may be held, which otherwise takes microseconds.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long all workers together may take to begin.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -62,6 +66,8 @@ pub(super) struct Supervisor {
     fates: Vec<Fate>,
     /// Workers that serve an endpoint nobody reaches, told to end until they do.
     retiring: Vec<ProcessId>,
+    /// Locks of the table that were held at the last look, and since when.
+    held: Vec<(Holder, Instant)>,
     /// Whether all workers were ready once.
     has_served: bool,
     signals: Stream,
@@ -102,6 +108,7 @@ impl Supervisor {
             pools,
             fates,
             retiring: Vec::new(),
+            held: Vec::new(),
             has_served: false,
             signals,
             ready,
@@ -196,6 +203,7 @@ impl Supervisor {
             if now >= self.next_tick {
                 self.next_tick = now + TICK;
                 self.mend();
+                self.watch_locks(now);
             }
         }
     }
@@ -365,6 +373,25 @@ impl Supervisor {
         }
         // Each time anew, as one signal may come just before a worker goes to sleep, and not wake it.
         self.retiring.iter().for_each(|process| process.terminate());
+    }
+
+    /// Ends a worker that holds a lock of the table for seconds: it was stopped or hangs, and holds up whoever needs
+    /// the same shard. The lock's next owner makes whole what it leaves.
+    fn watch_locks(&mut self, now: Instant) {
+        let held: Vec<Holder> = self.context.segment.table().holders().collect();
+        self.held.retain(|(holder, _)| held.contains(holder));
+        for holder in held {
+            match self.held.iter().find(|(known, _)| *known == holder) {
+                None => self.held.push((holder, now)),
+                Some((_, since)) if now.duration_since(*since) < LOCK_LIMIT => {}
+                Some(_) => {
+                    if let Some(slot) = self.slot_of(holder.process) {
+                        log::error!("process {slot} holds a lock for more than {LOCK_LIMIT:?} and is ended");
+                        holder.process.kill();
+                    }
+                }
+            }
+        }
     }
 
     /// Writes the process table, memory and all statistics to the log. C: SIGUSR1 in `handle_sigs`.
