@@ -5,6 +5,7 @@ mod cachedb_local;
 mod core;
 mod mi_datagram;
 mod statistics;
+mod usrloc;
 
 use crate::config::{self, Known};
 use crate::module::Module;
@@ -18,10 +19,10 @@ pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklist
 pub const CORE: &str = "core";
 
 /// Modules that `loadmodule` picks from.
-pub const LOADABLE: [&Module; 2] = [&mi_datagram::MODULE, &cachedb_local::MODULE];
+pub const LOADABLE: [&Module; 3] = [&mi_datagram::MODULE, &cachedb_local::MODULE, &usrloc::MODULE];
 
 /// Modules that belong here and are not built yet.
-const NOT_BUILT: [&str; 9] = [
+const NOT_BUILT: [&str; 8] = [
     "cachedb_redis",
     "event_datagram",
     "httpd",
@@ -30,7 +31,6 @@ const NOT_BUILT: [&str; 9] = [
     "mi_json",
     "mi_xmlrpc",
     "mi_xmlrpc_ng",
-    "usrloc",
 ];
 
 /// The loadable module of that name.

@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("module", &["cachedb", "config", "mi", "shm", "system", "timer"]),
     (
         "modules",
-        &["cachedb", "config", "logging", "mi", "module", "shm", "system", "timer", "version", "wire"],
+        &["cachedb", "config", "evi", "logging", "mi", "module", "shm", "system", "timer", "version", "wire"],
     ),
     ("opensipsunix", &[]),
     ("server", &["attendant", "cli", "config", "logging", "modules", "system", "version"]),

@@ -22,6 +22,8 @@ mod interop;
 mod parked;
 /// The socket file: mode, owner, and what stood there before.
 mod permissions;
+/// State that survives the end of all processes.
+mod persistency;
 /// Programs and scripts, run from outside.
 mod scripted;
 /// The init script and the install script.

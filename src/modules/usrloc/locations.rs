@@ -5,9 +5,9 @@
 
 use std::cell::{RefCell, RefMut};
 
-use super::record::{self, Order};
+use super::record::Order;
 use crate::config;
-use crate::mi::{Context, Statistic, Source};
+use crate::mi::{Context, Source, Statistic};
 use crate::module::SettingError;
 use crate::shm::Segment;
 use crate::shm::keyed::Space;
@@ -206,11 +206,6 @@ impl LocationTable {
 pub(super) fn parts(key: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = key.iter().position(|&byte| byte == 0)?;
     Some((&key[..end], &key[end + 1..]))
-}
-
-/// Whether a record with its key, and so many bytes more, is as large as one may be.
-pub(super) fn has_room(key: &[u8], record: &[u8], contact: &record::Contact<'_>) -> bool {
-    key.len() + record.len() + record::encoded_bytes(contact) <= MAX_RECORD_BYTES
 }
 
 fn table_name(name: &[u8]) -> Result<&str, SettingError> {

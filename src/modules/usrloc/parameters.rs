@@ -24,7 +24,11 @@ const fn unused(name: &'static str, kind: Kind, effect: Effect, help: &'static s
 pub(super) const PARAMETERS: &[Parameter] = &[
     used("domain", Kind::Text, "name of a table beside location; may be set several times; no default"),
     used("use_domain", Kind::Boolean, "whether an AOR keeps its domain; default 0"),
-    used("desc_time_order", Kind::Boolean, "whether the newest contact comes first, not the highest q; default 0"),
+    used(
+        "desc_time_order",
+        Kind::Boolean,
+        "whether the newest contact comes first, not the highest q; default 0",
+    ),
     used(
         "timer_interval",
         Kind::Integer { min: 1, max: 86_400 * 365 },

@@ -101,8 +101,13 @@ impl Setup {
     }
 
     /// Sets a parameter of `mi_datagram`; the value as a configuration writes it, with its quotes.
-    pub(crate) fn param(mut self, name: &str, value: &str) -> Self {
-        self.params += &format!("modparam(\"mi_datagram\", \"{name}\", {value})\n");
+    pub(crate) fn param(self, name: &str, value: &str) -> Self {
+        self.param_of("mi_datagram", name, value)
+    }
+
+    /// Sets a parameter of any module.
+    pub(crate) fn param_of(mut self, module: &str, name: &str, value: &str) -> Self {
+        self.params += &format!("modparam(\"{module}\", \"{name}\", {value})\n");
         self
     }
 

@@ -1,0 +1,225 @@
+//! The MI commands of usrloc, and those among them that change something.
+//!
+//! C: ul_mi.c. Each argument is checked before the next, so the order of the checks is part of the protocol.
+
+use super::expiry::{self, retain};
+use super::locations::{Buffers, LocationTable, Locations, MAX_RECORD_BYTES};
+use super::qvalue::Q;
+use super::record::{self, Contact};
+use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
+use crate::evi;
+use crate::mi::{
+    BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, SERVER_ERROR, optional,
+    required,
+};
+use crate::shm::keyed::{Full, NEVER, Space, Update};
+
+/// Classic callers give exactly these.
+const fn exactly(recipe: &'static [Parameter]) -> Classic {
+    Classic::Takes { recipe, too_few: Some(MISSING_PARAMETER), too_many: Some(MISSING_PARAMETER) }
+}
+
+const TABLE: Parameter = required("table_name");
+const AOR: Parameter = required("aor");
+const CONTACT: Parameter = required("contact");
+
+/// In the order of C's `mi_cmds`, in which `which` lists them.
+pub(super) const COMMANDS: [Command; 7] = [
+    Command {
+        name: "ul_rm",
+        help: None,
+        classic: exactly(&[TABLE, AOR]),
+        json_rpc: &[&[TABLE, AOR]],
+        run: &remove,
+    },
+    Command {
+        name: "ul_rm_contact",
+        help: None,
+        classic: exactly(&[TABLE, AOR, CONTACT]),
+        json_rpc: &[&[TABLE, AOR, CONTACT]],
+        run: &remove_contact,
+    },
+    Command {
+        name: "ul_dump",
+        help: None,
+        classic: exactly(&[optional("brief")]),
+        json_rpc: &[&[], &[required("brief").integer()]],
+        run: &show::dump,
+    },
+    Command { name: "ul_flush", help: None, classic: Classic::NoInput, json_rpc: &[&[]], run: &flush },
+    Command {
+        name: "ul_add",
+        help: None,
+        classic: exactly(&[
+            TABLE,
+            AOR,
+            CONTACT,
+            required("expires"),
+            required("q"),
+            required("unused"),
+            required("flags"),
+            required("cflags"),
+            required("methods"),
+        ]),
+        json_rpc: &[&[
+            TABLE,
+            AOR,
+            CONTACT,
+            required("expires").integer(),
+            required("q"),
+            required("flags").integer(),
+            required("cflags").integer(),
+            required("methods").integer(),
+        ]],
+        run: &add,
+    },
+    Command {
+        name: "ul_show_contact",
+        help: None,
+        classic: exactly(&[TABLE, AOR]),
+        json_rpc: &[&[TABLE, AOR]],
+        run: &show::contacts,
+    },
+    Command {
+        name: "ul_sync",
+        help: None,
+        // Without a database C does not look at them.
+        classic: Classic::Takes {
+            recipe: &[optional("table_name"), optional("aor")],
+            too_few: None,
+            too_many: None,
+        },
+        json_rpc: &[&[TABLE], &[TABLE, AOR]],
+        run: &sync,
+    },
+];
+
+/// C: `mi_usrloc_rm_contact` and others.
+pub(super) const AOR_NOT_FOUND: Fault = Fault::new(404, "AOR not found");
+
+/// Ours: C's records have no largest size.
+const TOO_LARGE: Fault =
+    Fault::new(500, "too many contacts; those of one AOR take at most 65536 bytes, remove some");
+const _: () = assert!(MAX_RECORD_BYTES == 65_536, "the fault says how much is too large");
+
+/// The tables.
+pub(super) fn locations<'a>(call: &Call<'a>) -> Result<&'a Locations, Fault> {
+    call.context.states.get().ok_or(SERVER_ERROR)
+}
+
+/// What most commands begin with: a table that exists, and an AOR.
+pub(super) fn table_and_aor<'a>(
+    call: &Call<'a>,
+    locations: &'a Locations,
+) -> Result<(&'a LocationTable, &'a [u8]), Fault> {
+    let table = locations.table(call.args.get("table_name").unwrap_or_default());
+    let table = table.ok_or(Fault::new(404, "Table not found"))?;
+    let aor = locations.aor(call.args.get("aor").unwrap_or_default());
+    Ok((table, aor.ok_or(Fault::new(400, "Domain missing in AOR"))?))
+}
+
+/// C answers as to any failure; ours says what to do.
+fn full(full: Full) -> Fault {
+    log::warn!("usrloc: {full}");
+    Fault { code: 500, reason: full.to_string().into() }
+}
+
+/// C: `mi_usrloc_rm_aor`.
+fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
+    let locations = locations(call)?;
+    let (table, aor) = table_and_aor(call, locations)?;
+    if call.context.segment.table().remove(Space::Location, &table.key(aor)) {
+        evi::raise(call.context, DELETE_EVENT, &[("aor", aor)]);
+    }
+    Ok(())
+}
+
+/// C: `mi_usrloc_rm_contact`.
+fn remove_contact(call: &mut Call<'_>) -> Result<(), Fault> {
+    let locations = locations(call)?;
+    let (table, aor) = table_and_aor(call, locations)?;
+    let uri = call.args.get("contact").unwrap_or_default();
+    let keep = |contact: &Contact<'_>| contact.uri != uri;
+    let dropped = retain(call.context, locations, &table.key(aor), keep).map_err(full)?;
+    if !dropped.is_known {
+        return Err(AOR_NOT_FOUND);
+    }
+    if dropped.contacts == 0 {
+        return Err(Fault::new(404, "Contact not found"));
+    }
+    if dropped.is_last {
+        evi::raise(call.context, DELETE_EVENT, &[("aor", aor)]);
+    }
+    Ok(())
+}
+
+/// Adds a contact, or changes it. C: `mi_usrloc_add`.
+///
+/// Differs: a number above 4294967295 is a bad parameter; C takes what is left of it in 32 bits. A URI that is
+/// refused raises no events; C inserts a new AoR before it looks, and deletes it again.
+fn add(call: &mut Call<'_>) -> Result<(), Fault> {
+    let locations = locations(call)?;
+    let (table, aor) = table_and_aor(call, locations)?;
+    let uri = call.args.get("contact").unwrap_or_default();
+    let number = |name| number(call.args.get(name).unwrap_or_default()).ok_or(BAD_PARAMETER);
+    let seconds = u64::from(number("expires")?);
+    let contact = Contact {
+        uri,
+        expires: if seconds == 0 { NEVER } else { call.context.segment.now().saturating_add(seconds) },
+        q: Q::parse(call.args.get("q").unwrap_or_default()).ok_or(BAD_PARAMETER)?,
+        flags: number("flags")?,
+        cflags: number("cflags")?,
+        methods: number("methods")?,
+    };
+    if !uri::is_valid(uri) {
+        log::debug!("usrloc: {} is no URI, it is not stored", uri.escape_ascii());
+        return Err(SERVER_ERROR);
+    }
+    if insert(call, locations, &table.key(aor), &contact)? {
+        evi::raise(call.context, INSERT_EVENT, &[("aor", aor)]);
+    }
+    Ok(())
+}
+
+/// Adds a contact to a record, in one step. True when the record is new.
+fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<'_>) -> Result<bool, Fault> {
+    let mut buffers = locations.buffers();
+    let Buffers { old, new } = &mut *buffers;
+    let (mut is_new, mut is_too_large) = (false, false);
+    let order = locations.order;
+    let changed = call.context.segment.table().update(Space::Location, key, 0, old, |record| {
+        is_new = record.is_none();
+        let record = record.unwrap_or_default();
+        is_too_large = key.len() + record::bytes_with(record, contact) > MAX_RECORD_BYTES;
+        if is_too_large {
+            return Update::Keep;
+        }
+        record::add(record, contact, order, new);
+        let summary = record::summary(new);
+        Update::Put { value: new, expires: summary.expires, weight: summary.contacts }
+    });
+    changed.map_err(full)?;
+    if is_too_large { Err(TOO_LARGE) } else { Ok(is_new) }
+}
+
+/// C: `mi_usrloc_flush`, which without a database does what the timer does.
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
+    expiry::remove_expired(call.context);
+    Ok(())
+}
+
+/// C: `mi_usrloc_sync`, which has nothing to do without a database.
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn sync(call: &mut Call<'_>) -> Result<(), Fault> {
+    call.reply.status(&Fault::new(200, "Contacts already synced"));
+    Ok(())
+}
+
+/// A decimal number without a sign. C: `str2int` in ut.h.
+fn number(text: &[u8]) -> Option<u32> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

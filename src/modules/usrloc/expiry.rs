@@ -1,0 +1,89 @@
+//! The end of contacts: a timer and `ul_flush` remove those that have expired, and the AoRs that have none left.
+//!
+//! Until then an expired contact stays visible to `ul_dump` and can be removed or changed. C: `synchronize_all_udomains`
+//! in dlist.c, `mem_timer_udomain` in udomain.c, `nodb_timer` in urecord.c.
+
+use super::DELETE_EVENT;
+use super::locations::{Buffers, LocationTable, Locations, parts};
+use super::record;
+use crate::evi;
+use crate::mi::Context;
+use crate::shm::keyed::{Full, Space, Update};
+
+/// Removes what has expired, counts it, and tells of the AoRs that go.
+pub(super) fn remove_expired(context: &Context) {
+    let Some(locations) = context.states.get::<Locations>() else { return };
+    let (table, now) = (context.segment.table(), context.segment.now());
+    table.expire(Space::Location, now, |entry| {
+        if let Some((name, aor)) = parts(&entry.key) {
+            if let Some(table) = locations.table(name) {
+                table.count_expired(context, entry.weight.into());
+            }
+            evi::raise(context, DELETE_EVENT, &[("aor", aor)]);
+        }
+    });
+    table.list(Space::Location, now, |entry| {
+        if let Some((name, aor)) = parts(&entry.key)
+            && let Some(table) = locations.table(name)
+            && record::contacts(&entry.value).any(|contact| contact.is_expired(now))
+        {
+            thin_out(context, locations, table, aor);
+        }
+        true
+    });
+}
+
+/// Removes the expired contacts of one AoR.
+fn thin_out(context: &Context, locations: &Locations, table: &LocationTable, aor: &[u8]) {
+    let now = context.segment.now();
+    let keep = |contact: &record::Contact<'_>| !contact.is_expired(now);
+    match retain(context, locations, &table.key(aor), keep) {
+        Ok(dropped) => {
+            table.count_expired(context, dropped.contacts);
+            if dropped.is_last {
+                evi::raise(context, DELETE_EVENT, &[("aor", aor)]);
+            }
+        }
+        Err(full) => log::warn!("usrloc: expired contacts of {} stay: {full}", aor.escape_ascii()),
+    }
+}
+
+/// What a removal has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// Whether there was such a record.
+    pub(super) is_known: bool,
+    /// How many contacts are gone.
+    pub(super) contacts: u64,
+    /// Whether the record went with them.
+    pub(super) is_last: bool,
+}
+
+/// Removes contacts from a record, in one step, and the record when none is left. Expired ones are still there.
+///
+/// # Errors
+/// [`Full`], with nothing changed: what remains is written anew before the old is freed.
+pub(super) fn retain(
+    context: &Context,
+    locations: &Locations,
+    key: &[u8],
+    keep: impl Fn(&record::Contact<'_>) -> bool,
+) -> Result<Dropped, Full> {
+    let mut buffers = locations.buffers();
+    let Buffers { old, new } = &mut *buffers;
+    let mut dropped = Dropped::default();
+    context.segment.table().update(Space::Location, key, 0, old, |record| {
+        let Some(record) = record else { return Update::Keep };
+        let contacts = record::retain(record, keep, new);
+        let summary = record::summary(new);
+        dropped = Dropped { is_known: true, contacts, is_last: contacts > 0 && summary.contacts == 0 };
+        if contacts == 0 {
+            Update::Keep
+        } else if dropped.is_last {
+            Update::Remove
+        } else {
+            Update::Put { value: new, expires: summary.expires, weight: summary.contacts }
+        }
+    })?;
+    Ok(dropped)
+}

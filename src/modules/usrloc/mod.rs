@@ -1,0 +1,78 @@
+//! usrloc: where users can be reached. Tables of addresses of record (AoRs), each with its contacts, in the shared
+//! segment.
+//!
+//! ```text
+//! parameters.rs  what modparam may set
+//! locations.rs   the tables, the keys of their records, their figures
+//! record.rs      the contacts of one AoR as bytes
+//! qvalue.rs      q values
+//! uri.rs         what is taken for a contact
+//! commands.rs    the MI commands that change something
+//! show.rs        those that show it
+//! expiry.rs      the end of contacts
+//! ```
+//!
+//! There is no database and no registrar: contacts come by `ul_add`. A record is changed in one step under its lock,
+//! so that two workers that change one AoR at the same moment both succeed. C: modules/usrloc.
+
+mod commands;
+mod expiry;
+mod locations;
+mod parameters;
+mod qvalue;
+mod record;
+mod show;
+mod uri;
+
+use std::time::Duration;
+
+use crate::config::Settings;
+use crate::mi::Statistic;
+use crate::module::{Loaded, Module, SettingError};
+use crate::shm::keyed::Space;
+use crate::timer::Timer;
+use locations::Locations;
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "usrloc",
+    parameters: parameters::PARAMETERS,
+    commands: &commands::COMMANDS,
+    statistics: &[Statistic::function("usrloc", "registered_users", &|context| {
+        context.segment.table().count(Space::Location)
+    })],
+    load: Some(|settings, _| load(settings)),
+};
+
+/// Raised when the first contact of an AoR is added.
+const INSERT_EVENT: &str = "E_UL_AOR_INSERT";
+
+/// Raised when the last contact of an AoR is gone.
+const DELETE_EVENT: &str = "E_UL_AOR_DELETE";
+
+fn load(settings: &Settings) -> Result<Loaded, SettingError> {
+    if settings.integer("db_mode").is_some_and(|mode| mode != 0) {
+        log::warn!("usrloc: db_mode: there is no database, locations are kept in shared memory alone");
+    }
+    let kept = settings.text("restart_persistency").unwrap_or(b"none");
+    if !matches!(kept, b"none" | b"load-from-file") {
+        log::warn!(
+            "usrloc: restart_persistency \"{}\" is not there, locations do not survive a restart; use \"load-from-file\"",
+            kept.escape_ascii()
+        );
+    }
+    let locations = Locations::new(settings)?;
+    let seconds = settings.integer("timer_interval").and_then(|seconds| u64::try_from(seconds).ok());
+    let timer = Timer {
+        name: "usrloc: expired contacts",
+        interval: Duration::from_secs(seconds.unwrap_or(60)),
+        run: expiry::remove_expired,
+    };
+    Ok(Loaded {
+        statistics: locations.statistics(),
+        state: Some(Box::new(locations)),
+        timers: vec![timer],
+        persistent: if kept == b"load-from-file" { vec![Space::Location] } else { Vec::new() },
+        ..Loaded::default()
+    })
+}
