@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use crate::cachedb::Backend;
-use crate::config::{Parameter, Settings};
+use crate::config::{Parameter, Position, Settings};
+use crate::evi::Transport;
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
 use crate::shm::keyed::Space;
@@ -27,6 +28,8 @@ pub struct Module {
     pub commands: &'static [Command],
     /// Statistics that do not depend on the configuration.
     pub statistics: &'static [Statistic],
+    /// Events it raises; their numbers go by the order in which modules are loaded.
+    pub events: &'static [&'static str],
     /// Makes of the settings what the module needs to run.
     pub load: Option<Load>,
 }
@@ -48,8 +51,12 @@ pub struct Loaded {
     pub timers: Vec<Timer>,
     /// Keyed state of it that is to survive a restart.
     pub persistent: Vec<Space>,
+    /// Settings of it that cannot work, each with its place: for parameters that are set several times.
+    pub errors: Vec<(Position, SettingError)>,
     /// Cache systems it provides.
     pub backends: Vec<Box<dyn Backend>>,
+    /// Ways of events to their subscribers.
+    pub transports: Vec<Box<dyn Transport>>,
 }
 
 /// Who the server runs as after it has given up root.

@@ -13,6 +13,7 @@ use super::time_keeper::TimeKeeper;
 use crate::cachedb::Backends;
 use crate::cli::Options;
 use crate::config::Globals;
+use crate::evi::{self, Events};
 use crate::logging::Logger;
 use crate::mi::{Context, Registry, States, Table};
 use crate::module::{Loaded, Module, OpenError};
@@ -208,8 +209,10 @@ fn build(
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
+    let mut events = Events::default();
     let mut add_rows = |module: &'static Module| {
         statistics.add(module.statistics);
+        events.publish(module.events);
         commands.add(module.name, module.commands).map_err(|taken| BootError::Command {
             command: taken.command.name,
             module: module.name,
@@ -224,15 +227,20 @@ fn build(
     let mut timers = Vec::new();
     let mut services = Vec::new();
     let mut persistent = Vec::new();
-    for (module, made) in loaded {
+    let named = loaded.into_iter().map(|(module, made)| (module.name, made));
+    statistics.add(&evi::STATISTICS);
+    let core = modules::watch(globals.event_shm_threshold.unwrap_or(0));
+    for (module, made) in std::iter::once((modules::CORE, core)).chain(named) {
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
+        made.transports.into_iter().for_each(|transport| events.add(transport));
         timers.extend(made.timers);
         persistent.extend(made.persistent);
-        services.extend(made.service.map(|service| (module.name, service)));
+        services.extend(made.service.map(|service| (module, service)));
     }
     states.add(Box::new(backends));
+    states.add(Box::new(events));
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
 
     let mut processes = vec![String::from("attendant")];

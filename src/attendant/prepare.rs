@@ -4,7 +4,7 @@ use crate::cli::Options;
 use std::ffi::OsStr;
 
 use crate::config::{Configuration, Diagnostics, Globals, Known};
-use crate::module::{Identity, Loaded, Module};
+use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
 use crate::system::user;
 
@@ -34,13 +34,17 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
         };
         let result =
             module.load.map_or_else(|| Ok(Loaded::default()), |load| load(&entry.settings, identity));
+        let told = |error: &SettingError| {
+            format!("modparam(\"{}\", \"{}\"): {}", module.name, error.parameter, error.message)
+        };
         match result {
-            Ok(made) => loaded.push((module, made)),
+            Ok(made) => {
+                made.errors.iter().for_each(|(place, error)| diagnostics.error_at(place, told(error)));
+                loaded.push((module, made));
+            }
             Err(error) => {
                 let place = entry.settings.position(error.parameter).unwrap_or(&entry.position);
-                let setting =
-                    format!("modparam(\"{}\", \"{}\"): {}", module.name, error.parameter, error.message);
-                diagnostics.error_at(place, setting);
+                diagnostics.error_at(place, told(&error));
             }
         }
     }

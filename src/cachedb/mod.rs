@@ -6,7 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::shm::Segment;
+use crate::evi;
+use crate::mi::Context;
 
 /// Why a cache system did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum CacheError {
     /// The segment is full.
     #[error(transparent)]
     Full(#[from] crate::shm::keyed::Full),
-    /// The system's server.
+    /// The system's server. The system logs it, not more often than helps.
     #[error("{system}: {message}")]
     Remote {
         /// The system, with its group.
@@ -27,10 +28,16 @@ pub enum CacheError {
     },
 }
 
-/// Runs a query, and says so in the log when it takes longer than `threshold`; zero means no limit.
+/// Runs a query, and says so in the log and by an event when it takes longer than `threshold`; zero means no limit.
 ///
 /// C: `start_expire_timer` and `stop_expire_timer` in ut.h.
-pub fn timed<T>(threshold: Duration, query: &str, key: &[u8], run: impl FnOnce() -> T) -> T {
+pub fn timed<T>(
+    context: &Context,
+    threshold: Duration,
+    query: &str,
+    key: &[u8],
+    run: impl FnOnce() -> T,
+) -> T {
     if threshold.is_zero() {
         return run();
     }
@@ -38,7 +45,11 @@ pub fn timed<T>(threshold: Duration, query: &str, key: &[u8], run: impl FnOnce()
     let result = run();
     let taken = start.elapsed();
     if taken > threshold {
-        log::warn!("threshold exceeded: {query} of {} took {} us", key.escape_ascii(), taken.as_micros());
+        let micros = taken.as_micros();
+        log::warn!("threshold exceeded: {query} of {} took {micros} us", key.escape_ascii());
+        let time = micros.to_string();
+        let parameters = [("source", query.as_bytes()), ("time", time.as_bytes()), ("extra", key)];
+        evi::raise(context, evi::THRESHOLD, &parameters);
     }
     result
 }
@@ -52,19 +63,19 @@ pub trait Backend: fmt::Debug {
     ///
     /// # Errors
     /// When it is not stored.
-    fn store(&self, segment: &Segment, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError>;
+    fn store(&self, context: &Context, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError>;
 
     /// Copies a value into `value`, which is cleared first. False when there is none.
     ///
     /// # Errors
     /// When that cannot be said.
-    fn fetch(&self, segment: &Segment, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError>;
+    fn fetch(&self, context: &Context, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError>;
 
     /// Removes a value, if there is one.
     ///
     /// # Errors
     /// When it may still be there.
-    fn remove(&self, segment: &Segment, key: &[u8]) -> Result<(), CacheError>;
+    fn remove(&self, context: &Context, key: &[u8]) -> Result<(), CacheError>;
 }
 
 /// All cache systems that are loaded.

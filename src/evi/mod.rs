@@ -1,10 +1,265 @@
 //! The Event Interface: events that modules raise, and who wants to hear of them.
 //!
-//! C: evi/event_interface.c.
+//! Subscriptions lie in the keyed table, one entry an event, so that a subscription is there for all processes at
+//! once and outlives whoever took it; an event that nobody hears costs one look-up. How a message looks and how it
+//! leaves is a [`Transport`]'s. C: evi/event_interface.c, evi/evi_transport.c and evi/evi_core.c.
 
-use crate::mi::Context;
+mod subscription;
+#[cfg(test)]
+mod tests;
 
-/// Tells the subscribers of an event. Never waits for one.
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
+
+use crate::logging::Throttle;
+use crate::mi::{Context, Statistic};
+use crate::shm::keyed::{Full, Space, Update};
+pub use subscription::Subscription;
+
+/// A query has taken longer than its limit: `source`, `time` in microseconds, `extra`. C: `log_expiry` in ut.h.
+pub const THRESHOLD: &str = "E_CORE_THRESHOLD";
+
+/// Shared memory is used up to its limit: `usage` and `threshold` in per cent, `used` and `size` in bytes.
+pub const SHM_THRESHOLD: &str = "E_CORE_SHM_THRESHOLD";
+
+/// Private memory is used up to its limit. Never raised here: it has no limit of ours.
+pub const PKG_THRESHOLD: &str = "E_CORE_PKG_THRESHOLD";
+
+/// The events of the core, in the order of their numbers. C: `evi_register_core`.
+pub const CORE_EVENTS: [&str; 3] = [THRESHOLD, SHM_THRESHOLD, PKG_THRESHOLD];
+
+/// What is counted of events.
+pub const STATISTICS: [Statistic; 2] =
+    [Statistic::counter("mi", "events_sent"), Statistic::counter("mi", "events_dropped")];
+
+/// The way of an event to its subscribers.
+pub trait Transport: fmt::Debug {
+    /// The schemes it serves: what stands before the first colon of a socket.
+    fn schemes(&self) -> &'static [&'static str];
+
+    /// A socket as it is listed and compared, without its scheme. `None` when it is malformed.
+    fn canonical(&self, scheme: &str, socket: &[u8]) -> Option<Vec<u8>>;
+
+    /// Where a canonical socket is, names looked up. `None` when that cannot be said.
+    fn resolve(&self, scheme: &str, socket: &[u8]) -> Option<Vec<u8>>;
+
+    /// Writes an event as subscribers get it.
+    fn encode(&self, event: &str, parameters: &[(&str, &[u8])], message: &mut Vec<u8>);
+
+    /// Sends a message to what [`resolve`](Transport::resolve) gave. Must not wait.
+    ///
+    /// # Errors
+    /// When it did not leave.
+    fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()>;
+}
+
+/// Why somebody could not subscribe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// No module raises such an event.
+    #[error("no module raises such an event; events_list shows them")]
+    Event,
+    /// The socket is malformed, of no known scheme, or a name in it is unknown.
+    #[error("cannot send there; write udp:HOST:PORT or unix:PATH, and load the module event_datagram")]
+    Socket,
+    /// The event has as many subscribers as it may have.
+    #[error("too many subscribers, at most {} for an event", subscription::MAX_SUBSCRIBERS)]
+    Crowded,
+    /// There is no memory for it.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+/// The events and transports of all loaded modules; a state of the context.
+#[derive(Debug)]
+pub struct Events {
+    names: Vec<&'static str>,
+    transports: Vec<Box<dyn Transport>>,
+    complaint: RefCell<Throttle>,
+}
+
+impl Default for Events {
+    fn default() -> Events {
+        let complaint = RefCell::new(Throttle::new(module_path!()));
+        Events { names: Vec::new(), transports: Vec::new(), complaint }
+    }
+}
+
+impl Events {
+    /// Adds a module's events, in their order. One that exists already is not added again.
+    pub fn publish(&mut self, names: &[&'static str]) {
+        for &name in names {
+            if self.names.contains(&name) {
+                log::warn!("event {name} is published twice");
+            } else {
+                self.names.push(name);
+            }
+        }
+    }
+
+    /// Adds a transport.
+    pub fn add(&mut self, transport: Box<dyn Transport>) {
+        self.transports.push(transport);
+    }
+
+    /// All events; the position is the number.
+    #[must_use]
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// The number and name of an event.
+    #[must_use]
+    pub fn find(&self, name: &[u8]) -> Option<(usize, &'static str)> {
+        let mut all = self.names.iter().copied().enumerate();
+        all.find(|(_, known)| known.as_bytes() == name)
+    }
+
+    /// A socket as it is listed, `udp:127.0.0.1:9999`; `None` when no transport serves it.
+    #[must_use]
+    pub fn canonical(&self, socket: &[u8]) -> Option<Vec<u8>> {
+        let Route { transport, scheme, rest, .. } = self.route(socket)?;
+        let rest = transport.canonical(scheme, rest)?;
+        Some([scheme.as_bytes(), b":", &rest].concat())
+    }
+
+    /// C: `get_trans_mod` in evi_transport.c.
+    fn route<'a>(&'a self, socket: &'a [u8]) -> Option<Route<'a>> {
+        let colon = socket.iter().position(|&byte| byte == b':')?;
+        let (scheme, rest) = (&socket[..colon], &socket[colon + 1..]);
+        self.transports.iter().enumerate().find_map(|(at, transport)| {
+            let scheme = transport.schemes().iter().find(|known| known.as_bytes() == scheme)?;
+            Some(Route { at, transport: &**transport, scheme, rest })
+        })
+    }
+
+    /// Sends an event to those of a list who still want it. Counts what left and what did not.
+    fn deliver(&self, list: &[u8], now: u64, event: &str, parameters: &[(&str, &[u8])]) -> (u64, u64) {
+        let (mut sent, mut dropped) = (0, 0);
+        let mut message = Vec::new();
+        let mut written_by = None;
+        for subscriber in subscription::iter(list, now).filter(Subscription::is_awake) {
+            let Some(route) = self.route(subscriber.socket) else { continue };
+            if written_by != Some(route.at) {
+                message.clear();
+                route.transport.encode(event, parameters, &mut message);
+                written_by = Some(route.at);
+            }
+            match route.transport.send(&message, subscriber.address) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    dropped += 1;
+                    let socket = subscriber.socket.escape_ascii();
+                    self.complaint.borrow_mut().warn(format_args!("{event} to {socket} is dropped: {error}"));
+                }
+            }
+        }
+        (sent, dropped)
+    }
+}
+
+/// Who serves a socket.
+struct Route<'a> {
+    /// The transport's position.
+    at: usize,
+    transport: &'a dyn Transport,
+    scheme: &'static str,
+    /// What stands behind the scheme.
+    rest: &'a [u8],
+}
+
+/// Tells the subscribers of an event. Never waits for one; who has no room for it does without.
+///
+/// C: `evi_raise_event`.
 pub fn raise(context: &Context, event: &str, parameters: &[(&str, &[u8])]) {
-    let _ = (context, event, parameters);
+    let Some(events) = context.states.get::<Events>() else { return };
+    let now = context.segment.now();
+    let mut list = Vec::new();
+    if !context.segment.table().get(Space::Subscription, event.as_bytes(), now, &mut list) {
+        return;
+    }
+    let (sent, dropped) = events.deliver(&list, now, event, parameters);
+    let row = context.segment.row(context.slot);
+    for (statistic, more) in STATISTICS.iter().zip([sent, dropped]) {
+        if let Some(cell) = context.statistics.counter(row, statistic.group, statistic.name) {
+            cell.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before. No time at
+/// all ends a subscription. A host's name is looked up here, once.
+///
+/// C: `evi_event_subscribe`.
+///
+/// # Errors
+/// See [`SubscribeError`].
+pub fn subscribe(context: &Context, event: &[u8], socket: &[u8], expire: u32) -> Result<(), SubscribeError> {
+    let events = context.states.get::<Events>().ok_or(SubscribeError::Event)?;
+    events.find(event).ok_or(SubscribeError::Event)?;
+    let socket = events.canonical(socket).ok_or(SubscribeError::Socket)?;
+    let Route { transport, scheme, rest, .. } = events.route(&socket).ok_or(SubscribeError::Socket)?;
+    let address = transport.resolve(scheme, rest).ok_or(SubscribeError::Socket)?;
+
+    let (table, now) = (context.segment.table(), context.segment.now());
+    let new = Subscription::new(&socket, &address, expire, now);
+    let (mut list, mut changed, mut fits) = (Vec::new(), Vec::new(), true);
+    // Room is made before the lock is taken.
+    table.get(Space::Subscription, event, now, &mut list);
+    changed.reserve(list.len() + new.bytes());
+    let (room, fitted) = (&mut changed, &mut fits);
+    table.update(Space::Subscription, event, now, &mut list, |list| {
+        match subscription::add(list.unwrap_or_default(), &new, now, room) {
+            Some(expires) => Update::Put { value: room, expires, weight: 1 },
+            None => {
+                *fitted = false;
+                Update::Keep
+            }
+        }
+    })?;
+    if fits { Ok(()) } else { Err(SubscribeError::Crowded) }
+}
+
+/// Who has subscribed to an event.
+#[derive(Debug)]
+pub struct Subscribers {
+    list: Vec<u8>,
+    now: u64,
+}
+
+impl Subscribers {
+    /// Those of now.
+    #[must_use]
+    pub fn of(context: &Context, event: &str) -> Subscribers {
+        let (now, mut list) = (context.segment.now(), Vec::new());
+        context.segment.table().get(Space::Subscription, event.as_bytes(), now, &mut list);
+        Subscribers { list, now }
+    }
+
+    /// The newest first.
+    pub fn iter(&self) -> impl Iterator<Item = Subscription<'_>> {
+        subscription::iter(&self.list, self.now)
+    }
+
+    /// Seconds that are left of a subscription, at least 1.
+    #[must_use]
+    pub fn left(&self, subscription: &Subscription<'_>) -> u64 {
+        subscription.until.saturating_sub(self.now + 1).clamp(1, u64::from(subscription.expire.max(1)))
+    }
+}
+
+/// Frees the memory of events whose subscriptions are all over.
+pub fn clean(context: &Context) {
+    let (table, now) = (context.segment.table(), context.segment.now());
+    let mut list = Vec::new();
+    for event in context.states.get::<Events>().map(Events::names).unwrap_or_default() {
+        // What is over is as good as absent here, and `Full` cannot come of it.
+        let _kept =
+            table.update(Space::Subscription, event.as_bytes(), now, &mut list, |found| match found {
+                Some(_) => Update::Keep,
+                None => Update::Remove,
+            });
+    }
 }

@@ -17,6 +17,7 @@ pub(super) const MODULE: Module = Module {
         run: &list,
     }],
     statistics: &[],
+    events: &[],
     load: None,
 };
 

@@ -8,7 +8,6 @@ use crate::cachedb::{self, Backend, CacheError};
 use crate::config::{Effect, Kind, Parameter};
 use crate::mi::{Call, Classic, Command, Context, Fault, SERVER_ERROR, required};
 use crate::module::{Loaded, Module};
-use crate::shm::Segment;
 use crate::shm::keyed::{NEVER, Space};
 use crate::system::pattern::Pattern;
 use crate::timer::Timer;
@@ -39,7 +38,7 @@ pub(super) const MODULE: Module = Module {
             name: "exec_threshold",
             kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
             effect: Effect::Used,
-            help: "microseconds above which a query is logged; default 0, which is never",
+            help: "microseconds above which a query is logged and raises E_CORE_THRESHOLD; default 0, which is never",
         },
     ],
     commands: &[Command {
@@ -50,6 +49,7 @@ pub(super) const MODULE: Module = Module {
         run: &remove_chunk,
     }],
     statistics: &[],
+    events: &[],
     load: Some(|settings, _| {
         let period = settings.integer("cache_clean_period").unwrap_or(600);
         let timer = Timer {
@@ -63,6 +63,7 @@ pub(super) const MODULE: Module = Module {
         Ok(Loaded {
             timers: vec![timer],
             backends: vec![Box::new(local)],
+            state: Some(Box::new(local)),
             persistent: if is_kept { vec![Space::Cache] } else { Vec::new() },
             ..Loaded::default()
         })
@@ -70,9 +71,9 @@ pub(super) const MODULE: Module = Module {
 };
 
 /// The system `local`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Local {
-    /// Above which a query is logged.
+    /// Above which a query is told of.
     threshold: Duration,
 }
 
@@ -81,20 +82,22 @@ impl Backend for Local {
         "local"
     }
 
-    fn store(&self, segment: &Segment, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
+    fn store(&self, context: &Context, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
+        let segment = context.segment;
         let expires = if expires == 0 { NEVER } else { segment.now() + u64::from(expires) };
         let put = || segment.table().put(Space::Cache, key, value, expires);
-        Ok(cachedb::timed(self.threshold, "cachedb_local store", key, put)?)
+        Ok(cachedb::timed(context, self.threshold, "cachedb_local insert", key, put)?)
     }
 
-    fn fetch(&self, segment: &Segment, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
+    fn fetch(&self, context: &Context, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
+        let segment = context.segment;
         let get = || segment.table().get(Space::Cache, key, segment.now(), value);
-        Ok(cachedb::timed(self.threshold, "cachedb_local fetch", key, get))
+        Ok(cachedb::timed(context, self.threshold, "cachedb_local fetch", key, get))
     }
 
-    fn remove(&self, segment: &Segment, key: &[u8]) -> Result<(), CacheError> {
-        cachedb::timed(self.threshold, "cachedb_local remove", key, || {
-            segment.table().remove(Space::Cache, key)
+    fn remove(&self, context: &Context, key: &[u8]) -> Result<(), CacheError> {
+        cachedb::timed(context, self.threshold, "cachedb_local remove", key, || {
+            context.segment.table().remove(Space::Cache, key)
         });
         Ok(())
     }
@@ -102,13 +105,17 @@ impl Backend for Local {
 
 /// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
 fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
-    let pattern = Pattern::new(call.args.get("glob").unwrap_or_default()).ok_or(SERVER_ERROR)?;
+    let glob = call.args.get("glob").unwrap_or_default();
+    let pattern = Pattern::new(glob).ok_or(SERVER_ERROR)?;
+    let threshold = call.context.states.get::<Local>().map_or(Duration::ZERO, |local| local.threshold);
     let (segment, table) = (call.context.segment, call.context.segment.table());
-    table.list(Space::Cache, segment.now(), |entry| {
-        if pattern.matches(&entry.key) {
-            table.remove(Space::Cache, &entry.key);
-        }
-        true
+    cachedb::timed(call.context, threshold, "cachedb_local remove_chunk", glob, || {
+        table.list(Space::Cache, segment.now(), |entry| {
+            if pattern.matches(&entry.key) {
+                table.remove(Space::Cache, &entry.key);
+            }
+            true
+        });
     });
     Ok(())
 }

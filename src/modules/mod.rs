@@ -2,7 +2,10 @@
 
 mod blacklists;
 mod cachedb_local;
+#[cfg(feature = "redis")]
+mod cachedb_redis;
 mod core;
+mod event_datagram;
 mod mi_datagram;
 mod statistics;
 mod usrloc;
@@ -10,7 +13,7 @@ mod usrloc;
 use crate::config::{self, Known};
 use crate::module::Module;
 
-pub use core::{load_statistics, private_memory_statistics, restart_statistics};
+pub use core::{load_statistics, private_memory_statistics, restart_statistics, watch};
 
 /// Modules that are there without `loadmodule`, in the order in which `which` lists their commands.
 pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklists::MODULE];
@@ -19,12 +22,19 @@ pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklist
 pub const CORE: &str = "core";
 
 /// Modules that `loadmodule` picks from.
-pub const LOADABLE: [&Module; 3] = [&mi_datagram::MODULE, &cachedb_local::MODULE, &usrloc::MODULE];
+pub const LOADABLE: [&Module; 4 + cfg!(feature = "redis") as usize] = [
+    &mi_datagram::MODULE,
+    &cachedb_local::MODULE,
+    #[cfg(feature = "redis")]
+    &cachedb_redis::MODULE,
+    &usrloc::MODULE,
+    &event_datagram::MODULE,
+];
 
 /// Modules that belong here and are not built yet.
-const NOT_BUILT: [&str; 8] = [
+const NOT_BUILT: [&str; 6 + cfg!(not(feature = "redis")) as usize] = [
+    #[cfg(not(feature = "redis"))]
     "cachedb_redis",
-    "event_datagram",
     "httpd",
     "mi_fifo",
     "mi_http",

@@ -33,6 +33,7 @@ pub(super) const MODULE: Module = Module {
         Statistic::function("shmem", "free_size", &|context| context.segment.bytes() - used(context)),
         Statistic::function("shmem", "fragments", &|_| 1),
     ],
+    events: &[],
     load: None,
 };
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -31,13 +31,62 @@ impl Peer {
         Peer { address, length: 0 }
     }
 
+    /// The peer at a UNIX socket's path. `None` for a path that is empty, holds a NUL or does not fit an address.
+    #[must_use]
+    pub fn unix(path: &[u8]) -> Option<Peer> {
+        // The kernel wants a NUL behind the path.
+        let fits = (1..size_of::<libc::sockaddr_un>() - size_of::<libc::sa_family_t>()).contains(&path.len());
+        (fits && !path.contains(&0)).then(|| Peer::join(libc::AF_UNIX, &[path, b"\0"])).flatten()
+    }
+
+    /// The peer at an IP address and port.
+    #[must_use]
+    pub fn udp(address: SocketAddr) -> Peer {
+        let port = address.port().to_be_bytes();
+        let peer = match address {
+            SocketAddr::V4(v4) => Peer::join(libc::AF_INET, &[&port, &v4.ip().octets(), &[0; 8]]),
+            SocketAddr::V6(v6) => {
+                let (flow, scope) = (v6.flowinfo().to_be_bytes(), v6.scope_id().to_ne_bytes());
+                Peer::join(libc::AF_INET6, &[&port, &flow, &v6.ip().octets(), &scope])
+            }
+        };
+        peer.unwrap_or_default()
+    }
+
+    /// A peer from what [`as_bytes`](Peer::as_bytes) gave. `None` when that is no address.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Peer> {
+        let mut peer = Peer::new();
+        let fits =
+            (size_of::<libc::sa_family_t>()..=size_of::<libc::sockaddr_storage>()).contains(&bytes.len());
+        let length = libc::socklen_t::try_from(bytes.len()).ok().filter(|_| fits)?;
+        // SAFETY: the storage has room for that many bytes (checked above), is plain numbers of which any bytes
+        // are values, and does not overlap with the slice.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut peer.address).cast(), bytes.len()) };
+        peer.length = length;
+        Some(peer)
+    }
+
+    fn join(family: i32, parts: &[&[u8]]) -> Option<Peer> {
+        let family = libc::sa_family_t::try_from(family).ok()?;
+        Peer::from_bytes(&[&family.to_ne_bytes(), parts.concat().as_slice()].concat())
+    }
+
+    /// The kind of address, as the kernel numbers it.
+    #[must_use]
+    pub fn family(&self) -> u16 {
+        self.address.ss_family
+    }
+
     /// Whether a reply can be sent: a UNIX client that bound no name has no address.
     #[must_use]
     pub fn has_address(&self) -> bool {
         self.length as usize > std::mem::size_of::<libc::sa_family_t>()
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// The address as the kernel has it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         let length = (self.length as usize).min(std::mem::size_of::<libc::sockaddr_storage>());
         // SAFETY: the storage is `length` initialized bytes or more: it was zeroed and then written by the
         // kernel, and the borrow ends with `self`.
@@ -53,7 +102,7 @@ impl Default for Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Peer) -> bool {
-        self.bytes() == other.bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -62,7 +111,7 @@ impl Eq for Peer {}
 /// For the log: `/path`, `@abstract`, `127.0.0.1:5060`, `[::1]:5060`, or `no address`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.bytes();
+        let bytes = self.as_bytes();
         match i32::from(self.address.ss_family) {
             libc::AF_UNIX if self.has_address() => {
                 let name = &bytes[std::mem::size_of::<libc::sa_family_t>()..];
@@ -79,7 +128,7 @@ impl fmt::Display for Peer {
                 let port = u16::from_be_bytes([bytes[2], bytes[3]]);
                 let mut address = [0_u8; 16];
                 address.copy_from_slice(&bytes[8..24]);
-                write!(f, "[{}]:{port}", std::net::Ipv6Addr::from(address))
+                write!(f, "[{}]:{port}", Ipv6Addr::from(address))
             }
             _ => f.write_str("no address"),
         }
@@ -136,6 +185,19 @@ impl Socket {
     /// As `bind(2)`.
     pub fn udp_bound(address: SocketAddr) -> io::Result<Socket> {
         Ok(Socket(UdpSocket::bind(address)?.into()))
+    }
+
+    /// A socket of its own to send from to a peer and others of its kind.
+    ///
+    /// # Errors
+    /// When no descriptor can be had, or there is no such kind.
+    pub fn towards(peer: &Peer) -> io::Result<Socket> {
+        match i32::from(peer.family()) {
+            libc::AF_UNIX => Socket::unix(),
+            libc::AF_INET => Socket::udp_bound((Ipv4Addr::UNSPECIFIED, 0).into()),
+            libc::AF_INET6 => Socket::udp_bound((Ipv6Addr::UNSPECIFIED, 0).into()),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 
     /// A second descriptor of the same socket.

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod datagram;
 pub mod endpoint;
 pub mod memory;
+pub mod names;
 pub mod notify;
 pub mod pattern;
 pub mod process;

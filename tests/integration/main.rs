@@ -14,6 +14,8 @@ mod cli;
 mod config;
 /// UNIX datagrams: every kind of client, every size.
 mod datagram;
+/// Events, their subscribers, and the datagrams that reach them.
+mod events;
 /// The recorded replies under tests/golden.
 mod golden;
 /// Clients that people have: opensipsctl, opensipsunix, Python, socat.
@@ -24,6 +26,9 @@ mod parked;
 mod permissions;
 /// State that survives the end of all processes.
 mod persistency;
+/// Cache systems on real Redis servers: values, time limits, loss and return.
+#[cfg(feature = "redis")]
+mod redis;
 /// Programs and scripts, run from outside.
 mod scripted;
 /// The init script and the install script.
@@ -34,3 +39,5 @@ mod supervision;
 mod torture;
 /// UDP over IPv4 and IPv6.
 mod udp;
+/// Contacts of users: many clients at once, the end of contacts, a full table, several tables.
+mod usrloc;

@@ -62,9 +62,12 @@ fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheE
     }
 }
 
-/// The log gets the reason; the client gets C's words, but is told when memory is full.
+/// The log gets the reason, unless the system has logged it; the client gets C's words, but is told when memory is
+/// full.
 fn failed(error: &CacheError, answer: &'static str) -> Fault {
-    log::warn!("{answer}: {error}");
+    if !matches!(error, CacheError::Remote { .. }) {
+        log::warn!("{answer}: {error}");
+    }
     match error {
         CacheError::Full(full) => Fault { code: 500, reason: full.to_string().into() },
         _ => Fault::new(500, answer),
@@ -82,7 +85,7 @@ fn store(call: &mut Call<'_>) -> Result<(), Fault> {
     };
     at_most(call, 4, "Too many parameters")?;
     backend(call, system)
-        .and_then(|backend| backend.store(call.context.segment, key, value, expires))
+        .and_then(|backend| backend.store(call.context, key, value, expires))
         .map_err(|error| failed(&error, "Cache store command failed"))
 }
 
@@ -92,7 +95,7 @@ fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
     at_most(call, 2, "Too many arguments")?;
     let mut value = Vec::new();
     let found = backend(call, system)
-        .and_then(|backend| backend.fetch(call.context.segment, key, &mut value))
+        .and_then(|backend| backend.fetch(call.context, key, &mut value))
         .map_err(|error| failed(&error, "Cache fetch command failed"))?;
     if found && !value.is_empty() {
         let shown = [key, b" = [", &value, b"]"].concat();
@@ -108,7 +111,7 @@ fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
     let key = argument(call, "attr", "Empty attribute name")?;
     at_most(call, 2, "Too many parameters")?;
     backend(call, system)
-        .and_then(|backend| backend.remove(call.context.segment, key))
+        .and_then(|backend| backend.remove(call.context, key))
         .map_err(|error| failed(&error, "Cache remove command failed"))
 }
 

@@ -10,7 +10,7 @@ use crate::system::clock;
 use crate::version;
 
 /// Rows in the order that `which` lists them.
-pub(super) const COMMANDS: [Command; 13] = [
+pub(super) const COMMANDS: [Command; 16] = [
     Command {
         name: "uptime",
         help: Some(
@@ -72,6 +72,9 @@ pub(super) const COMMANDS: [Command; 13] = [
     super::cache::STORE,
     super::cache::FETCH,
     super::cache::REMOVE,
+    super::events::SUBSCRIBE,
+    super::events::LIST,
+    super::events::SUBSCRIBERS,
     Command {
         name: "list_tcp_conns",
         help: Some("list all ongoing TCP/TLS connections"),

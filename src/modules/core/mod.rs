@@ -2,10 +2,13 @@
 
 mod cache;
 mod commands;
+mod events;
 mod statistics;
 
+use crate::evi;
 use crate::module::Module;
 
+pub use events::watch;
 pub use statistics::{load_statistics, private_memory_statistics, restart_statistics};
 
 /// The module's table.
@@ -14,5 +17,6 @@ pub(super) const MODULE: Module = Module {
     parameters: &[],
     commands: &commands::COMMANDS,
     statistics: &statistics::STATISTICS,
+    events: &evi::CORE_EVENTS,
     load: None,
 };

@@ -37,6 +37,7 @@ pub(super) const MODULE: Module = Module {
         Statistic::counter(GROUP, "datagram_timeouts"),
         Statistic::counter(GROUP, "datagram_dropped_replies"),
     ],
+    events: &[],
     load: Some(|settings, identity| {
         let service = Datagrams::new(Settings::new(settings, identity)?);
         Ok(Loaded { service: Some(Box::new(service)), ..Loaded::default() })

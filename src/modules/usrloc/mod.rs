@@ -41,6 +41,7 @@ pub(super) const MODULE: Module = Module {
     statistics: &[Statistic::function("usrloc", "registered_users", &|context| {
         context.segment.table().count(Space::Location)
     })],
+    events: &[INSERT_EVENT, DELETE_EVENT],
     load: Some(|settings, _| load(settings)),
 };
 

@@ -2,6 +2,7 @@
 //! Says nothing of what the parts mean.
 //!
 //! C: `parse_uri` in parser/parse_uri.c, as far as it refuses something.
+//! Differs: C has no end for a URI that stops within `maddr=`, from `;ma` on, and refuses it; here it is taken.
 
 /// Where in a URI the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +164,7 @@ mod tests {
             "sip:;",
             "sip:a b",
             "sip:host;a:b:c",
+            "sip:host;maddr=",
         ] {
             assert!(is_valid(uri.as_bytes()), "{uri}");
         }

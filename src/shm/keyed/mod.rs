@@ -256,9 +256,7 @@ impl<'s> Table<'s> {
     /// Bytes of pages that shards own.
     #[must_use]
     pub fn claimed_bytes(&self) -> u64 {
-        let owned = (0..self.layout.pages)
-            .filter(|&page| self.region.cell(self.layout.owner(page)).load(Ordering::Relaxed) != 0);
-        owned.count() as u64 * layout::PAGE_BYTES as u64
+        self.sum(|index| self.layout.owned_cell(index)) * layout::PAGE_BYTES as u64
     }
 
     /// Walks everything and compares it with the invariants. Locks one shard after the other.

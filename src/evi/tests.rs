@@ -1,0 +1,151 @@
+//! Subscribing and raising, over a transport that remembers.
+
+use std::rc::Rc;
+
+use super::*;
+use crate::mi::testing;
+
+/// What was sent: address and message.
+type Sent = Rc<RefCell<Vec<(String, String)>>>;
+
+/// Takes `mem:NAME`; a name in capitals is listed in small letters, `full` takes nothing, `nowhere` is unknown.
+#[derive(Debug, Default)]
+struct Memory {
+    sent: Sent,
+    encoded: Rc<RefCell<usize>>,
+}
+
+impl Transport for Memory {
+    fn schemes(&self) -> &'static [&'static str] {
+        &["mem"]
+    }
+    fn canonical(&self, _scheme: &str, socket: &[u8]) -> Option<Vec<u8>> {
+        (!socket.is_empty()).then(|| socket.to_ascii_lowercase())
+    }
+    fn resolve(&self, _scheme: &str, socket: &[u8]) -> Option<Vec<u8>> {
+        (socket != b"nowhere").then(|| [b"at ", socket].concat())
+    }
+    fn encode(&self, event: &str, parameters: &[(&str, &[u8])], message: &mut Vec<u8>) {
+        *self.encoded.borrow_mut() += 1;
+        message.extend_from_slice(format!("{event} {}", parameters.len()).as_bytes());
+    }
+    fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if address == b"at full" {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.sent.borrow_mut().push((text(address), text(message)));
+        Ok(())
+    }
+}
+
+struct Fixture {
+    context: Context,
+    sent: Sent,
+    encoded: Rc<RefCell<usize>>,
+}
+
+fn fixture() -> Fixture {
+    let memory = Memory::default();
+    let (sent, encoded) = (Rc::clone(&memory.sent), Rc::clone(&memory.encoded));
+    let mut events = Events::default();
+    events.publish(&["E_A", "E_B", "E_A"]);
+    events.add(Box::new(memory));
+    let mut context = testing::context();
+    context.statistics.add(&STATISTICS);
+    context.states.add(Box::new(events));
+    Fixture { context, sent, encoded }
+}
+
+fn subscribed(context: &Context, event: &str, socket: &str) -> Result<(), SubscribeError> {
+    subscribe(context, event.as_bytes(), socket.as_bytes(), 60)
+}
+
+fn listed(context: &Context, event: &str) -> Vec<(String, u32)> {
+    let subscribers = Subscribers::of(context, event);
+    let text = |one: Subscription<'_>| (String::from_utf8_lossy(one.socket).into_owned(), one.expire);
+    subscribers.iter().map(text).collect()
+}
+
+fn counted(context: &Context) -> [u64; 2] {
+    STATISTICS.map(|row| context.statistics.find(row.name.as_bytes()).unwrap().value(context))
+}
+
+#[test]
+fn an_event_goes_to_its_subscribers_alone_and_is_written_once() {
+    let Fixture { context, sent, encoded } = fixture();
+    raise(&context, "E_A", &[]);
+    assert_eq!((sent.take().len(), *encoded.borrow()), (0, 0));
+    for socket in ["mem:one", "mem:full", "mem:two"] {
+        subscribed(&context, "E_A", socket).unwrap();
+    }
+    subscribed(&context, "E_B", "mem:three").unwrap();
+    raise(&context, "E_A", &[("a", b"1")]);
+    let wanted = ["at two", "at one"].map(|address| (address.to_owned(), "E_A 1".to_owned()));
+    assert_eq!(sent.take(), wanted);
+    assert_eq!(*encoded.borrow(), 1);
+    assert_eq!(counted(&context), [2, 1]);
+}
+
+#[test]
+fn events_are_numbered_once_each() {
+    let Fixture { context, .. } = fixture();
+    let events = context.states.get::<Events>().unwrap();
+    assert_eq!(events.names(), ["E_A", "E_B"]);
+    assert_eq!(events.find(b"E_B"), Some((1, "E_B")));
+    assert_eq!(events.find(b"e_b"), None);
+}
+
+#[test]
+fn a_socket_is_known_again_however_it_is_written() {
+    let Fixture { context, .. } = fixture();
+    subscribe(&context, b"E_A", b"mem:one", 60).unwrap();
+    subscribe(&context, b"E_A", b"mem:two", 60).unwrap();
+    subscribe(&context, b"E_A", b"mem:ONE", 70).unwrap();
+    assert_eq!(listed(&context, "E_A"), [("mem:two".to_owned(), 60), ("mem:one".to_owned(), 70)]);
+    assert_eq!(listed(&context, "E_B"), []);
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let Fixture { context, .. } = fixture();
+    for (event, socket, wanted) in [
+        ("E_C", "mem:one", SubscribeError::Event),
+        ("E_A", "mem", SubscribeError::Socket),
+        ("E_A", "mem:", SubscribeError::Socket),
+        ("E_A", "mem:nowhere", SubscribeError::Socket),
+        ("E_A", "men:one", SubscribeError::Socket),
+        ("E_A", "", SubscribeError::Socket),
+    ] {
+        assert_eq!(subscribed(&context, event, socket), Err(wanted), "{event} {socket}");
+    }
+    assert_eq!(listed(&context, "E_A"), []);
+    assert_eq!(subscribed(&testing::context(), "E_A", "mem:one"), Err(SubscribeError::Event));
+    for number in 0..subscription::MAX_SUBSCRIBERS {
+        subscribed(&context, "E_A", &format!("mem:{number}")).unwrap();
+    }
+    assert_eq!(subscribed(&context, "E_A", "mem:more"), Err(SubscribeError::Crowded));
+    assert_eq!(listed(&context, "E_A").len(), subscription::MAX_SUBSCRIBERS);
+}
+
+#[test]
+fn no_time_at_all_ends_a_subscription_at_once() {
+    let Fixture { context, sent, .. } = fixture();
+    subscribed(&context, "E_A", "mem:one").unwrap();
+    subscribe(&context, b"E_A", b"mem:one", 0).unwrap();
+    raise(&context, "E_A", &[]);
+    assert_eq!(sent.take(), []);
+    assert_eq!(counted(&context), [0, 0]);
+}
+
+#[test]
+fn cleaning_frees_what_is_over_and_nothing_else() {
+    let Fixture { context, .. } = fixture();
+    let table = context.segment.table();
+    subscribed(&context, "E_A", "mem:one").unwrap();
+    table.put(Space::Subscription, b"E_B", b"of long ago", 1).unwrap();
+    assert_eq!(table.count(Space::Subscription), 2);
+    clean(&context);
+    assert_eq!(table.count(Space::Subscription), 1);
+    assert_eq!(listed(&context, "E_A").len(), 1);
+}

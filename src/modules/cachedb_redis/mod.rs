@@ -1,0 +1,137 @@
+//! cachedb_redis: the cache systems `redis` and `redis:GROUP`, each on a Redis server of its own.
+//!
+//! Several machines share state in this way. Here are the module's table and the three commands that a cache system
+//! sends; [`url`] reads where the servers are, [`link`] owns a process's connection to one. A Redis Cluster is not
+//! followed: a key that lies on another node is an error. C: modules/cachedb_redis.
+
+mod link;
+mod url;
+
+use std::time::Duration;
+
+use crate::cachedb::{Backend, CacheError};
+use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::mi::Context;
+use crate::module::{Loaded, Module, SettingError};
+use link::{Limits, Link};
+use url::Url;
+
+/// Default of both time limits, in milliseconds. C: `CACHEDB_REDIS_DEFAULT_TIMEOUT`.
+const DEFAULT_LIMIT: i64 = 5000;
+
+/// What stands for a limit of 0 milliseconds, which is none.
+const NO_LIMIT: Duration = Duration::from_secs(86_400);
+
+const URL: &str = "cachedb_url";
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "cachedb_redis",
+    parameters: &[
+        Parameter {
+            name: URL,
+            kind: Kind::Text,
+            effect: Effect::Used,
+            help: "a server, redis:GROUP://[[USER]:PASSWORD@]HOST[:PORT]/[DATABASE]; may be set more than once; no default",
+        },
+        Parameter {
+            name: "connect_timeout",
+            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
+            effect: Effect::Used,
+            help: "milliseconds to wait for a connection, 0 for no limit; default 5000",
+        },
+        Parameter {
+            name: "query_timeout",
+            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
+            effect: Effect::Used,
+            help: "milliseconds to wait for an answer, 0 for no limit; default 5000",
+        },
+        Parameter {
+            name: "shutdown_on_error",
+            kind: Kind::Boolean,
+            effect: Effect::None("the server starts without Redis, and finds it as soon as it is there"),
+            help: "whether a start without Redis fails; default 0",
+        },
+    ],
+    commands: &[],
+    statistics: &[],
+    events: &[],
+    load: Some(|settings, _| Ok(load(settings))),
+};
+
+/// One system for each URL that is well formed, and an error for each other.
+///
+/// Of several URLs with one group the first counts, of several without a group the last. C:
+/// `cachedb_insert_connection`.
+fn load(settings: &Settings) -> Loaded {
+    let limits =
+        Limits { connect: limit(settings, "connect_timeout"), query: limit(settings, "query_timeout") };
+    let mut loaded = Loaded::default();
+    let mut urls: Vec<Url> = Vec::new();
+    for (text, position) in settings.all_text(URL) {
+        match Url::parse(text) {
+            Ok(url) => add(&mut urls, url),
+            Err(error) => {
+                let error = SettingError { parameter: URL, message: error.to_string() };
+                loaded.errors.push((position.clone(), error));
+            }
+        }
+    }
+    loaded.backends =
+        urls.into_iter().map(|url| -> Box<dyn Backend> { Box::new(Link::new(url, limits)) }).collect();
+    loaded
+}
+
+fn add(urls: &mut Vec<Url>, url: Url) {
+    match urls.iter_mut().find(|other| other.system == url.system) {
+        None => urls.push(url),
+        Some(other) => {
+            let (used, left) = if url.has_group() { (&*other, &url) } else { (&url, &*other) };
+            log::warn!("{} is on {used} and on {left}; only {used} is used", url.system);
+            if !url.has_group() {
+                *other = url;
+            }
+        }
+    }
+}
+
+fn limit(settings: &Settings, name: &str) -> Duration {
+    match u64::try_from(settings.integer(name).unwrap_or(DEFAULT_LIMIT)) {
+        Ok(0) | Err(_) => {
+            log::warn!(
+                "{name} is 0: a Redis that is stuck stops a worker for good; set a number of milliseconds"
+            );
+            NO_LIMIT
+        }
+        Ok(milliseconds) => Duration::from_millis(milliseconds),
+    }
+}
+
+/// What a cache system asks of the server.
+impl Backend for Link {
+    fn name(&self) -> &str {
+        self.system()
+    }
+
+    /// Differs: C sets the value and then its end, so that a server lost in between keeps the value for ever.
+    fn store(&self, _: &Context, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value);
+        if expires != 0 {
+            command.arg("EX").arg(expires);
+        }
+        self.ask(&command)
+    }
+
+    fn fetch(&self, _: &Context, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
+        value.clear();
+        let found: Option<Vec<u8>> = self.ask(redis::cmd("GET").arg(key))?;
+        let is_there = found.is_some();
+        *value = found.unwrap_or_default();
+        Ok(is_there)
+    }
+
+    fn remove(&self, _: &Context, key: &[u8]) -> Result<(), CacheError> {
+        self.ask(redis::cmd("DEL").arg(key))
+    }
+}

@@ -1,0 +1,271 @@
+//! `event_subscribe`, `events_list` and `subscribers_list`, and the event of shared memory that runs out.
+//!
+//! C: `mi_event_subscribe`, `mi_events_list` and `mi_subscribers_list` in event_interface.c; `shm_threshold_check`
+//! in shm_mem.h.
+
+use std::time::Duration;
+
+use crate::evi::{self, Events, SubscribeError, Subscribers, Subscription};
+use crate::mi::{
+    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Reply,
+    SERVER_ERROR, Value, optional, required,
+};
+use crate::module::Loaded;
+use crate::shm::keyed::{NEVER, Space};
+use crate::timer::Timer;
+
+/// Seconds that a subscription lasts when it does not say. C: `DEFAULT_EXPIRE`.
+const DEFAULT_EXPIRE: u32 = 3600;
+
+/// What JSON-RPC calls [`BAD_PARAMETER`].
+const BAD_VALUE: Fault = Fault::new(400, "Bad parameter value");
+
+pub(super) const SUBSCRIBE: Command = Command {
+    name: "event_subscribe",
+    help: Some("subscribes an event to the Event Interface"),
+    classic: Classic::takes(&[required("event"), required("socket"), optional("expire")]),
+    json_rpc: &[
+        &[required("event"), required("socket")],
+        &[required("event"), required("socket"), required("expire").integer()],
+    ],
+    run: &subscribe,
+};
+
+pub(super) const LIST: Command = Command {
+    name: "events_list",
+    help: Some("lists all the events advertised through the Event Interface"),
+    classic: Classic::NoInput,
+    json_rpc: &[&[]],
+    run: &list,
+};
+
+pub(super) const SUBSCRIBERS: Command = Command {
+    name: "subscribers_list",
+    help: Some("lists all the Event Interface subscribers; Params: [ event [ subscriber ]]"),
+    classic: Classic::Takes {
+        recipe: &[optional("event"), optional("socket")],
+        too_few: None,
+        too_many: None,
+    },
+    json_rpc: &[&[], &[required("event")], &[required("event"), required("socket")]],
+    run: &subscribers,
+};
+
+fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
+    let event = call.args.filled("event").ok_or(MISSING_PARAMETER)?;
+    let socket = call.args.filled("socket").ok_or(MISSING_PARAMETER)?;
+    let bad = match call.reply.generation() {
+        Generation::Classic => BAD_PARAMETER,
+        Generation::JsonRpc => BAD_VALUE,
+    };
+    let expire = match call.args.get("expire") {
+        None => DEFAULT_EXPIRE,
+        Some(text) => number(text).ok_or_else(|| bad.clone())?,
+    };
+    evi::subscribe(call.context, event, socket, expire).map_err(|error| {
+        log::info!("{} to {} is refused: {error}", socket.escape_ascii(), event.escape_ascii());
+        match error {
+            SubscribeError::Event | SubscribeError::Socket => bad,
+            SubscribeError::Crowded | SubscribeError::Full(_) => {
+                Fault { code: 500, reason: error.to_string().into() }
+            }
+        }
+    })
+}
+
+/// A decimal number without a sign. C: `str2int`, which wraps where this says no.
+fn number(text: &[u8]) -> Option<u32> {
+    let digits = text.iter().all(u8::is_ascii_digit).then_some(text)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Fault> {
+    call.context.states.get::<Events>().ok_or(SERVER_ERROR)
+}
+
+fn list(call: &mut Call<'_>) -> Result<(), Fault> {
+    let names = events(call)?.names();
+    in_array(call.reply, |reply| {
+        for (id, name) in names.iter().enumerate() {
+            open_event(reply, id, name);
+            reply.close();
+        }
+    });
+    Ok(())
+}
+
+fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
+    let events = events(call)?;
+    let Some(name) = call.args.get("event") else {
+        let all = events.names().iter().enumerate();
+        let heard = all.map(|(id, name)| (id, name, Subscribers::of(call.context, name)));
+        let heard: Vec<_> = heard.filter(|(.., subscribers)| subscribers.iter().next().is_some()).collect();
+        in_array(call.reply, |reply| {
+            for (id, name, subscribers) in heard {
+                open_event(reply, id, name);
+                show_all(reply, &subscribers);
+                reply.close();
+            }
+        });
+        return Ok(());
+    };
+    let (id, name) = events.find(name).ok_or(Fault::new(404, "Event not published"))?;
+    let subscribers = Subscribers::of(call.context, name);
+    let Some(socket) = call.args.get("socket") else {
+        if subscribers.iter().next().is_some() || call.reply.generation() == Generation::JsonRpc {
+            open_event(call.reply, id, name);
+            show_all(call.reply, &subscribers);
+            call.reply.close();
+        }
+        return Ok(());
+    };
+    if call.args.count() > 2 {
+        return Err(MISSING_PARAMETER);
+    }
+    let socket = events.canonical(socket);
+    let wanted = subscribers.iter().find(|one| socket.as_deref() == Some(one.socket));
+    let wanted = wanted.ok_or(Fault::new(404, "Subscriber does not exist"))?;
+    open_event(call.reply, id, name);
+    show(call.reply, "Subscriber", &wanted, &subscribers);
+    call.reply.close();
+    Ok(())
+}
+
+/// In JSON-RPC all events lie in an array; classic replies have no node of it.
+fn in_array(reply: &mut dyn Reply, show: impl FnOnce(&mut dyn Reply)) {
+    match reply.generation() {
+        Generation::Classic => show(reply),
+        Generation::JsonRpc => {
+            reply.open(b"Events", Value::List);
+            show(reply);
+            reply.close();
+        }
+    }
+}
+
+fn open_event(reply: &mut dyn Reply, id: usize, name: &str) {
+    match reply.generation() {
+        Generation::Classic => reply.open(b"Event", name.into()),
+        Generation::JsonRpc => {
+            reply.open(b"Event", Value::Nothing);
+            reply.attribute(b"name", name.into());
+        }
+    }
+    reply.attribute(b"id", Value::Unsigned(id as u64));
+}
+
+fn show_all(reply: &mut dyn Reply, subscribers: &Subscribers) {
+    match reply.generation() {
+        Generation::Classic => {
+            subscribers.iter().for_each(|one| show(reply, "Subscriber", &one, subscribers));
+        }
+        Generation::JsonRpc => {
+            reply.open(b"Subscribers", Value::List);
+            subscribers.iter().for_each(|one| show(reply, "", &one, subscribers));
+            reply.close();
+        }
+    }
+}
+
+/// C: `evi_print_subscriber`.
+fn show(reply: &mut dyn Reply, name: &str, subscription: &Subscription<'_>, all: &Subscribers) {
+    reply.open(name.as_bytes(), Value::Nothing);
+    reply.attribute(b"socket", subscription.socket.into());
+    reply.attribute(b"expire", Value::Unsigned(subscription.expire.into()));
+    if reply.generation() == Generation::JsonRpc {
+        reply.attribute(b"ttl", Value::Unsigned(all.left(subscription)));
+    }
+    reply.close();
+}
+
+/// What `event_shm_threshold` says: per cent of shared memory.
+#[derive(Debug)]
+struct Threshold(u64);
+
+/// What the core does for events from time to time. A threshold of 0 is none.
+#[must_use]
+pub fn watch(shm_threshold: u32) -> Loaded {
+    let mut timers = vec![Timer {
+        name: "core: event subscriptions that are over",
+        interval: Duration::from_secs(60),
+        run: evi::clean,
+    }];
+    if shm_threshold > 0 {
+        timers.push(Timer {
+            name: "core: shared memory",
+            interval: Duration::from_secs(1),
+            run: look_at_memory,
+        });
+    }
+    Loaded { timers, state: Some(Box::new(Threshold(shm_threshold.into()))), ..Loaded::default() }
+}
+
+/// Where the usage that was told last lies, so that a successor of this process goes on from there.
+const TOLD_KEY: &[u8] = b"E_CORE_SHM_THRESHOLD\0told";
+
+/// Raises the event when usage is above the threshold and has changed by a per cent, and when it is below again.
+/// C looks at each allocation.
+fn look_at_memory(context: &Context) {
+    let Some(&Threshold(threshold)) = context.states.get() else { return };
+    let (segment, table) = (context.segment, context.segment.table());
+    let (size, used) = (segment.bytes(), segment.fixed_bytes() + table.claimed_bytes());
+    let usage = used * 100 / size.max(1);
+    let mut told = Vec::new();
+    let is_first = !table.get(Space::Subscription, TOLD_KEY, segment.now(), &mut told);
+    let last = told.as_array().copied().map_or(0, u64::from_le_bytes);
+    let is_due = is_due(usage, last, threshold);
+    if is_first || is_due {
+        let told = if is_due { usage } else { last };
+        if let Err(error) = table.put(Space::Subscription, TOLD_KEY, &told.to_le_bytes(), NEVER) {
+            log::warn!("cannot remember the use of shared memory: {error}");
+        }
+    }
+    if is_due {
+        let [usage, threshold, used, size] = [usage, threshold, used, size].map(|figure| figure.to_string());
+        let parameters = [
+            ("usage", usage.as_bytes()),
+            ("threshold", threshold.as_bytes()),
+            ("used", used.as_bytes()),
+            ("size", size.as_bytes()),
+        ];
+        evi::raise(context, evi::SHM_THRESHOLD, &parameters);
+    }
+}
+
+/// C: the condition of `shm_threshold_check`, which tells of a way down only from above the threshold.
+fn is_due(usage: u64, last: u64, threshold: u64) -> bool {
+    if usage < threshold { last > threshold } else { last != usage }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_up_is_told_by_each_per_cent_and_a_way_down_once() {
+        let mut last = 0;
+        let mut told = Vec::new();
+        for usage in [10, 49, 50, 50, 51, 51, 60, 55, 49, 48, 49, 70] {
+            if is_due(usage, last, 50) {
+                last = usage;
+                told.push(usage);
+            }
+        }
+        assert_eq!(told, [50, 51, 60, 55, 49, 70]);
+        assert!(!is_due(49, 50, 50), "from the threshold itself C tells of no way down");
+    }
+
+    #[test]
+    fn numbers_are_plain_and_within_32_bits() {
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("", None),
+            ("+1", None),
+            ("abc", None),
+        ] {
+            assert_eq!(number(text.as_bytes()), wanted, "{text}");
+        }
+    }
+}

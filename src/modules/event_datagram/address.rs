@@ -1,0 +1,115 @@
+//! What stands behind `udp:` and `unix:` in a subscription.
+//!
+//! C: `datagram_parse` and `datagram_print` in event_datagram.c, which know IPv4 alone.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::system::datagram::Peer;
+use crate::system::names::Resolver;
+
+/// Where datagrams are to go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target<'a> {
+    /// A UNIX socket's path.
+    Unix(&'a [u8]),
+    /// A host and its port; an IPv6 address without brackets.
+    Udp(&'a str, u16),
+}
+
+impl<'a> Target<'a> {
+    /// `/path` or `HOST:PORT`; IPv6 as `[::1]:8080` or `::1:8080`.
+    pub(super) fn parse(scheme: &str, socket: &'a [u8]) -> Option<Target<'a>> {
+        if scheme == "unix" {
+            return Peer::unix(socket).map(|_| Target::Unix(socket));
+        }
+        let (host, port) = std::str::from_utf8(socket).ok()?.rsplit_once(':')?;
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = inside.unwrap_or(host);
+        let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+        // A colon in anything else is one too many; so are brackets.
+        let is_host = is_ipv6 || (inside.is_none() && !host.is_empty() && !host.contains(':'));
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|&port| digits && port > 0)?;
+        is_host.then_some(Target::Udp(host, port))
+    }
+
+    /// As it is listed: the same for the same socket, however it was written.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Target::Unix(path) => path.to_vec(),
+            Target::Udp(host, port) if host.contains(':') => format!("[{host}]:{port}").into_bytes(),
+            Target::Udp(host, port) => format!("{host}:{port}").into_bytes(),
+        }
+    }
+
+    /// Its address, with the host looked up.
+    pub(super) fn peer(&self, resolver: &Resolver) -> Option<Peer> {
+        match *self {
+            Target::Unix(path) => Peer::unix(path),
+            Target::Udp(host, port) => {
+                let address = host.parse::<IpAddr>().ok().or_else(|| resolver.look_up(host))?;
+                Some(Peer::udp(SocketAddr::new(address, port)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(scheme: &str, socket: &str) -> Option<String> {
+        let target = Target::parse(scheme, socket.as_bytes())?;
+        Some(String::from_utf8(target.to_bytes()).unwrap())
+    }
+
+    #[test]
+    fn sockets_are_listed_in_one_form() {
+        for (socket, listed) in [
+            ("127.0.0.1:9999", "127.0.0.1:9999"),
+            ("127.0.0.1:09999", "127.0.0.1:9999"),
+            ("events.example.com:65535", "events.example.com:65535"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("::1:8080", "[::1]:8080"),
+        ] {
+            assert_eq!(parsed("udp", socket).as_deref(), Some(listed), "{socket}");
+        }
+        assert_eq!(parsed("unix", "/tmp/a:b.sock").as_deref(), Some("/tmp/a:b.sock"));
+    }
+
+    #[test]
+    fn what_is_no_socket_is_refused() {
+        for socket in [
+            "",
+            "host",
+            ":9",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+9",
+            "a:b:9",
+            "[host]:9",
+            "[::1:9",
+            "[]:9",
+        ] {
+            assert_eq!(parsed("udp", socket), None, "{socket}");
+        }
+        assert_eq!(parsed("unix", ""), None);
+        assert_eq!(parsed("unix", &"x".repeat(108)), None);
+        assert_eq!(parsed("unix", "a\0b"), None);
+        assert_eq!(Target::parse("udp", b"h\xff:9"), None);
+    }
+
+    #[test]
+    fn names_are_looked_up_and_numbers_are_not() {
+        let resolver = Resolver::default();
+        let peer = |socket: &str| {
+            let target = Target::parse("udp", socket.as_bytes()).unwrap();
+            target.peer(&resolver).map(|peer| peer.to_string())
+        };
+        assert_eq!(peer("127.0.0.1:9").as_deref(), Some("127.0.0.1:9"));
+        assert_eq!(peer("::1:9").as_deref(), Some("[::1]:9"));
+        assert_eq!(peer("localhost:9").as_deref(), Some("127.0.0.1:9"));
+        assert_eq!(peer("no such host:9"), None);
+    }
+}
