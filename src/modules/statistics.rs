@@ -27,11 +27,17 @@ pub(super) const MODULE: Module = Module {
     ],
     statistics: &[
         Statistic::function("shmem", "total_size", &|context| context.segment.bytes()),
-        Statistic::function("shmem", "used_size", &used),
-        Statistic::function("shmem", "real_used_size", &used),
-        Statistic::function("shmem", "max_used_size", &used),
-        Statistic::function("shmem", "free_size", &|context| context.segment.bytes() - used(context)),
-        Statistic::function("shmem", "fragments", &|_| 1),
+        Statistic::function("shmem", "used_size", &|context| {
+            context.segment.fixed_bytes() + context.segment.table().used_bytes()
+        }),
+        Statistic::function("shmem", "real_used_size", &real_used),
+        Statistic::function("shmem", "max_used_size", &|context| {
+            context.segment.header().note_used(real_used(context))
+        }),
+        Statistic::function("shmem", "free_size", &|context| {
+            context.segment.bytes().saturating_sub(real_used(context))
+        }),
+        Statistic::function("shmem", "fragments", &|context| 1 + context.segment.table().claimed_pages()),
     ],
     events: &[],
     load: None,
@@ -40,8 +46,8 @@ pub(super) const MODULE: Module = Module {
 /// C: `MI_SSTR("Statistics Not Found")`.
 const NOT_FOUND: Fault = Fault::new(404, "Statistics Not Found");
 
-/// The hot part is all that is taken so far, and it never shrinks.
-fn used(context: &Context) -> u64 {
+/// With the pages that are only partly in use. The maximum is of the times when somebody asked.
+fn real_used(context: &Context) -> u64 {
     context.segment.fixed_bytes() + context.segment.table().claimed_bytes()
 }
 

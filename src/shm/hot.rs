@@ -25,6 +25,7 @@ pub struct Header {
     bytes: AtomicU64,
     started_wall: AtomicI64,
     started_boot: AtomicU64,
+    max_used: AtomicU64,
 }
 
 impl Header {
@@ -41,6 +42,11 @@ impl Header {
     /// Bytes that were asked for, which all parts of the segment share.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many bytes are in use, and gives the most that was ever noted.
+    pub fn note_used(&self, bytes: u64) -> u64 {
+        self.max_used.fetch_max(bytes, Ordering::Relaxed).max(bytes)
     }
 
     /// The log level of all processes: -3 alert … 4 debug.

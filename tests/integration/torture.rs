@@ -126,8 +126,10 @@ fn kills_at_the_start_do_not_hinder_it() {
             });
         });
         assert_eq!(killed.len(), victims, "there was nothing to kill; stderr:\n{}", server.stderr());
-        let workers = server.wait_for_workers(4);
-        assert!(workers.iter().all(|worker| !killed.contains(&worker.pid)), "{workers:?} {killed:?}");
+        wait_for("four workers besides those killed", || {
+            let workers = server.wait_for_workers(4);
+            workers.iter().all(|worker| !killed.contains(&worker.pid)).then_some(())
+        });
         assert_same("after kills at the start", HELP_REPLY, &server.ask(HELP));
         server.stop_clean(&[]);
     }

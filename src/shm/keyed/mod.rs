@@ -253,10 +253,16 @@ impl<'s> Table<'s> {
         self.sum(|index| self.layout.used_cell(index)) * layout::CHUNK_BYTES as u64
     }
 
+    /// Pages that shards own; each may have free chunks.
+    #[must_use]
+    pub fn claimed_pages(&self) -> u64 {
+        self.sum(|index| self.layout.owned_cell(index))
+    }
+
     /// Bytes of pages that shards own.
     #[must_use]
     pub fn claimed_bytes(&self) -> u64 {
-        self.sum(|index| self.layout.owned_cell(index)) * layout::PAGE_BYTES as u64
+        self.claimed_pages() * layout::PAGE_BYTES as u64
     }
 
     /// Walks everything and compares it with the invariants. Locks one shard after the other.

@@ -1,0 +1,253 @@
+//! One operation, instruction by instruction: after each the process is killed, and a second one looks.
+//!
+//! By `ptrace`, so a kill falls between two instructions of the process's own code; a system call is one step.
+
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use opensips_mi::system::process::{Ending, ProcessId};
+
+use crate::children;
+use crate::report::Outcome;
+use crate::stage::{Operation, Stage, TARGET, VICTIM};
+use crate::values::Random;
+
+/// Instructions from one kill to the next in a sample, if time allows.
+const SAMPLE: usize = 37;
+
+/// How long a sample may take, for each operation.
+const SAMPLE_TIME: Duration = Duration::from_millis(500);
+
+/// What the second process costs beside the steps.
+const LOOK_TIME: Duration = Duration::from_millis(4);
+
+/// An operation that takes more instructions than this does not end.
+const MOST_STEPS: usize = 50_000_000;
+
+/// While it lives, this process and those it starts run on one processor: a step is then a switch and not a wake-up.
+struct OneProcessor(CpuSet);
+
+impl OneProcessor {
+    fn choose() -> nix::Result<OneProcessor> {
+        let own = Pid::from_raw(0);
+        let before = sched_getaffinity(own)?;
+        let mut one = CpuSet::new();
+        one.set(sched_getcpu()?)?;
+        sched_setaffinity(own, &one)?;
+        Ok(OneProcessor(before))
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        // What was allowed before is allowed still.
+        let _restored = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+/// A process under our control, killed when dropped.
+struct Stepped {
+    process: ProcessId,
+    ended: Option<Ending>,
+}
+
+impl Stepped {
+    /// Starts a process that stands still right before `work`.
+    fn start(work: impl FnOnce() -> Result<(), String>) -> Result<Stepped, String> {
+        let process = children::start(0, || {
+            ptrace::traceme().map_err(|error| format!("ptrace is not allowed here: {error}"))?;
+            raise(Signal::SIGSTOP).map_err(|error| error.to_string())?;
+            work()
+        })?;
+        children::wait_stopped(process)?;
+        Ok(Stepped { process, ended: None })
+    }
+
+    /// One instruction. False when the process has ended.
+    fn step(&mut self) -> Result<bool, String> {
+        let pid = Pid::from_raw(self.process.number());
+        ptrace::step(pid, None).map_err(|error| format!("cannot step: {error}"))?;
+        match waitpid(pid, None).map_err(|error| format!("cannot wait for a step: {error}"))? {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => Ok(true),
+            WaitStatus::Exited(_, status) => {
+                self.ended = Some(Ending::Exited(status));
+                Ok(false)
+            }
+            other => {
+                self.ended = matches!(other, WaitStatus::Signaled(..)).then_some(Ending::Killed(0));
+                Err(format!("a step led to {other:?}"))
+            }
+        }
+    }
+
+    /// So many instructions. False when the process has ended in order before.
+    fn advance(&mut self, steps: usize) -> Result<bool, String> {
+        for _ in 0..steps {
+            if !self.step()? {
+                return match self.ended {
+                    Some(Ending::Exited(0)) => Ok(false),
+                    _ => Err(String::from("the stepped process failed; its reason is on standard error")),
+                };
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether it holds a lock of the table.
+    fn holds(&self, stage: &Stage) -> bool {
+        stage.table.holders().any(|holder| holder.process == self.process)
+    }
+
+    fn kill(mut self) -> Result<(), String> {
+        self.ended = Some(Ending::Killed(libc::SIGKILL));
+        children::kill(self.process)
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            // Whatever failed before has been reported.
+            let _ended = children::kill(self.process);
+        }
+    }
+}
+
+/// What a run to the end shows: instructions in all, and the first and last with the lock held.
+#[derive(Clone, Copy, Debug)]
+struct Length {
+    steps: usize,
+    held: (usize, usize),
+    took: Duration,
+}
+
+fn measure(stage: &Stage, operation: Operation, key: &[u8]) -> Result<Length, String> {
+    let mut stepped = Stepped::start(stage.prepare(operation, key))?;
+    let started = Instant::now();
+    let (mut steps, mut held) = (0, None);
+    while stepped.step()? {
+        steps += 1;
+        if stepped.holds(stage) {
+            held = Some((held.map_or(steps, |(first, _)| first), steps));
+        }
+        if steps > MOST_STEPS {
+            return Err(format!("does not end within {MOST_STEPS} instructions"));
+        }
+    }
+    let took = started.elapsed();
+    let held = held.ok_or("never holds a lock")?;
+    children::second_process(|| stage.reset(operation, key))?;
+    Ok(Length { steps, held, took })
+}
+
+/// How far the kills are apart: as asked for, or so that a sample takes its time.
+fn stride(every: Option<usize>, length: Length, more: Duration) -> usize {
+    every.unwrap_or_else(|| {
+        let one = length.took / 2 + LOOK_TIME + more;
+        let points = SAMPLE_TIME.as_micros() / one.as_micros().max(1);
+        let points = usize::try_from(points).unwrap_or(usize::MAX).max(4);
+        (length.steps / points).max(SAMPLE)
+    })
+}
+
+/// Kills an operation after every so many instructions of it.
+pub(crate) fn operation(operation: Operation, every: Option<usize>, seed: u64) -> Outcome {
+    let _slow_without = OneProcessor::choose();
+    let stage = Stage::set(operation.crowded)?;
+    children::second_process(|| stage.reset(operation, TARGET))?;
+    let length = measure(&stage, operation, TARGET)?;
+    let stride = stride(every, length, Duration::ZERO);
+    let (mut at, mut kills, mut holding) = (Random::new(seed).below(stride), 0, 0);
+    loop {
+        let failed = |reason: String| format!("killed after {at} instructions: {reason}");
+        let mut stepped = Stepped::start(stage.prepare(operation, TARGET)).map_err(failed)?;
+        let alive = stepped.advance(at).map_err(failed)?;
+        if alive {
+            holding += usize::from(stepped.holds(&stage));
+            stepped.kill().map_err(failed)?;
+            kills += 1;
+        }
+        children::second_process(|| stage.examine(&[(operation, TARGET)])).map_err(failed)?;
+        if !alive {
+            break;
+        }
+        at += stride;
+    }
+    let [old, new] = stage.seen().map(|cell| cell.load(std::sync::atomic::Ordering::SeqCst));
+    if holding == 0 || old == 0 || (operation.changes() && new == 0) {
+        return Err(format!(
+            "{kills} kills, {holding} with the lock held; found old {old}, new {new}: too few"
+        ));
+    }
+    Ok(format!(
+        "{} instructions, {} of them with the lock held; {kills} kills, every {stride}; found old {old}, new {new}",
+        length.steps,
+        length.held.1 - length.held.0,
+    ))
+}
+
+/// Leaves the lock of the target's shard with a dead owner that was in the middle of a change. Returns false when the
+/// owner was not caught holding it.
+fn leave_dead_owner(stage: &Stage, length: Length, random: &mut Random) -> Result<bool, String> {
+    let (first, last) = length.held;
+    let at = first + random.below(last - first);
+    let mut stepped = Stepped::start(stage.prepare(VICTIM, &stage.victim))?;
+    let caught = stepped.advance(at)? && stepped.holds(stage);
+    if stepped.ended.is_none() {
+        stepped.kill()?;
+    }
+    Ok(caught)
+}
+
+/// Kills whoever makes a shard whole after its owner died, after every so many instructions; `again`: the next one
+/// too, at another.
+pub(crate) fn recovery(operation: Operation, again: bool, every: Option<usize>, seed: u64) -> Outcome {
+    let _slow_without = OneProcessor::choose();
+    let stage = Stage::set(operation.crowded)?;
+    let mut random = Random::new(seed);
+    let both = [(operation, TARGET), (VICTIM, &stage.victim[..])];
+    children::second_process(|| both.iter().try_for_each(|&(one, key)| stage.reset(one, key)))?;
+    let plain = measure(&stage, operation, TARGET)?;
+    let victim = measure(&stage, VICTIM, &stage.victim)?;
+    while !leave_dead_owner(&stage, victim, &mut random)? {}
+    let length = measure(&stage, operation, TARGET)?;
+    let stride = stride(every, length, victim.took / 2);
+    let (mut at, mut kills, mut missed, mut alive) = (random.below(stride), 0, 0, true);
+    while alive {
+        let now = at;
+        let failed = |reason: String| format!("killed after {now} instructions: {reason}");
+        let second = again.then(|| random.below(length.steps));
+        if leave_dead_owner(&stage, victim, &mut random).map_err(failed)? {
+            alive = kill_at(&stage, operation, at).map_err(failed)?;
+            kills += usize::from(alive);
+            if let (true, Some(second)) = (alive, second) {
+                kills += usize::from(kill_at(&stage, operation, second).map_err(failed)?);
+            }
+            at += stride;
+        } else {
+            missed += 1;
+        }
+        children::second_process(|| stage.examine(&both)).map_err(failed)?;
+    }
+    if kills < 3 || missed > kills {
+        return Err(format!("{kills} kills, {missed} dead owners missed: too few"));
+    }
+    Ok(format!(
+        "{} instructions, {} without the recovery; {kills} kills, every {stride}",
+        length.steps, plain.steps
+    ))
+}
+
+/// Kills an operation on the target after so many instructions. False when it ended before.
+fn kill_at(stage: &Stage, operation: Operation, at: usize) -> Result<bool, String> {
+    let mut stepped = Stepped::start(stage.prepare(operation, TARGET))?;
+    let alive = stepped.advance(at)?;
+    if alive {
+        stepped.kill()?;
+    }
+    Ok(alive)
+}
