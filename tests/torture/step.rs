@@ -154,6 +154,13 @@ fn stride(every: Option<usize>, length: Length, more: Duration) -> usize {
     })
 }
 
+/// Where to kill: first not at all, then from the last instruction down to the first. A later run may be shorter or
+/// longer than the one that was measured, as it finds its pages elsewhere; going down, no part of any is left out.
+fn points(steps: usize, stride: usize, random: &mut Random) -> impl Iterator<Item = usize> + use<> {
+    let last = steps - random.below(stride.min(steps));
+    std::iter::once(MOST_STEPS).chain((0..=last).rev().step_by(stride))
+}
+
 /// Kills an operation after every so many instructions of it.
 pub(crate) fn operation(operation: Operation, every: Option<usize>, seed: u64) -> Outcome {
     let _slow_without = OneProcessor::choose();
@@ -161,21 +168,16 @@ pub(crate) fn operation(operation: Operation, every: Option<usize>, seed: u64) -
     children::second_process(|| stage.reset(operation, TARGET))?;
     let length = measure(&stage, operation, TARGET)?;
     let stride = stride(every, length, Duration::ZERO);
-    let (mut at, mut kills, mut holding) = (Random::new(seed).below(stride), 0, 0);
-    loop {
+    let (mut kills, mut holding) = (0, 0);
+    for at in points(length.steps, stride, &mut Random::new(seed)) {
         let failed = |reason: String| format!("killed after {at} instructions: {reason}");
         let mut stepped = Stepped::start(stage.prepare(operation, TARGET)).map_err(failed)?;
-        let alive = stepped.advance(at).map_err(failed)?;
-        if alive {
+        if stepped.advance(at).map_err(failed)? {
             holding += usize::from(stepped.holds(&stage));
             stepped.kill().map_err(failed)?;
             kills += 1;
         }
         children::second_process(|| stage.examine(&[(operation, TARGET)])).map_err(failed)?;
-        if !alive {
-            break;
-        }
-        at += stride;
     }
     let [old, new] = stage.seen().map(|cell| cell.load(std::sync::atomic::Ordering::SeqCst));
     if holding == 0 || old == 0 || (operation.changes() && new == 0) {
@@ -216,20 +218,18 @@ pub(crate) fn recovery(operation: Operation, again: bool, every: Option<usize>, 
     while !leave_dead_owner(&stage, victim, &mut random)? {}
     let length = measure(&stage, operation, TARGET)?;
     let stride = stride(every, length, victim.took / 2);
-    let (mut at, mut kills, mut missed, mut alive) = (random.below(stride), 0, 0, true);
-    while alive {
-        let now = at;
-        let failed = |reason: String| format!("killed after {now} instructions: {reason}");
+    let (mut kills, mut missed) = (0, 0);
+    for at in points(length.steps, stride, &mut random.clone()) {
+        let failed = |reason: String| format!("killed after {at} instructions: {reason}");
         let second = again.then(|| random.below(length.steps));
-        if leave_dead_owner(&stage, victim, &mut random).map_err(failed)? {
-            alive = kill_at(&stage, operation, at).map_err(failed)?;
-            kills += usize::from(alive);
-            if let (true, Some(second)) = (alive, second) {
-                kills += usize::from(kill_at(&stage, operation, second).map_err(failed)?);
-            }
-            at += stride;
-        } else {
+        while !leave_dead_owner(&stage, victim, &mut random).map_err(failed)? {
             missed += 1;
+            children::second_process(|| stage.examine(&both)).map_err(failed)?;
+        }
+        let killed = kill_at(&stage, operation, at).map_err(failed)?;
+        kills += usize::from(killed);
+        if let Some(second) = second.filter(|_| killed) {
+            kills += usize::from(kill_at(&stage, operation, second).map_err(failed)?);
         }
         children::second_process(|| stage.examine(&both)).map_err(failed)?;
     }
