@@ -57,7 +57,8 @@ impl<'s> Pages<'s> {
     /// Gives a chunk back; an empty page goes back to the pool.
     pub(super) fn give(&self, chunk: u32) {
         let page = chunk / PAGE_CHUNKS;
-        self.next_free(chunk).store(self.get(page, FREE), Ordering::Relaxed);
+        // After the commit that unlinked it: never to be seen before that.
+        self.next_free(chunk).store(self.get(page, FREE), Ordering::Release);
         self.set(page, FREE, chunk);
         let used = self.get(page, USED).saturating_sub(1);
         self.set(page, USED, used);

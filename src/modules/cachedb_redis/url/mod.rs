@@ -145,6 +145,9 @@ fn host_and_port(address: &str) -> Result<(&str, u16), UrlError> {
     if host.is_empty() {
         return Err(UrlError::NoHost);
     }
+    if host.contains(['[', ']']) {
+        return Err(UrlError::Brackets(address.to_owned()));
+    }
     let number = |port: &str| digits(port).filter(|&port| port != 0).ok_or(UrlError::Port(port.to_owned()));
     Ok((host, port.map_or(Ok(DEFAULT_PORT), number)?))
 }
