@@ -8,6 +8,7 @@
 mod command;
 mod context;
 mod fault;
+mod number;
 mod params;
 mod reply;
 mod statistics;
@@ -19,6 +20,7 @@ pub use context::{Context, States};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
+pub use number::{signed, unsigned};
 pub use params::{Args, Params};
 pub use reply::{Reply, Value};
 pub use statistics::{Cell, Registry, Source, Statistic};

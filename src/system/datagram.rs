@@ -260,6 +260,29 @@ impl Socket {
         Ok(nix::poll::ppoll(&mut descriptors, Some(limit), None)? > 0)
     }
 
+    /// Sends as [`send`](Socket::send), from a new socket when this one's buffer is used up.
+    ///
+    /// What peers leave unread is charged to the socket it came from. Once that one's buffer is full it is left to
+    /// them, to be freed by the kernel when they have read or ended, and the others get a new one: a peer can hold as
+    /// much as its own queue takes, and no more.
+    ///
+    /// # Errors
+    /// As [`send`](Socket::send), or those of `renew`.
+    pub fn send_renewing(
+        &mut self,
+        bytes: &[u8],
+        peer: &Peer,
+        renew: impl FnOnce() -> io::Result<Socket>,
+    ) -> io::Result<()> {
+        match self.send(bytes, peer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_send_buffer_full() => {
+                *self = renew()?;
+                self.send(bytes, peer)
+            }
+            result => result,
+        }
+    }
+
     /// Makes the send buffer as large as `bytes`, or as large as the system lets this user have.
     pub fn raise_send_buffer(&self, bytes: usize) {
         if setsockopt(&self.0, sockopt::SndBufForce, &bytes).is_err() {
@@ -277,8 +300,7 @@ impl Socket {
     }
 
     /// Whether datagrams that peers have not read use up this socket's send buffer.
-    #[must_use]
-    pub fn is_send_buffer_full(&self) -> bool {
+    fn is_send_buffer_full(&self) -> bool {
         self.memory().is_some_and(|[_, _, sent, limit, ..]| sent >= limit)
     }
 

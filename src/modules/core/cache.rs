@@ -4,7 +4,7 @@
 //! is looked for, so the order of the checks is part of the protocol.
 
 use crate::cachedb::{Backend, Backends, CacheError};
-use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, optional, required};
+use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, optional, required, unsigned};
 
 /// Classic callers are checked in the commands, in C's order and with C's words.
 const fn checked_by_the_command(recipe: &'static [Parameter]) -> Classic {
@@ -81,7 +81,7 @@ fn store(call: &mut Call<'_>) -> Result<(), Fault> {
     let expires = match call.args.get("expire") {
         None => 0,
         Some(b"") => return Err(Fault::new(404, "Empty expires argument")),
-        Some(text) => seconds(text).ok_or(Fault::new(404, "Bad format for expires argument"))?,
+        Some(text) => unsigned(text).ok_or(Fault::new(404, "Bad format for expires argument"))?,
     };
     at_most(call, 4, "Too many parameters")?;
     backend(call, system)
@@ -113,12 +113,4 @@ fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
     backend(call, system)
         .and_then(|backend| backend.remove(call.context, key))
         .map_err(|error| failed(&error, "Cache remove command failed"))
-}
-
-/// A decimal number without a sign. C: `str2int`.
-fn seconds(text: &[u8]) -> Option<u32> {
-    text.iter().try_fold(0_u32, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
 }

@@ -5,6 +5,7 @@
 
 use crate::mi::{
     BAD_PARAMETER, COMMAND_FAILED, Call, Classic, Command, Fault, Generation, Value, optional, required,
+    signed,
 };
 use crate::system::clock;
 use crate::version;
@@ -152,23 +153,10 @@ fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
 fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
     let header = call.context.segment.header();
     if let Some(wanted) = call.args.get("level") {
-        header.set_level(number(wanted).ok_or(BAD_PARAMETER)?);
+        header.set_level(signed(wanted).ok_or(BAD_PARAMETER)?);
     }
     call.reply.node("DEBUG", Value::Signed(header.level().into()));
     Ok(())
-}
-
-/// A decimal number with an optional minus; a minus alone is zero. C: `str2sint`, which wraps where this says no.
-fn number(text: &[u8]) -> Option<i32> {
-    let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
-    if text.is_empty() {
-        return None;
-    }
-    let magnitude = digits.iter().try_fold(0_i64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })?;
-    i32::try_from(sign * magnitude).ok()
 }
 
 fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Fault> {
@@ -185,27 +173,4 @@ fn help(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.node("Help", entry.command.help.unwrap_or("not available for this command"));
     call.reply.node("Exported by", entry.module);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number;
-
-    #[test]
-    fn numbers_are_read_as_c_reads_them_within_range() {
-        let cases: [(&[u8], Option<i32>); 9] = [
-            (b"1", Some(1)),
-            (b"-99", Some(-99)),
-            (b"007", Some(7)),
-            (b"-", Some(0)),
-            (b"2147483647", Some(i32::MAX)),
-            (b"2147483648", None),
-            (b"99999999999999999999999", None),
-            (b"+2", None),
-            (b"", None),
-        ];
-        for (text, wanted) in cases {
-            assert_eq!(number(text), wanted, "{}", text.escape_ascii());
-        }
-    }
 }

@@ -69,16 +69,7 @@ impl Transport for Datagrams {
             }
         };
         let door = &mut doors[at];
-        match door.socket.send(message, &peer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && door.socket.is_send_buffer_full() => {
-                // What subscribers leave unread is charged to the socket it came from. Once that one's buffer is
-                // used up, it is left to them, and the others get a new one. What one subscriber can hold is
-                // bounded by its own queue.
-                door.socket = Socket::towards(&peer)?;
-                door.socket.send(message, &peer)
-            }
-            result => result,
-        }
+        door.socket.send_renewing(message, &peer, || Socket::towards(&peer))
     }
 }
 

@@ -36,17 +36,15 @@ impl Doors<'_> {
     ///
     /// A client that called `connect` accepts datagrams from the bound socket alone; any other door is EPERM.
     pub(super) fn send(&mut self, bytes: &[u8], peer: &Peer) -> Outcome {
-        let result = match &self.own {
+        let first = match &mut self.own {
+            Some(own) => own.send_renewing(bytes, peer, Socket::unix),
             None => self.bound.send(bytes, peer),
-            Some(own) => match own.send(bytes, peer) {
-                Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                    self.send_to_connected(bytes, peer)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && own.is_send_buffer_full() => {
-                    self.send_by_a_new_door(bytes, peer)
-                }
-                result => result,
-            },
+        };
+        let result = match first {
+            Err(error) if self.own.is_some() && error.raw_os_error() == Some(libc::EPERM) => {
+                self.send_to_connected(bytes, peer)
+            }
+            first => first,
         };
         match result {
             Ok(()) => Outcome::Sent,
@@ -73,16 +71,6 @@ impl Doors<'_> {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.bound.send(bytes, peer)
-    }
-
-    /// What clients leave unread is charged to the socket it came from. Once that socket's buffer is used up, it
-    /// is left to them, to be freed by the kernel when they have read or ended, and the others get a new one. A
-    /// client can hold as much as its own queue takes, and no more.
-    fn send_by_a_new_door(&mut self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
-        let door = Socket::unix()?;
-        let result = door.send(bytes, peer);
-        self.own = Some(door);
-        result
     }
 }
 

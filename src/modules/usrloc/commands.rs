@@ -10,7 +10,7 @@ use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
 use crate::evi;
 use crate::mi::{
     BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, SERVER_ERROR, optional,
-    required,
+    required, unsigned,
 };
 use crate::shm::keyed::{Full, NEVER, Space, Update};
 
@@ -161,7 +161,7 @@ fn add(call: &mut Call<'_>) -> Result<(), Fault> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     let uri = call.args.get("contact").unwrap_or_default();
-    let number = |name| number(call.args.get(name).unwrap_or_default()).ok_or(BAD_PARAMETER);
+    let number = |name| unsigned(call.args.get(name).unwrap_or_default()).ok_or(BAD_PARAMETER);
     let seconds = u64::from(number("expires")?);
     let contact = Contact {
         uri,
@@ -214,12 +214,4 @@ fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
 fn sync(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.status(&Fault::new(200, "Contacts already synced"));
     Ok(())
-}
-
-/// A decimal number without a sign. C: `str2int` in ut.h.
-fn number(text: &[u8]) -> Option<u32> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
