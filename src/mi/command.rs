@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::fault::{Fault, MISSING_PARAMETER};
 use super::params::{Args, Params};
-use super::reply::Reply;
+use super::reply::{Reply, Rest};
 
 /// The two shapes of requests and replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct Call<'a> {
     pub args: Args<'a>,
     /// Where the reply goes.
     pub reply: &'a mut dyn Reply,
+    /// What is left of a reply that may be long; set by the command, with its code settled.
+    pub rest: Option<Rest>,
 }
 
 /// A command with the module that exports it.
@@ -183,36 +185,35 @@ impl Command {
     }
 }
 
-/// Runs a command for a classic caller: checks how many parameters there are, then calls it.
+/// Checks how many parameters a classic caller has given; gives the recipe they go by.
 ///
 /// # Errors
-/// What the command, or the check, answers instead of a reply.
+/// What the check answers instead of a reply.
+pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Parameter], Fault> {
+    let Classic::Takes { recipe, too_few, too_many } = &command.classic else { return Ok(&[]) };
+    let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
+    let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
+    match (too_few, too_many) {
+        (Some(fault), _) if params.len() < needed => Err(fault.clone()),
+        (_, Some(fault)) if !open_ended && params.len() > recipe.len() => Err(fault.clone()),
+        _ => Ok(recipe),
+    }
+}
+
+/// Runs a command with parameters that fit `recipe`. Gives what is left of a long reply.
+///
+/// # Errors
+/// What the command answers instead of a reply.
 pub fn run(
     command: &'static Command,
+    recipe: &'static [Parameter],
     context: &Context,
     params: &Params,
     reply: &mut dyn Reply,
-) -> Result<(), Fault> {
-    let recipe = match &command.classic {
-        Classic::Absent | Classic::NoInput => &[],
-        Classic::Takes { recipe, too_few, too_many } => {
-            let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
-            let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
-            if let Some(fault) = too_few
-                && params.len() < needed
-            {
-                return Err(fault.clone());
-            }
-            if let Some(fault) = too_many
-                && !open_ended
-                && params.len() > recipe.len()
-            {
-                return Err(fault.clone());
-            }
-            *recipe
-        }
-    };
-    (command.run)(&mut Call { context, args: Args::new(recipe, params), reply })
+) -> Result<Option<Rest>, Fault> {
+    let mut call = Call { context, args: Args::new(recipe, params), reply, rest: None };
+    (command.run)(&mut call)?;
+    Ok(call.rest)
 }
 
 #[cfg(test)]
@@ -249,8 +250,9 @@ mod tests {
             let mut params = Params::new();
             (0..count).for_each(|_| params.push(b"", b"x"));
             let mut reply = Recorder::default();
-            run(command, &context, &params, &mut reply)
-                .map(|()| reply.nodes.len())
+            classic_recipe(command, &params)
+                .and_then(|recipe| run(command, recipe, &context, &params, &mut reply))
+                .map(|_| reply.nodes.len())
                 .map_err(|fault| fault.reason)
         };
         assert_eq!(try_with(&STRICT, 0), Err("few".into()));

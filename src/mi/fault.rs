@@ -6,22 +6,39 @@ use std::borrow::Cow;
 /// byte those of C, never reworded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// E.g. 400, 404, 500.
-    pub code: u16,
+    /// E.g. 400, 404, 500; below zero for JSON-RPC's own.
+    pub code: i32,
     /// One line.
     pub reason: Cow<'static, str>,
+    /// What JSON-RPC adds as `data`, if anything.
+    pub data: Option<Cow<'static, str>>,
 }
 
 impl Fault {
     /// A fault with a fixed reason.
     #[must_use]
-    pub const fn new(code: u16, reason: &'static str) -> Fault {
-        Fault { code, reason: Cow::Borrowed(reason) }
+    pub const fn new(code: i32, reason: &'static str) -> Fault {
+        Fault { code, reason: Cow::Borrowed(reason), data: None }
+    }
+
+    /// A fault whose reason tells more than a fixed one could.
+    #[must_use]
+    pub fn because(code: i32, reason: impl ToString) -> Fault {
+        Fault { code, reason: reason.to_string().into(), data: None }
+    }
+
+    /// What JSON-RPC callers get for parameters that a recipe cannot take. C: `JSONRPC_INVAL_PARAMS_CODE` in
+    /// mi/item.h.
+    #[must_use]
+    pub fn invalid_params(data: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { code: -32602, reason: Cow::Borrowed("Invalid params"), data: Some(data.into()) }
     }
 }
 
 /// C: `MI_BAD_PARM`.
 pub const BAD_PARAMETER: Fault = Fault::new(400, "Bad parameter");
+/// What JSON-RPC calls [`BAD_PARAMETER`].
+pub const BAD_PARAMETER_VALUE: Fault = Fault::new(400, "Bad parameter value");
 /// C: `MI_MISSING_PARM`.
 pub const MISSING_PARAMETER: Fault = Fault::new(400, "Too few or too many arguments");
 /// C: `MI_PARSE_ERROR` of the datagram and FIFO transports.

@@ -1,8 +1,8 @@
 //! MI itself: what a request asks, which command answers it, and how it answers.
 //!
-//! A transport hands over a command's name and its decoded [`Params`]; [`Table::find`] looks the command up,
-//! [`run`] checks the parameters against the command's recipe and calls it; the command writes nodes into the
-//! [`Reply`] sink of the caller's wire. Nothing here sees bytes of a wire, does I/O or reads a clock.
+//! A transport hands over a command's name and its decoded [`Params`]; [`Table::find`] looks the command up, its
+//! recipe says which parameters fit, and [`run`] calls it; the command writes nodes into the [`Reply`] sink of the
+//! caller's wire. What may be long it leaves as a [`Rest`], which the transport asks for piece by piece. Nothing here sees bytes of a wire, does I/O or reads a clock.
 //! C: mi/mi.c and mi/tree.c.
 
 mod command;
@@ -14,15 +14,17 @@ mod reply;
 mod statistics;
 
 pub use command::{
-    Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, optional, required, run,
+    Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe, optional,
+    required, run,
 };
 pub use context::{Context, States};
 pub use fault::{
-    BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
+    BAD_PARAMETER, BAD_PARAMETER_VALUE, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER,
+    PARSE_ERROR, SERVER_ERROR,
 };
 pub use number::{signed, unsigned};
 pub use params::{Args, Params};
-pub use reply::{Reply, Value};
+pub use reply::{Progress, Reply, Rest, Value};
 pub use statistics::{Cell, Registry, Source, Statistic};
 
 #[cfg(test)]

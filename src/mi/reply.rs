@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::command::Generation;
+use super::context::Context;
 use super::fault::Fault;
 
 /// What a node or an attribute holds.
@@ -15,6 +16,8 @@ pub enum Value<'a> {
     Nothing,
     /// Nothing of its own; in JSON-RPC an array of the nodes that follow.
     List,
+    /// Nothing at all; in JSON-RPC `null`.
+    Null,
     /// Bytes, as they came from a client or the system.
     Bytes(&'a [u8]),
     /// A number.
@@ -64,4 +67,47 @@ impl dyn Reply + '_ {
         self.open(name.as_bytes(), value.into());
         self.close();
     }
+
+    /// Whether the caller expects JSON values.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.generation() == Generation::JsonRpc
+    }
+
+    /// Opens a node that only JSON has: the array or object around what comes next, which in a classic reply
+    /// stands for itself. An empty name at the top makes it the result itself.
+    pub fn open_around(&mut self, name: &str, value: Value<'_>) {
+        if self.is_json() {
+            self.open(name.as_bytes(), value);
+        }
+    }
+
+    /// Closes what [`open_around`](Self::open_around) opened.
+    pub fn close_around(&mut self) {
+        if self.is_json() {
+            self.close();
+        }
+    }
+
+    /// What `show` writes, in an array or object that only JSON has.
+    pub fn around(&mut self, name: &str, value: Value<'_>, show: impl FnOnce(&mut Self)) {
+        self.open_around(name, value);
+        show(self);
+        self.close_around();
+    }
+}
+
+/// The rest of a long reply: each call writes a piece of it, some kilobytes, and says whether there is more.
+///
+/// A transport calls it when the client has room. Between two calls other commands run, so it must hold nothing
+/// that they need, and what it shows may change under way. Dropping it ends the reply early.
+pub type Rest = Box<dyn FnMut(&Context, &mut dyn Reply) -> Progress>;
+
+/// Whether there is more to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Call again.
+    More,
+    /// That was the last piece.
+    Done,
 }

@@ -2,7 +2,7 @@
 //!
 //! C: `pt` in pt.h, `debug` and `startup_time` in globals.h.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use crate::system::memory::Private;
 use crate::system::process::ProcessId;
@@ -26,6 +26,7 @@ pub struct Header {
     started_wall: AtomicI64,
     started_boot: AtomicU64,
     max_used: AtomicU64,
+    spoke_json: AtomicBool,
 }
 
 impl Header {
@@ -57,6 +58,18 @@ impl Header {
     /// Changes the log level of all processes at once.
     pub fn set_level(&self, level: i32) {
         self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// Whether the last datagram that was one or the other was JSON-RPC, and not text.
+    pub fn spoke_json(&self) -> bool {
+        self.spoke_json.load(Ordering::Relaxed)
+    }
+
+    /// Notes which it was. All workers read this: it is written only when it changes.
+    pub fn set_spoke_json(&self, is_json: bool) {
+        if self.spoke_json() != is_json {
+            self.spoke_json.store(is_json, Ordering::Relaxed);
+        }
     }
 
     /// Seconds since the epoch at which the server started, by the wall clock of then.

@@ -69,7 +69,7 @@ fn failed(error: &CacheError, answer: &'static str) -> Fault {
         log::warn!("{answer}: {error}");
     }
     match error {
-        CacheError::Full(full) => Fault { code: 500, reason: full.to_string().into() },
+        CacheError::Full(full) => Fault::because(500, full),
         _ => Fault::new(500, answer),
     }
 }

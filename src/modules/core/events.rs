@@ -66,9 +66,7 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
         log::info!("{} to {} is refused: {error}", socket.escape_ascii(), event.escape_ascii());
         match error {
             SubscribeError::Event | SubscribeError::Socket => bad,
-            SubscribeError::Crowded | SubscribeError::Full(_) => {
-                Fault { code: 500, reason: error.to_string().into() }
-            }
+            SubscribeError::Crowded | SubscribeError::Full(_) => Fault::because(500, error),
         }
     })
 }

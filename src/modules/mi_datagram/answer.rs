@@ -1,9 +1,11 @@
 //! One request in, one reply out.
 //!
-//! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree.
+//! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree, of 1.11 and of 3.4: the
+//! first byte says which of the two is asked.
 
-use crate::mi::{self, COMMAND_NOT_AVAILABLE, Classic, Context, Fault, Generation, PARSE_ERROR, Params};
-use crate::wire::text::{Datagram, Encoder, MAX_DATAGRAM_BYTES, decode_params, split_command};
+use crate::mi::{COMMAND_NOT_AVAILABLE, Context, Fault, Generation, PARSE_ERROR, Params, Progress};
+use crate::wire::text::{self, Encoder, Refused, split_command};
+use crate::wire::{Datagram, Output, json_rpc, too_large};
 
 /// How much of a refused request the log shows, in bytes.
 const SHOWN_BYTES: usize = 40;
@@ -14,13 +16,14 @@ pub(super) struct Answerer<'a> {
     context: &'a Context,
     indent: &'a [u8],
     params: Params,
+    json_rpc: json_rpc::Answerer,
     reply: Datagram,
 }
 
 /// What became of a request.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
-    /// The reply, whole.
+    /// The reply, whole; empty when none is wanted.
     pub(super) bytes: &'a [u8],
     /// Whether it says that something went wrong.
     pub(super) is_error: bool,
@@ -28,47 +31,83 @@ pub(super) struct Answer<'a> {
 
 impl<'a> Answerer<'a> {
     pub(super) fn new(context: &'a Context, indent: &'a [u8]) -> Answerer<'a> {
-        Answerer { context, indent, params: Params::new(), reply: Datagram::new() }
+        Answerer {
+            context,
+            indent,
+            params: Params::new(),
+            json_rpc: json_rpc::Answerer::default(),
+            reply: Datagram::new(),
+        }
     }
 
     /// Answers a request, which was `length` bytes long before it was cut to fit the buffer.
     pub(super) fn answer(&mut self, request: &[u8], length: usize) -> Answer<'_> {
-        let result =
-            if length > request.len() { Err(too_large("request", length)) } else { self.run(request) };
-        let mut is_error = result.is_err();
-        if let Err(fault) = result {
-            let shown = &request[..request.len().min(SHOWN_BYTES)];
-            log::debug!("{} {}: {}", fault.code, fault.reason, shown.escape_ascii());
-            self.reply.set_fault(&fault);
-        }
-        if let Err(length) = self.reply.bytes() {
-            is_error = true;
-            self.reply.set_fault(&too_large("reply", length));
-        }
+        let is_cut = length > request.len();
+        self.reply.clear();
+        let is_error = match self.generation(request) {
+            Generation::Classic if is_cut => self.refuse(request, &too_large("request", length)),
+            Generation::Classic => match self.run(request) {
+                Ok(()) => match self.reply.excess() {
+                    None => false,
+                    Some(length) => self.refuse(request, &too_large("reply", length)),
+                },
+                Err(fault) => self.refuse(request, &fault),
+            },
+            Generation::JsonRpc if is_cut => {
+                json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error
+            }
+            Generation::JsonRpc => self.run_json_rpc(request),
+        };
         Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error }
+    }
+
+    /// Who begins neither as the one nor as the other does has made a mistake, and is told so in the protocol of the
+    /// request before it.
+    fn generation(&self, request: &[u8]) -> Generation {
+        let header = self.context.segment.header();
+        let is_json = match request {
+            [b':', ..] => false,
+            _ if json_rpc::is_json(request) => true,
+            _ => header.spoke_json(),
+        };
+        header.set_spoke_json(is_json);
+        if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
     fn run(&mut self, request: &[u8]) -> Result<(), Fault> {
         let (name, text) = split_command(request).map_err(|_| COMMAND_NOT_AVAILABLE)?;
         let entry = self.context.commands.find(name, Generation::Classic).ok_or(COMMAND_NOT_AVAILABLE)?;
-        self.params.clear();
-        if let Classic::Takes { .. } = entry.command.classic {
-            decode_params(text, &mut self.params).map_err(|error| {
-                log::debug!("{}: {error}", entry.command.name);
-                PARSE_ERROR
-            })?;
-        }
-        self.reply.clear();
         let mut encoder = Encoder::new(&mut self.reply, self.indent);
-        mi::run(entry.command, self.context, &self.params, &mut encoder)?;
+        let rest = text::run(entry, text, self.context, &mut self.params, &mut encoder);
+        let rest = rest.map_err(|refused| match refused {
+            Refused::Parse => PARSE_ERROR,
+            Refused::Command(fault) => fault,
+        })?;
+        if let Some(mut rest) = rest {
+            while rest(self.context, &mut encoder) == Progress::More {}
+        }
         encoder.finish();
         Ok(())
     }
-}
 
-fn too_large(what: &str, length: usize) -> Fault {
-    let reason = format!("{what} too large: {length} bytes, limit {MAX_DATAGRAM_BYTES}");
-    Fault { code: 500, reason: reason.into() }
+    /// Puts an error in the place of the reply. Always true.
+    fn refuse(&mut self, request: &[u8], fault: &Fault) -> bool {
+        let shown = &request[..request.len().min(SHOWN_BYTES)];
+        log::debug!("{} {}: {}", fault.code, fault.reason, shown.escape_ascii());
+        self.reply.clear();
+        Encoder::new(&mut self.reply, self.indent).fail(fault)
+    }
+
+    fn run_json_rpc(&mut self, request: &[u8]) -> bool {
+        let mut answer = self.json_rpc.answer(self.context, request, &mut self.reply);
+        if let Some(mut unfinished) = answer.unfinished.take() {
+            while unfinished.go_on(&mut self.json_rpc, self.context, &mut self.reply) == Progress::More {}
+        }
+        // A batch whose replies fit one by one, but not together.
+        let Some(length) = self.reply.excess() else { return answer.is_error };
+        self.reply.clear();
+        json_rpc::refuse(&too_large("reply", length), &mut self.reply).is_error
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +122,9 @@ mod tests {
         }
         let mut answerer = Answerer::new(&context, b"\t");
         let answer = answerer.answer(request, length);
-        assert_eq!(answer.is_error, !answer.bytes.starts_with(b"200"));
+        let is_error =
+            !answer.bytes.starts_with(b"200") && !answer.bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result");
+        assert_eq!(answer.is_error, is_error);
         String::from_utf8_lossy(answer.bytes).into_owned()
     }
 
@@ -98,8 +139,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_byte_says_which_protocol_it_is() {
+        let pwd = r#"{"jsonrpc":"2.0","id":1,"method":"nope"}"#.as_bytes();
+        assert!(answer(pwd, pwd.len()).starts_with("{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32601"));
+        assert_eq!(answer(b"hello", 5), "500 command not available\n");
+        let mut context = context();
+        context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
+        let mut answerer = Answerer::new(&context, b"\t");
+        let mut begins = |request: &[u8]| answerer.answer(request, request.len()).bytes.first().copied();
+        let asked = [&b"hello"[..], pwd, b"hello", b":nope:\n", b"hello"].map(&mut begins);
+        assert_eq!(asked, [Some(b'5'), Some(b'{'), Some(b'{'), Some(b'5'), Some(b'5')]);
+        assert_eq!(begins(br#"{"jsonrpc":"2.0","method":"nope"}"#), None, "a notification");
+    }
+
+    #[test]
     fn a_cut_request_is_refused_with_its_length() {
         assert_eq!(answer(b":debug:\n1", 70_000), "500 request too large: 70000 bytes, limit 65457\n");
+        assert_eq!(
+            answer(b"{\"jsonrpc", 70_000),
+            "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":500,\
+             \"message\":\"request too large: 70000 bytes, limit 65457\"},\"id\":null}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::settings::{Address, Settings};
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
 use crate::system::datagram::{Peer, Socket, Wait};
-use crate::wire::text::MAX_DATAGRAM_BYTES;
+use crate::wire::MAX_DATAGRAM_BYTES;
 
 /// Send buffer wanted for the bound socket, which all connected clients share, in bytes.
 pub(super) const SEND_BUFFER_BYTES: usize = 16 << 20;
@@ -105,7 +105,9 @@ impl<'a> Worker<'a> {
         if answer.is_error {
             count(self.delivery.counters.errors);
         }
-        self.delivery.deliver(answer.bytes, peer);
+        if !answer.bytes.is_empty() {
+            self.delivery.deliver(answer.bytes, peer);
+        }
         self.process.set_busy(false);
     }
 
@@ -128,12 +130,16 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Whether a datagram looks like a reply, `500 command not available`.
+/// Whether a datagram looks like a reply, `500 command not available` or `{"jsonrpc":"2.0","error":…`.
 ///
 /// Differs: C answers it, so that one datagram with a forged sender keeps two servers on UDP, or one with itself,
 /// sending each other errors for ever.
 fn is_reply(datagram: &[u8]) -> bool {
-    matches!(datagram, [a, b, c, b' ', ..] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()))
+    let is_text =
+        matches!(datagram, [a, b, c, b' ', ..] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()));
+    let object = datagram.strip_prefix(b"[").unwrap_or(datagram);
+    let rest = object.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"").unwrap_or_default();
+    is_text || rest.starts_with(b"result\"") || rest.starts_with(b"error\"")
 }
 
 /// The worker's own cells of the module's statistics.

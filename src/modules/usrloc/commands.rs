@@ -121,7 +121,7 @@ pub(super) fn table_and_aor<'a>(
 /// C answers as to any failure; ours says what to do.
 fn full(full: Full) -> Fault {
     log::warn!("usrloc: {full}");
-    Fault { code: 500, reason: full.to_string().into() }
+    Fault::because(500, full)
 }
 
 /// C: `mi_usrloc_rm_aor`.

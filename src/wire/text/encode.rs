@@ -4,23 +4,20 @@
 
 use std::io::Write;
 
-use super::MAX_DATAGRAM_BYTES;
 use crate::mi::{Fault, Generation, Reply, Value};
-
-/// Where encoded bytes go.
-pub trait Output {
-    /// Takes the next bytes of the reply.
-    fn push(&mut self, bytes: &[u8]);
-
-    /// Forgets what was pushed since the reply began. False when some of it is on its way already.
-    fn take_back(&mut self) -> bool;
-}
+use crate::wire::Output;
 
 /// One reply on its way into an [`Output`].
 #[derive(Debug)]
 pub struct Encoder<'a, O> {
     output: &'a mut O,
     indent: &'a [u8],
+    state: State,
+}
+
+/// How far a reply has come: what an encoder needs to go on with it later.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State {
     depth: usize,
     /// A line that still lacks its end, since attributes may follow.
     line_open: bool,
@@ -30,7 +27,19 @@ pub struct Encoder<'a, O> {
 impl<'a, O: Output> Encoder<'a, O> {
     /// Begins a reply; `indent` stands once for each level of depth.
     pub fn new(output: &'a mut O, indent: &'a [u8]) -> Encoder<'a, O> {
-        Encoder { output, indent, depth: 0, line_open: false, status_written: false }
+        output.begin();
+        Encoder::resume(output, indent, State::default())
+    }
+
+    /// Goes on with a reply that was left in `state`.
+    pub fn resume(output: &'a mut O, indent: &'a [u8], state: State) -> Encoder<'a, O> {
+        Encoder { output, indent, state }
+    }
+
+    /// Leaves the reply, to go on later.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
     }
 
     /// Ends the reply; one without nodes is its status alone.
@@ -44,29 +53,28 @@ impl<'a, O: Output> Encoder<'a, O> {
         if !self.output.take_back() {
             return false;
         }
-        self.line_open = false;
-        self.status_written = false;
+        self.state = State::default();
         self.status(fault);
         true
     }
 
     fn write_default_status(&mut self) {
-        if !self.status_written {
-            self.status_written = true;
+        if !self.state.status_written {
+            self.state.status_written = true;
             self.output.push(b"200 OK\n");
         }
     }
 
     fn end_line(&mut self) {
-        if self.line_open {
-            self.line_open = false;
+        if self.state.line_open {
+            self.state.line_open = false;
             self.output.push(b"\n");
         }
     }
 
     fn value(&mut self, value: Value<'_>) {
         match value {
-            Value::Nothing | Value::List => {}
+            Value::Nothing | Value::List | Value::Null => {}
             Value::Bytes(bytes) => self.output.push(bytes),
             Value::Signed(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Unsigned(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
@@ -97,7 +105,7 @@ impl<O: Output> Reply for Encoder<'_, O> {
     }
 
     fn status(&mut self, status: &Fault) {
-        self.status_written = true;
+        self.state.status_written = true;
         self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
         self.output.push(b" ");
         self.output.push(status.reason.as_bytes());
@@ -107,7 +115,7 @@ impl<O: Output> Reply for Encoder<'_, O> {
     fn open(&mut self, name: &[u8], value: Value<'_>) {
         self.write_default_status();
         self.end_line();
-        for _ in 0..self.depth {
+        for _ in 0..self.state.depth {
             self.output.push(self.indent);
         }
         if !name.is_empty() {
@@ -115,8 +123,8 @@ impl<O: Output> Reply for Encoder<'_, O> {
             self.output.push(b":: ");
         }
         self.value(value);
-        self.depth += 1;
-        self.line_open = true;
+        self.state.depth += 1;
+        self.state.line_open = true;
     }
 
     fn attribute(&mut self, name: &[u8], value: Value<'_>) {
@@ -127,70 +135,15 @@ impl<O: Output> Reply for Encoder<'_, O> {
     }
 
     fn close(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
+        self.state.depth = self.state.depth.saturating_sub(1);
         self.end_line();
-    }
-}
-
-/// A reply that must fit one datagram. Counts on past the limit, to be able to say how long it would be.
-#[derive(Debug)]
-pub struct Datagram {
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Datagram {
-    /// Room for the largest reply, to be reused.
-    #[must_use]
-    pub fn new() -> Datagram {
-        Datagram { bytes: Vec::with_capacity(MAX_DATAGRAM_BYTES), length: 0 }
-    }
-
-    /// The reply, or its full length in bytes when that is above [`MAX_DATAGRAM_BYTES`].
-    ///
-    /// # Errors
-    /// The length.
-    pub fn bytes(&self) -> Result<&[u8], usize> {
-        if self.length > self.bytes.len() { Err(self.length) } else { Ok(&self.bytes) }
-    }
-
-    /// Empties it for the next reply.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.length = 0;
-    }
-
-    /// Replaces the content by an error alone.
-    pub fn set_fault(&mut self, fault: &Fault) {
-        self.clear();
-        Encoder::new(self, b"").status(fault);
-    }
-}
-
-impl Default for Datagram {
-    fn default() -> Datagram {
-        Datagram::new()
-    }
-}
-
-impl Output for Datagram {
-    #[inline]
-    fn push(&mut self, bytes: &[u8]) {
-        self.length += bytes.len();
-        if self.length <= MAX_DATAGRAM_BYTES {
-            self.bytes.extend_from_slice(bytes);
-        }
-    }
-
-    fn take_back(&mut self) -> bool {
-        self.clear();
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Datagram;
 
     fn encoded(write: impl FnOnce(&mut Encoder<'_, Datagram>)) -> String {
         let mut datagram = Datagram::new();
@@ -242,18 +195,5 @@ mod tests {
             e.finish();
         });
         assert_eq!(text, "404 Gone\n");
-    }
-
-    #[test]
-    fn a_reply_at_the_limit_fits_and_one_byte_more_is_counted() {
-        let mut datagram = Datagram::new();
-        datagram.push(&vec![b'x'; MAX_DATAGRAM_BYTES]);
-        assert_eq!(datagram.bytes().unwrap().len(), MAX_DATAGRAM_BYTES);
-        datagram.push(b"x");
-        assert_eq!(datagram.bytes(), Err(MAX_DATAGRAM_BYTES + 1));
-        datagram.push(&[b'x'; 100]);
-        assert_eq!(datagram.bytes(), Err(MAX_DATAGRAM_BYTES + 101));
-        datagram.set_fault(&Fault::new(500, "long"));
-        assert_eq!(datagram.bytes(), Ok(&b"500 long\n"[..]));
     }
 }

@@ -13,7 +13,38 @@ mod decode;
 mod encode;
 
 pub use decode::{NotAvailable, ParseError, decode_params, split_command};
-pub use encode::{Datagram, Encoder, Output};
+pub use encode::{Encoder, State};
 
-/// Largest datagram, request or reply, in bytes. C: `DATAGRAM_SOCK_BUF_SIZE`.
-pub const MAX_DATAGRAM_BYTES: usize = 65_457;
+use crate::mi::{self, Classic, Context, Entry, Fault, Params, Reply, Rest};
+
+/// Why a command that exists answers with an error.
+#[derive(Debug)]
+pub enum Refused {
+    /// Its parameters do not follow the grammar.
+    Parse,
+    /// They do not suit the command.
+    Command(Fault),
+}
+
+/// Decodes the parameters of a request and runs its command. Gives what is left of a long reply.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn run(
+    entry: &Entry,
+    text: &[u8],
+    context: &Context,
+    params: &mut Params,
+    reply: &mut dyn Reply,
+) -> Result<Option<Rest>, Refused> {
+    let command = entry.command;
+    params.clear();
+    if let Classic::Takes { .. } = command.classic {
+        decode_params(text, params).map_err(|error| {
+            log::debug!("{}: {error}", command.name);
+            Refused::Parse
+        })?;
+    }
+    let recipe = mi::classic_recipe(command, params).map_err(Refused::Command)?;
+    mi::run(command, recipe, context, params, reply).map_err(Refused::Command)
+}

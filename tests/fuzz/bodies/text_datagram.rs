@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use opensips_mi::mi::{self, Classic, Context, Generation, Params, Registry, States, Table};
+use opensips_mi::mi::{self, Context, Generation, Params, Progress, Registry, States, Table};
 use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, Segment};
 use opensips_mi::system::process::ProcessId;
-use opensips_mi::wire::text::{Datagram, Encoder, MAX_DATAGRAM_BYTES, decode_params, split_command};
+use opensips_mi::wire::text::{self, Encoder, Refused, decode_params, split_command};
+use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
 /// A decoded parameter: its name, empty for none, and its value.
 type Pair = (Vec<u8>, Vec<u8>);
@@ -138,21 +139,25 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
     let found = split_command(request)
         .ok()
         .and_then(|(name, text)| Some((server.commands.find(name, Generation::Classic)?, text)));
+    let mut encoder = Encoder::new(reply, b"\t");
     let Some((entry, text)) = found else {
-        reply.set_fault(&mi::COMMAND_NOT_AVAILABLE);
+        encoder.fail(&mi::COMMAND_NOT_AVAILABLE);
         return Some(b"500 command not available\n");
     };
-    let mut params = Params::new();
-    if let Classic::Takes { .. } = entry.command.classic
-        && decode_params(text, &mut params).is_err()
-    {
-        reply.set_fault(&mi::PARSE_ERROR);
-        return Some(b"400 parse error in command\n");
-    }
-    let mut encoder = Encoder::new(reply, b"\t");
-    match mi::run(entry.command, server, &params, &mut encoder) {
-        Ok(()) => encoder.finish(),
-        Err(fault) => reply.set_fault(&fault),
+    match text::run(entry, text, server, &mut Params::new(), &mut encoder) {
+        Ok(rest) => {
+            if let Some(mut rest) = rest {
+                while rest(server, &mut encoder) == Progress::More {}
+            }
+            encoder.finish();
+        }
+        Err(Refused::Command(fault)) => {
+            encoder.fail(&fault);
+        }
+        Err(Refused::Parse) => {
+            encoder.fail(&mi::PARSE_ERROR);
+            return Some(b"400 parse error in command\n");
+        }
     }
     None
 }

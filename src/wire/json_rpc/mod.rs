@@ -1,0 +1,236 @@
+//! JSON-RPC 2.0, as OpenSIPS 3.x speaks it on datagrams, FIFO and HTTP.
+//!
+//! ```text
+//! request.rs   one request: its members, taken apart and checked
+//! bind.rs      which recipe of its command the parameters fit
+//! encode.rs    the reply: a JSON value inside its envelope
+//! ```
+//!
+//! C: `handle_mi_request` and `print_mi_response` in mi/mi.c.
+//!
+//! Differs, where C breaks the standard: what is not JSON and what is no request is answered in JSON with the id null,
+//! an array is a batch, an id goes back exactly as it came, and one that is neither string nor number nor null makes
+//! the request invalid. Text after the request makes it no JSON; C ignores it.
+
+mod bind;
+mod encode;
+mod request;
+
+use std::fmt;
+
+pub use encode::{Encoder, State};
+use request::{NULL, Refused, Request};
+
+use super::{Output, too_large};
+use crate::mi::{self, Context, Fault, Generation, Params, Progress, Reply, Rest};
+
+/// C: `JSONRPC_PARSE_ERR_CODE`.
+const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
+/// C: `JSONRPC_INVAL_REQ_CODE`.
+const INVALID_REQUEST: Fault = Fault::new(-32600, "Invalid Request");
+/// C: `JSONRPC_NOT_FOUND_CODE`.
+const METHOD_NOT_FOUND: Fault = Fault::new(-32601, "Method not found");
+
+/// Whether a text is meant as JSON-RPC: after blanks it begins as an object or an array does.
+#[must_use]
+pub fn is_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start(), [b'{' | b'[', ..])
+}
+
+/// Answers texts that hold a request or a batch of them. Keeps its buffers from one to the next.
+#[derive(Debug, Default)]
+pub struct Answerer {
+    params: Params,
+}
+
+/// What became of a text. Nothing was written when all in it were notifications.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether a reply says that something went wrong.
+    pub is_error: bool,
+    /// What is left to be written, when a reply is long.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// A reply, or the replies of a batch, that are not whole yet.
+pub struct Unfinished {
+    current: Option<Current>,
+    batch: Option<Batch>,
+}
+
+/// The reply that is being written.
+struct Current {
+    id: String,
+    state: State,
+    rest: Rest,
+}
+
+/// The replies to a batch: an array of those that there are.
+#[derive(Default)]
+struct Batch {
+    /// Requests that have not run, the next one last.
+    waiting: Vec<String>,
+    has_replies: bool,
+}
+
+impl fmt::Debug for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = self.batch.as_ref().map_or(0, |batch| batch.waiting.len());
+        write!(f, "Unfinished({} requests wait)", waiting)
+    }
+}
+
+impl Answerer {
+    /// Runs what `text` asks for and writes the replies.
+    pub fn answer<O: Output>(&mut self, context: &Context, text: &[u8], output: &mut O) -> Answer {
+        let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
+        if !text.trim_ascii_start().starts_with('[') {
+            let (is_error, current) = self.one(context, text, None, output);
+            let unfinished = current.map(|current| Unfinished { current: Some(current), batch: None });
+            return Answer { is_error, unfinished };
+        }
+        let Some(elements) = request::elements(text) else { return refuse(&PARSE_ERROR, output) };
+        if elements.is_empty() {
+            return refuse(&INVALID_REQUEST, output);
+        }
+        let mut batch = Batch::default();
+        let mut any_error = false;
+        let mut elements = elements.into_iter();
+        while let Some(element) = elements.next() {
+            let (is_error, current) = self.one(context, element.get(), Some(&mut batch), output);
+            any_error |= is_error;
+            if current.is_some() {
+                batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
+                let unfinished = Some(Unfinished { current, batch: Some(batch) });
+                return Answer { is_error: any_error, unfinished };
+            }
+        }
+        batch.end(output);
+        Answer { is_error: any_error, unfinished: None }
+    }
+
+    /// Runs one request and writes its reply. True when that says that something went wrong.
+    fn one<O: Output>(
+        &mut self,
+        context: &Context,
+        text: &str,
+        batch: Option<&mut Batch>,
+        output: &mut O,
+    ) -> (bool, Option<Current>) {
+        let parsed = Request::parse(text);
+        if let Ok(request @ Request { id: None, .. }) = &parsed {
+            let is_error = self.run(context, request, &mut Encoder::new(&mut Nowhere, NULL)).is_err();
+            return (is_error, None);
+        }
+        if let Some(batch) = batch {
+            output.push(if batch.has_replies { b"," } else { b"[" });
+            batch.has_replies = true;
+        }
+        let id = match &parsed {
+            Ok(request) => request.id.unwrap_or(NULL),
+            Err(Refused::Invalid(id)) => id,
+            Err(Refused::Parse) => NULL,
+        };
+        let mut encoder = Encoder::new(output, id);
+        let result = match &parsed {
+            Ok(request) => self.run(context, request, &mut encoder),
+            Err(Refused::Invalid(_)) => Err(INVALID_REQUEST),
+            Err(Refused::Parse) => Err(PARSE_ERROR),
+        };
+        match result {
+            Ok(Some(rest)) => {
+                let state = encoder.into_state();
+                return (false, Some(Current { id: id.to_owned(), state, rest }));
+            }
+            Ok(None) => {}
+            Err(fault) => {
+                log::debug!("{} {}: {}", fault.code, fault.reason, text.escape_debug());
+                encoder.fail(&fault);
+                encoder.finish();
+                return (true, None);
+            }
+        }
+        (finish(encoder), None)
+    }
+
+    fn run(
+        &mut self,
+        context: &Context,
+        request: &Request<'_>,
+        reply: &mut dyn Reply,
+    ) -> Result<Option<Rest>, Fault> {
+        let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
+        let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
+        let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
+        mi::run(command, recipe, context, &self.params, reply)
+    }
+}
+
+impl Unfinished {
+    /// Writes the next piece.
+    pub fn go_on<O: Output>(
+        &mut self,
+        answerer: &mut Answerer,
+        context: &Context,
+        output: &mut O,
+    ) -> Progress {
+        if let Some(Current { id, state, rest }) = &mut self.current {
+            let mut encoder = Encoder::resume(output, id, std::mem::take(state));
+            if rest(context, &mut encoder) == Progress::More {
+                *state = encoder.into_state();
+                return Progress::More;
+            }
+            finish(encoder);
+            self.current = None;
+        }
+        let Some(batch) = &mut self.batch else { return Progress::Done };
+        if let Some(text) = batch.waiting.pop() {
+            (_, self.current) = answerer.one(context, &text, Some(batch), output);
+            return Progress::More;
+        }
+        batch.end(output);
+        Progress::Done
+    }
+}
+
+impl Batch {
+    /// A batch of notifications alone is not answered at all.
+    fn end<O: Output>(&self, output: &mut O) {
+        if self.has_replies {
+            output.push(b"]");
+        }
+    }
+}
+
+/// Ends a reply, or makes an error of it when it is too long. True when it is an error.
+fn finish<O: Output>(mut encoder: Encoder<'_, O>) -> bool {
+    encoder.finish();
+    let excess = encoder.excess();
+    if let Some(length) = excess {
+        encoder.fail(&too_large("reply", length));
+        encoder.finish();
+    }
+    excess.is_some()
+}
+
+/// Answers a text as a whole with an error, and the id null.
+pub fn refuse<O: Output>(fault: &Fault, output: &mut O) -> Answer {
+    let mut encoder = Encoder::new(output, NULL);
+    encoder.status(fault);
+    encoder.finish();
+    Answer { is_error: true, unfinished: None }
+}
+
+/// Where the replies to notifications go.
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn push(&mut self, _bytes: &[u8]) {}
+    fn begin(&mut self) {}
+    fn take_back(&mut self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Requests and batches, whole, against a table of commands for the purpose.
+
+use super::*;
+use crate::mi::testing::context;
+use crate::mi::{Call, Classic, Command, Value, required};
+use crate::wire::{Datagram, MAX_DATAGRAM_BYTES};
+
+static ROWS: [Command; 4] = [
+    Command { name: "done", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &|_| Ok(()) },
+    Command {
+        name: "echo",
+        help: None,
+        classic: Classic::Absent,
+        json_rpc: &[&[required("text")]],
+        run: &|call| {
+            call.reply.node("text", call.args.get("text").unwrap_or_default());
+            Ok(())
+        },
+    },
+    Command { name: "count", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &count },
+    Command { name: "old", help: None, classic: Classic::NoInput, json_rpc: &[], run: &|_| Ok(()) },
+];
+
+/// A reply in three pieces.
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn count(call: &mut Call<'_>) -> Result<(), Fault> {
+    call.reply.open(b"Numbers", Value::List);
+    let mut next = 0;
+    call.rest = Some(Box::new(move |_, reply| {
+        reply.node("", Value::Unsigned(next));
+        next += 1;
+        if next < 3 {
+            return Progress::More;
+        }
+        reply.close();
+        Progress::Done
+    }));
+    Ok(())
+}
+
+/// The reply, and how many pieces it came in.
+fn asked(text: &str) -> (String, usize) {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
+    let mut answer = answerer.answer(&context, text.as_bytes(), &mut datagram);
+    let mut pieces = 1;
+    while let Some(unfinished) = &mut answer.unfinished {
+        pieces += 1;
+        if unfinished.go_on(&mut answerer, &context, &mut datagram) == Progress::Done {
+            break;
+        }
+    }
+    let reply = String::from_utf8(datagram.bytes().unwrap().to_vec()).unwrap();
+    if !reply.is_empty() {
+        serde_json::from_str::<serde_json::Value>(&reply).unwrap_or_else(|error| panic!("{error}: {reply}"));
+    }
+    (reply, pieces)
+}
+
+fn request(id: &str, rest: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{rest}}}"#)
+}
+
+const OK_1: &str = r#"{"jsonrpc":"2.0","result":"OK","id":1}"#;
+const NUMBERS_2: &str = r#"{"jsonrpc":"2.0","result":{"Numbers":[0,1,2]},"id":2}"#;
+const INVALID: &str = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null}"#;
+
+#[test]
+fn a_request_has_one_reply_and_a_notification_none() {
+    assert_eq!(asked(&request("1", r#""done""#)).0, OK_1);
+    assert_eq!(asked(&request("2", r#""count""#)), (NUMBERS_2.to_owned(), 4));
+    for notification in [r#""done""#, r#""count""#, r#""nope""#, r#""echo","params":[]"#] {
+        assert_eq!(asked(&format!(r#"{{"jsonrpc":"2.0","method":{notification}}}"#)).0, "");
+    }
+}
+
+#[test]
+fn what_cannot_run_says_why() {
+    for (rest, wanted) in [
+        (r#""old""#, r#"{"code":-32601,"message":"Method not found"}"#),
+        (r#""Done""#, r#"{"code":-32601,"message":"Method not found"}"#),
+        (
+            r#""echo","params":[{}]"#,
+            r#"{"code":-32602,"message":"Invalid params","data":"Bad type for parameter 'text'"}"#,
+        ),
+    ] {
+        let wanted = format!(r#"{{"jsonrpc":"2.0","error":{wanted},"id":"x"}}"#);
+        assert_eq!(asked(&request("\"x\"", rest)).0, wanted);
+    }
+    let bytes = [b"{\"a\":\"".as_slice(), b"\xff\"}"].concat();
+    let mut datagram = Datagram::new();
+    assert!(Answerer::default().answer(&context(), &bytes, &mut datagram).is_error);
+    assert!(datagram.bytes().unwrap().starts_with(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700"));
+}
+
+#[test]
+fn a_batch_is_answered_by_an_array_of_the_replies_there_are() {
+    let (one, two) = (request("1", r#""done""#), request("2", r#""count""#));
+    let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
+    assert_eq!(asked(&format!("[{one},{silent},{two},{one}]")).0, format!("[{OK_1},{NUMBERS_2},{OK_1}]"));
+    assert_eq!(asked(&format!("[{two},{silent}]")).0, format!("[{NUMBERS_2}]"));
+    assert_eq!(asked(&format!("[{silent},{silent}]")).0, "");
+    assert_eq!(asked(&format!(" [1, {one}, []]")).0, format!("[{INVALID},{OK_1},{INVALID}]"));
+    assert_eq!(asked("[]").0, INVALID);
+    assert!(asked(&format!("[{one},]")).0.contains("-32700"));
+}
+
+#[test]
+fn a_reply_that_is_too_long_becomes_an_error_and_the_others_stay() {
+    let long = request("3", &format!(r#""echo","params":["{}"]"#, "x".repeat(MAX_DATAGRAM_BYTES)));
+    let (reply, _) = asked(&long);
+    assert!(
+        reply.starts_with(r#"{"jsonrpc":"2.0","error":{"code":500,"message":"reply too large: 655"#),
+        "{reply}"
+    );
+    assert!(reply.ends_with(r#" bytes, limit 65457"},"id":3}"#), "{reply}");
+    let (reply, _) = asked(&format!("[{},{long},{}]", request("1", r#""done""#), request("2", r#""count""#)));
+    assert!(reply.starts_with(&format!("[{OK_1},")) && reply.ends_with(&format!(",{NUMBERS_2}]")), "{reply}");
+    assert!(reply.contains("too large"));
+}
+
+#[test]
+fn only_objects_and_arrays_look_like_json_rpc() {
+    for text in ["{", " \r\n\t[", "{}"] {
+        assert!(is_json(text.as_bytes()), "{text}");
+    }
+    for text in ["", ":ps:\n", "x{", "\u{feff}{}", "\0{"] {
+        assert!(!is_json(text.as_bytes()), "{text}");
+    }
+}
