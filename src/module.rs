@@ -49,6 +49,8 @@ pub struct Loaded {
     pub state: Option<Box<dyn Any>>,
     /// What is to be done from time to time.
     pub timers: Vec<Timer>,
+    /// What is to be done once, before the first fork, when the state that survived a restart is there.
+    pub restored: Option<fn(&Context)>,
     /// Keyed state of it that is to survive a restart.
     pub persistent: Vec<Space>,
     /// Settings of it that cannot work, each with its place: for parameters that are set several times.

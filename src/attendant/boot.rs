@@ -227,6 +227,7 @@ fn build(
     let mut timers = Vec::new();
     let mut services = Vec::new();
     let mut persistent = Vec::new();
+    let mut restored = Vec::new();
     let named = loaded.into_iter().map(|(module, made)| (module.name, made));
     statistics.add(&evi::STATISTICS);
     let core = modules::watch(globals.event_shm_threshold.unwrap_or(0));
@@ -237,6 +238,7 @@ fn build(
         made.transports.into_iter().for_each(|transport| events.add(transport));
         timers.extend(made.timers);
         persistent.extend(made.persistent);
+        restored.extend(made.restored);
         services.extend(made.service.map(|service| (module, service)));
     }
     states.add(Box::new(backends));
@@ -272,6 +274,7 @@ fn build(
         tcp_disabled: globals.disable_tcp.unwrap_or(false),
         slot: 0,
     };
+    restored.into_iter().for_each(|look| look(&context));
     Ok((context, pools))
 }
 

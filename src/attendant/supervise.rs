@@ -204,6 +204,7 @@ impl Supervisor {
                 self.next_tick = now + TICK;
                 self.mend();
                 self.watch_locks(now);
+                self.context.segment.note_clocks();
             }
         }
     }

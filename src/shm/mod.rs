@@ -17,6 +17,7 @@ mod hot;
 pub mod keyed;
 mod persist;
 mod region;
+mod timeline;
 
 use std::fs::File;
 use std::io;
@@ -26,6 +27,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
 pub use persist::PersistError;
 use region::Region;
+use timeline::{Note, Timeline};
+
+use crate::system::clock;
 
 /// Smallest segment that `-m` may ask for, in bytes.
 pub const MIN_BYTES: u64 = 2 << 20;
@@ -80,6 +84,7 @@ pub struct Segment {
     layout: keyed::Layout,
     processes: usize,
     counters: usize,
+    timeline: Timeline,
     /// The file that the keyed state lies in, if it is to survive a restart; locked as long as it is open.
     file: Option<File>,
 }
@@ -154,8 +159,13 @@ impl Segment {
     ) -> Result<&'static Segment, SegmentError> {
         let hot = row_offset(processes, counters, processes);
         let hot = Region::anonymous(hot).map_err(|source| SegmentError::System { bytes, source })?;
-        let segment = Segment { hot, keyed, layout, processes, counters, file };
+        let timeline = match file {
+            Some(_) => Timeline::resume(Note::read(&keyed), clock::wall_seconds(), clock::boot_seconds()),
+            None => Timeline::BOOT,
+        };
+        let segment = Segment { hot, keyed, layout, processes, counters, timeline, file };
         let segment: &'static Segment = Box::leak(Box::new(segment));
+        segment.note_clocks();
         segment.header().initialize(bytes, processes, counters);
         Ok(segment)
     }
@@ -201,14 +211,20 @@ impl Segment {
         keyed::Table::new(&self.keyed, self.layout)
     }
 
-    /// The time by which entries of the table expire, in seconds: of a clock that only goes forward, or of the wall
-    /// clock when entries are to outlive the server, and maybe the machine's uptime.
+    /// The time by which entries of the table expire, in seconds. While a server runs it only goes forward, as the
+    /// boot clock does, also when the wall clock is set.
     #[must_use]
     pub fn now(&self) -> u64 {
+        self.timeline.now(clock::boot_seconds())
+    }
+
+    /// Notes in the file, if there is one, what a later server must know of the clocks. For the attendant, a few times
+    /// in a second: a clock that is set after the last note is taken for time that has passed.
+    pub fn note_clocks(&self) {
         if self.file.is_some() {
-            u64::try_from(crate::system::clock::wall_seconds()).unwrap_or(0)
-        } else {
-            crate::system::clock::boot_seconds()
+            let old = Note::read(&self.keyed);
+            let new = self.timeline.note(old, clock::wall_seconds(), clock::boot_seconds());
+            new.into_iter().for_each(|note| note.write(&self.keyed));
         }
     }
 

@@ -372,6 +372,41 @@ fn contacts_survive_a_restart_when_asked_for() {
 }
 
 #[test]
+fn records_of_a_table_that_is_no_longer_named_stay_and_are_reported() {
+    let folder = Folder::new();
+    let global = format!("restart_persistency_cache_file=\"{}\"", folder.join("state").display());
+    let kept =
+        || setup().param_of("usrloc", "restart_persistency", "\"load-from-file\"").arg("-m8").global(&global);
+    let named = || kept().param_of("usrloc", "domain", "\"aliases\"").start();
+    let server = named();
+    assert_added(&server, "alice", "sip:a@one", 0, "1");
+    assert_same("ul_add", OK, &server.ask(&add("aliases", "alias", "sip:alice@one", 0, "1")));
+    server.stop_clean(&[]);
+    let server = kept().start();
+    let line = "1 records of the table \"aliases\" are kept and not shown";
+    assert!(server.stderr().contains(line), "{}", server.stderr());
+    assert_statistics(
+        &server,
+        &[("registered_users", 1), ("location-users", 1), ("location-contacts", 1), ("location-expires", 0)],
+    );
+    server.stop_clean(&[]);
+    let server = named();
+    assert!(!server.stderr().contains("are kept and not shown"), "{}", server.stderr());
+    assert_statistics(
+        &server,
+        &[
+            ("registered_users", 2),
+            ("location-users", 1),
+            ("location-contacts", 1),
+            ("location-expires", 0),
+            ("aliases-users", 1),
+            ("aliases-contacts", 1),
+            ("aliases-expires", 0),
+        ],
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_said() {
     let refused = setup().param_of("usrloc", "domain", "\"a b\"").refuse();
     refused.assert_refused("a table's name", &["modparam(\"usrloc\", \"domain\"", "no name of a table"]);

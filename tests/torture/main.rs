@@ -17,7 +17,9 @@ mod options;
 mod report;
 mod stage;
 mod step;
+mod stepped;
 mod storm;
+mod sweep;
 mod values;
 
 use std::process::ExitCode;
@@ -71,12 +73,22 @@ fn run(options: &Options) -> ExitCode {
             check(&name, &mut || step::recovery(row, again, options.every, seed));
         }
     }
+    for row in stage::OPERATIONS.into_iter().filter(|_| options.sweep) {
+        check(&format!("sweep: {}", row.name), &mut || sweep::operation(row, seed));
+    }
+    for row in stage::OPERATIONS.into_iter().filter(|row| options.sweep && row.after_death) {
+        check(&format!("sweep after deaths: {}", row.name), &mut || sweep::recovery(row, seed));
+    }
     let measured = KEYS_MEASURED.into_iter().take(if options.measure { 2 } else { 1 });
-    for keys in measured.filter(|_| options.wants("latency")) {
-        if let Err(reason) = measure::latency(keys, seed) {
-            eprintln!("latency: {reason}");
-            return ExitCode::FAILURE;
-        }
+    let latencies = || {
+        measured.into_iter().try_for_each(|keys| measure::latency(keys, seed))?;
+        if options.measure { measure::nearly_full(seed) } else { Ok(()) }
+    };
+    if options.wants("latency")
+        && let Err(reason) = latencies()
+    {
+        eprintln!("latency: {reason}");
+        return ExitCode::FAILURE;
     }
     report.finish()
 }

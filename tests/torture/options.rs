@@ -11,7 +11,8 @@ kill -9 against the keyed table of the shared-memory segment.
 
   --seconds N   how long workers are killed at random (10)
   --rounds N    how often load stops right after a kill (200)
-  --every N     single-step all operations: kill after every Nth instruction, 1 for all
+  --sweep       single-step all operations, and look after every instruction
+  --every N     single-step all operations, and really kill after every Nth instruction
                 (some of them, as often as fits into about a second each)
   --only WORD   only the checks whose name holds WORD
   --measure     latencies with a million keys too
@@ -25,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) seconds: u64,
     /// Rounds of load that stops after a kill.
     pub(crate) rounds: usize,
+    /// Whether to look at all operations after every instruction.
+    pub(crate) sweep: bool,
     /// Instructions from one kill to the next.
     pub(crate) every: Option<usize>,
     /// Part of a check's name.
@@ -40,13 +43,21 @@ impl Options {
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
         let seed = u64::try_from(now).unwrap_or(0);
-        let mut options =
-            Options { seconds: 10, rounds: 200, every: None, only: String::new(), measure: false, seed };
+        let mut options = Options {
+            seconds: 10,
+            rounds: 200,
+            sweep: false,
+            every: None,
+            only: String::new(),
+            measure: false,
+            seed,
+        };
         let mut parser = lexopt::Parser::from_args(arguments);
         let wrong = |error: lexopt::Error| format!("{error}; see --help");
         while let Some(argument) = parser.next().map_err(wrong)? {
             match argument {
                 Long("measure") => options.measure = true,
+                Long("sweep") => options.sweep = true,
                 Long("help") => return Ok(None),
                 Long("seconds") => options.seconds = number(&mut parser).map_err(wrong)?,
                 Long("rounds") => options.rounds = number(&mut parser).map_err(wrong)?,

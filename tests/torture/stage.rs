@@ -1,16 +1,22 @@
 //! A small table with known contents, for one operation that is killed in the middle: what is there before, and what a
 //! second process looks at afterwards.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use opensips_mi::shm::keyed::{NEVER, Space, Table, Update};
-use opensips_mi::shm::{MIN_BYTES, Segment};
+use opensips_mi::shm::{Persistent, Segment};
 use opensips_mi::system::process::ProcessId;
 
 use crate::values::{describe, filled};
 
 /// The key that is operated on.
 pub(crate) const TARGET: &[u8] = b"target";
+
+/// Bytes of the segment: not much more than the least that the table takes.
+const BYTES: u64 = 1_400_000;
 
 /// Keys that stay as they are.
 const NEIGHBOURS: u64 = 150;
@@ -92,6 +98,10 @@ pub(crate) const VICTIM: Operation = row("victim", Verb::Put, Some(300), Some(35
 #[derive(Debug)]
 pub(crate) struct Stage {
     segment: &'static Segment,
+    /// The file that is the table's memory; it has no name any more.
+    memory: File,
+    /// Where in the memory the lock word of the target's shard is.
+    lock: usize,
     pub(crate) table: Table<'static>,
     /// Keys in the target's shard: of the victim, and one to try.
     pub(crate) victim: Vec<u8>,
@@ -152,7 +162,7 @@ impl Operation {
 impl Stage {
     /// Fills a new table.
     pub(crate) fn set(crowded: bool) -> Result<Stage, String> {
-        let segment = Segment::create(MIN_BYTES, 1, 2).map_err(|error| error.to_string())?;
+        let (segment, memory) = segment()?;
         let table = segment.table();
         let here = shard(table, TARGET)?;
         let mut same = (0_u32..)
@@ -175,7 +185,40 @@ impl Stage {
         for (key, value) in &neighbours {
             table.put(Space::Cache, key, value, NEVER).map_err(|full| full.to_string())?;
         }
-        Ok(Stage { segment, table, victim, trial, neighbours })
+        let lock = lock_word(table, &memory)?;
+        Ok(Stage { segment, memory, lock, table, victim, trial, neighbours })
+    }
+
+    /// Another stage, with the same contents in its own memory.
+    pub(crate) fn twin(&self) -> Result<Stage, String> {
+        let (segment, memory) = segment()?;
+        let (victim, trial, neighbours) = (self.victim.clone(), self.trial.clone(), self.neighbours.clone());
+        let twin =
+            Stage { segment, memory, lock: self.lock, table: segment.table(), victim, trial, neighbours };
+        let mut image = Vec::new();
+        self.image(ProcessId::own(), &mut image)?;
+        twin.load(&image)?;
+        Ok(twin)
+    }
+
+    /// Copies the memory as it would be if a process died now: where that holds the lock, the kernel says in the lock
+    /// word that the owner died. Returns whether it says so.
+    ///
+    /// The kernel's `handle_futex_death`: the owner goes, the bit for waiters stays.
+    pub(crate) fn image(&self, dying: ProcessId, image: &mut Vec<u8>) -> Result<bool, String> {
+        read(&self.memory, image)?;
+        let place = &mut image[self.lock..self.lock + 4];
+        let mut word = u32::from_ne_bytes(place.try_into().map_err(|_| "a word has four bytes")?);
+        if word & libc::FUTEX_TID_MASK == dying.number().cast_unsigned() {
+            word = word & libc::FUTEX_WAITERS | libc::FUTEX_OWNER_DIED;
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        Ok(word & libc::FUTEX_OWNER_DIED != 0)
+    }
+
+    /// Makes the memory what a copy holds. Only while no process works on it.
+    pub(crate) fn load(&self, image: &[u8]) -> Result<(), String> {
+        self.memory.write_all_at(image, 0).map_err(|error| format!("cannot write the memory: {error}"))
     }
 
     /// What is done where it can be killed: everything but the operation is ready beforehand.
@@ -256,4 +299,38 @@ pub(crate) fn shard(table: Table<'static>, key: &[u8]) -> Result<usize, String> 
         (Ok(()), Some(holder)) => Ok(holder.shard),
         _ => Err(String::from("the holder of a lock is not shown")),
     }
+}
+
+/// A segment whose table lies in a file, and the file.
+fn segment() -> Result<(&'static Segment, File), String> {
+    let failed = |error: io::Error| format!("cannot make a file for the table: {error}");
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let path = folder.path().join("table");
+    let persistent = Persistent { path: &path, spaces: &[Space::Cache] };
+    let segment = Segment::restore(BYTES, 1, 2, persistent).map_err(|error| error.to_string())?;
+    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+    folder.close().map_err(failed)?;
+    Ok((segment, file))
+}
+
+/// Copies a file.
+fn read(file: &File, image: &mut Vec<u8>) -> Result<(), String> {
+    let failed = |error: io::Error| format!("cannot read the memory: {error}");
+    let length =
+        usize::try_from(file.metadata().map_err(failed)?.len()).map_err(|error| error.to_string())?;
+    image.resize(length, 0);
+    file.read_exact_at(image, 0).map_err(failed)
+}
+
+/// Where the lock word of the target's shard is: the first word that holds this process's number while it has the lock.
+fn lock_word(table: Table<'static>, memory: &File) -> Result<usize, String> {
+    let (own, mut image) = (ProcessId::own().number().to_ne_bytes(), Vec::new());
+    let mut copied = Ok(());
+    let looked = table.update(Space::Cache, TARGET, 0, &mut Vec::new(), |_| {
+        copied = read(memory, &mut image);
+        Update::Keep
+    });
+    looked.map_err(|full| full.to_string()).and(copied)?;
+    let word = image.chunks_exact(4).position(|word| word == own);
+    word.map(|word| word * 4).ok_or_else(|| String::from("a lock that is held does not name its holder"))
 }

@@ -1,19 +1,11 @@
-//! One operation, instruction by instruction: after each the process is killed, and a second one looks.
-//!
-//! By `ptrace`, so a kill falls between two instructions of the process's own code; a system call is one step.
+//! One operation, killed after so many instructions: then a second process looks. sweep.rs looks after each of them.
 
 use std::time::{Duration, Instant};
-
-use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
-use nix::sys::ptrace;
-use nix::sys::signal::{Signal, raise};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
-use opensips_mi::system::process::{Ending, ProcessId};
 
 use crate::children;
 use crate::report::Outcome;
 use crate::stage::{Operation, Stage, TARGET, VICTIM};
+use crate::stepped::{MOST_STEPS, OneProcessor, Stepped};
 use crate::values::Random;
 
 /// Instructions from one kill to the next in a sample, if time allows.
@@ -24,98 +16,6 @@ const SAMPLE_TIME: Duration = Duration::from_millis(500);
 
 /// What the second process costs beside the steps.
 const LOOK_TIME: Duration = Duration::from_millis(4);
-
-/// An operation that takes more instructions than this does not end.
-const MOST_STEPS: usize = 50_000_000;
-
-/// While it lives, this process and those it starts run on one processor: a step is then a switch and not a wake-up.
-struct OneProcessor(CpuSet);
-
-impl OneProcessor {
-    fn choose() -> nix::Result<OneProcessor> {
-        let own = Pid::from_raw(0);
-        let before = sched_getaffinity(own)?;
-        let mut one = CpuSet::new();
-        one.set(sched_getcpu()?)?;
-        sched_setaffinity(own, &one)?;
-        Ok(OneProcessor(before))
-    }
-}
-
-impl Drop for OneProcessor {
-    fn drop(&mut self) {
-        // What was allowed before is allowed still.
-        let _restored = sched_setaffinity(Pid::from_raw(0), &self.0);
-    }
-}
-
-/// A process under our control, killed when dropped.
-struct Stepped {
-    process: ProcessId,
-    ended: Option<Ending>,
-}
-
-impl Stepped {
-    /// Starts a process that stands still right before `work`.
-    fn start(work: impl FnOnce() -> Result<(), String>) -> Result<Stepped, String> {
-        let process = children::start(0, || {
-            ptrace::traceme().map_err(|error| format!("ptrace is not allowed here: {error}"))?;
-            raise(Signal::SIGSTOP).map_err(|error| error.to_string())?;
-            work()
-        })?;
-        children::wait_stopped(process)?;
-        Ok(Stepped { process, ended: None })
-    }
-
-    /// One instruction. False when the process has ended.
-    fn step(&mut self) -> Result<bool, String> {
-        let pid = Pid::from_raw(self.process.number());
-        ptrace::step(pid, None).map_err(|error| format!("cannot step: {error}"))?;
-        match waitpid(pid, None).map_err(|error| format!("cannot wait for a step: {error}"))? {
-            WaitStatus::Stopped(_, Signal::SIGTRAP) => Ok(true),
-            WaitStatus::Exited(_, status) => {
-                self.ended = Some(Ending::Exited(status));
-                Ok(false)
-            }
-            other => {
-                self.ended = matches!(other, WaitStatus::Signaled(..)).then_some(Ending::Killed(0));
-                Err(format!("a step led to {other:?}"))
-            }
-        }
-    }
-
-    /// So many instructions. False when the process has ended in order before.
-    fn advance(&mut self, steps: usize) -> Result<bool, String> {
-        for _ in 0..steps {
-            if !self.step()? {
-                return match self.ended {
-                    Some(Ending::Exited(0)) => Ok(false),
-                    _ => Err(String::from("the stepped process failed; its reason is on standard error")),
-                };
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether it holds a lock of the table.
-    fn holds(&self, stage: &Stage) -> bool {
-        stage.table.holders().any(|holder| holder.process == self.process)
-    }
-
-    fn kill(mut self) -> Result<(), String> {
-        self.ended = Some(Ending::Killed(libc::SIGKILL));
-        children::kill(self.process)
-    }
-}
-
-impl Drop for Stepped {
-    fn drop(&mut self) {
-        if self.ended.is_none() {
-            // Whatever failed before has been reported.
-            let _ended = children::kill(self.process);
-        }
-    }
-}
 
 /// What a run to the end shows: instructions in all, and the first and last with the lock held.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +74,7 @@ pub(crate) fn operation(operation: Operation, every: Option<usize>, seed: u64) -
         let mut stepped = Stepped::start(stage.prepare(operation, TARGET)).map_err(failed)?;
         if stepped.advance(at).map_err(failed)? {
             holding += usize::from(stepped.holds(&stage));
-            stepped.kill().map_err(failed)?;
+            stepped.kill(&stage).map_err(failed)?;
             kills += 1;
         }
         children::second_process(|| stage.examine(&[(operation, TARGET)])).map_err(failed)?;
@@ -199,9 +99,7 @@ fn leave_dead_owner(stage: &Stage, length: Length, random: &mut Random) -> Resul
     let at = first + random.below(last - first);
     let mut stepped = Stepped::start(stage.prepare(VICTIM, &stage.victim))?;
     let caught = stepped.advance(at)? && stepped.holds(stage);
-    if stepped.ended.is_none() {
-        stepped.kill()?;
-    }
+    stepped.kill(stage)?;
     Ok(caught)
 }
 
@@ -246,8 +144,6 @@ pub(crate) fn recovery(operation: Operation, again: bool, every: Option<usize>, 
 fn kill_at(stage: &Stage, operation: Operation, at: usize) -> Result<bool, String> {
     let mut stepped = Stepped::start(stage.prepare(operation, TARGET))?;
     let alive = stepped.advance(at)?;
-    if alive {
-        stepped.kill()?;
-    }
+    stepped.kill(stage)?;
     Ok(alive)
 }

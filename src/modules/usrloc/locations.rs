@@ -3,7 +3,8 @@
 //! All tables lie in one space of the keyed table; a record's key is its table's name, a NUL, and the AOR.
 //! C: dlist.c and udomain.c, where a table is called a domain.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 
 use super::record::Order;
 use crate::config;
@@ -31,6 +32,8 @@ pub(super) struct Locations {
     pub(super) order: Order,
     /// What `ul_dump` shows as the size of a table.
     pub(super) shown_size: u64,
+    /// Whether there are records of tables that the configuration does not name.
+    has_strangers: Cell<bool>,
     buffers: RefCell<Buffers>,
     figures: RefCell<Figures>,
 }
@@ -82,6 +85,7 @@ impl Locations {
             use_domain: settings.boolean("use_domain") == Some(true),
             order: if newest_first { Order::NewestFirst } else { Order::ByQ },
             shown_size,
+            has_strangers: Cell::new(false),
             buffers: RefCell::default(),
             figures: RefCell::default(),
         })
@@ -119,12 +123,17 @@ impl Locations {
         buffers
     }
 
+    /// Records of all tables.
+    pub(super) fn users(&self, segment: &Segment) -> u64 {
+        (0..self.tables.len()).map(|place| self.figures(segment, place).0).sum()
+    }
+
     /// How many records and contacts a table has. With one table these are the counts that the keyed table keeps;
-    /// with several it is a walk through all records, which is repeated when the counts or the second change.
+    /// with several, or with records of none, it is a walk through all records, which is repeated when the counts or the second change.
     pub(super) fn figures(&self, segment: &Segment, table: usize) -> (u64, u64) {
         let keyed = segment.table();
         let (records, contacts) = (keyed.count(Space::Location), keyed.weight(Space::Location));
-        if self.tables.len() == 1 {
+        if self.tables.len() == 1 && !self.has_strangers.get() {
             return (records, contacts);
         }
         let mut figures = self.figures.borrow_mut();
@@ -153,6 +162,29 @@ impl Locations {
             rows.push(Statistic::counter("usrloc", table.expires));
         }
         rows
+    }
+}
+
+/// Says which records that survived a restart belong to no table, and sees that they are not counted. They stay: the
+/// next configuration may name their table again.
+pub(super) fn report_strangers(context: &Context) {
+    let Some(locations) = context.states.get::<Locations>() else { return };
+    let mut strangers = BTreeMap::<Vec<u8>, u64>::new();
+    context.segment.table().list(Space::Location, 0, |entry| {
+        if let Some((name, _)) = parts(&entry.key)
+            && locations.table(name).is_none()
+        {
+            *strangers.entry(name.to_vec()).or_default() += 1;
+        }
+        true
+    });
+    locations.has_strangers.set(!strangers.is_empty());
+    for (name, records) in strangers {
+        let name = name.escape_ascii();
+        log::warn!(
+            "usrloc: {records} records of the table \"{name}\" are kept and not shown; \
+             to use them set modparam(\"usrloc\", \"domain\", \"{name}\")"
+        );
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) const MODULE: Module = Module {
     parameters: parameters::PARAMETERS,
     commands: &commands::COMMANDS,
     statistics: &[Statistic::function("usrloc", "registered_users", &|context| {
-        context.segment.table().count(Space::Location)
+        context.states.get::<Locations>().map_or(0, |locations| locations.users(context.segment))
     })],
     events: &[INSERT_EVENT, DELETE_EVENT],
     load: Some(|settings, _| load(settings)),
@@ -73,6 +73,7 @@ fn load(settings: &Settings) -> Result<Loaded, SettingError> {
         statistics: locations.statistics(),
         state: Some(Box::new(locations)),
         timers: vec![timer],
+        restored: Some(locations::report_strangers),
         persistent: if kept == b"load-from-file" { vec![Space::Location] } else { Vec::new() },
         ..Loaded::default()
     })

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::Space;
-use super::layout::PAGE_CHUNKS;
+use super::layout::{PAGE_CHUNKS, SHARDS};
 use super::shard::Shard;
+use super::{Space, Table};
 
 /// What a walk has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,20 +18,48 @@ pub struct Census {
     pub pages: usize,
 }
 
-/// What is not as it should be, in one shard.
+/// What is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("shard {shard}: {what}")]
-pub struct Violation {
-    /// The shard.
-    pub shard: usize,
-    /// What was found.
-    pub what: String,
+#[error("{0}")]
+pub struct Violation(String);
+
+impl Table<'_> {
+    /// Walks everything and compares it with the invariants. Locks one shard after the other.
+    ///
+    /// # Errors
+    /// The first violation found.
+    pub fn check(&self) -> Result<Census, Violation> {
+        let mut census = Census::default();
+        for index in 0..SHARDS {
+            Shard::lock(self.region, &self.layout, index).check(&mut census)?;
+        }
+        self.check_pool()?;
+        Ok(census)
+    }
+
+    /// Each free page must be found by who needs one.
+    fn check_pool(&self) -> Result<(), Violation> {
+        let pool = self.pool();
+        let mut lost = pool.lost();
+        if !lost.is_empty() {
+            // Whoever was just giving a page back, or looking for one, has the lock of a shard: let him finish.
+            for index in 0..SHARDS {
+                drop(Shard::lock(self.region, &self.layout, index));
+            }
+            let still = pool.lost();
+            lost.retain(|page| still.contains(page));
+        }
+        match lost.first() {
+            Some(page) => Err(Violation(format!("page {page} is free and its group is not marked"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Shard<'_> {
     /// Compares the shard with the invariants, and adds what it holds to the census.
     pub(super) fn check(&self, census: &mut Census) -> Result<(), Violation> {
-        let violation = |what: String| Violation { shard: self.index, what };
+        let violation = |what: String| Violation(format!("shard {}: {what}", self.index));
         let pages = self.pages();
         let mut reached = HashSet::new();
         let mut counts = Space::ALL.map(|_| (0_u32, 0_u32));

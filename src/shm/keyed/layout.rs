@@ -1,9 +1,10 @@
 //! Where the keyed part's pieces lie in the region, all by offset.
 //!
 //! ```text
-//! 0          control   magic, layout version, size, hash key, place to look for a free page first
+//! 0          control   magic, layout version, size, hash key, note of the clocks
 //!            shards    64 × 256 bytes: lock, counts, list of pages with room
 //!            owners    4 bytes a page: 0 free, else the shard plus one
+//!            groups    a bit for 64 pages: whether one of them may be free
 //!            buckets   4 bytes each, the shards' one after the other
 //!            pages     16 KiB each, to the end of the region
 //! ```
@@ -24,6 +25,12 @@ pub(super) const PAGE_CHUNKS: u32 = 128;
 
 /// Bytes of a page.
 pub(super) const PAGE_BYTES: usize = PAGE_CHUNKS as usize * CHUNK_BYTES;
+
+/// Pages of a group, see pool.rs.
+pub(super) const GROUP_PAGES: u32 = 64;
+
+/// Groups that have their bits in one word.
+pub(super) const GROUPS_A_WORD: u32 = 32;
 
 /// Bytes of a shard's header.
 const SHARD_BYTES: usize = 256;
@@ -47,6 +54,7 @@ pub(in crate::shm) struct Layout {
     bytes: usize,
     shards: usize,
     owners: usize,
+    groups: usize,
     buckets: usize,
     bucket_count: usize,
     first_page: usize,
@@ -60,8 +68,10 @@ const VERSION_CELL: usize = 8;
 const SIZE_CELL: usize = 16;
 /// Two random halves.
 const HASH_KEY_CELL: usize = 24;
-/// Where the search for a free page begins.
-pub(super) const PAGE_HINT_CELL: usize = 40;
+
+/// What the clocks said, see timeline.rs: two cells of eight bytes.
+pub(in crate::shm) const CLOCK_NOTE: [usize; 2] = [48, 56];
+const _: () = assert!(CLOCK_NOTE[1] + 8 <= CONTROL_BYTES, "the control block has room for its fields");
 
 /// The random key of the hash.
 pub(super) fn hash_key(region: &Region) -> [u64; 2] {
@@ -79,7 +89,7 @@ pub(super) fn set_hash_key(region: &Region, key: [u64; 2]) {
 const MAGIC: u64 = u64::from_le_bytes(*b"osips-kt");
 
 /// Changes with every change of the layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a region says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +131,14 @@ impl Layout {
         let shards = CONTROL_BYTES;
         let owners = shards + SHARDS * SHARD_BYTES;
         let most_pages = bytes / PAGE_BYTES;
-        let buckets = (owners + most_pages * 4).next_multiple_of(64);
+        let groups = owners + most_pages * 4;
+        let buckets =
+            (groups + most_pages.div_ceil((GROUP_PAGES * GROUPS_A_WORD) as usize) * 4).next_multiple_of(64);
         // One bucket for four chunks: an entry has one or two as a rule.
         let bucket_count = (bytes / CHUNK_BYTES / 4).next_power_of_two().max(SHARDS);
         let first_page = (buckets + bucket_count * 4).next_multiple_of(CHUNK_BYTES);
         let pages = u32::try_from(bytes.checked_sub(first_page)? / PAGE_BYTES).ok()?;
-        let layout = Layout { bytes, shards, owners, buckets, bucket_count, first_page, pages };
+        let layout = Layout { bytes, shards, owners, groups, buckets, bucket_count, first_page, pages };
         (pages as usize >= SHARDS + RESERVE_PAGES as usize
             && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
         .then_some(layout)
@@ -197,6 +209,16 @@ impl Layout {
     /// Who owns a page.
     pub(super) fn owner(&self, page: u32) -> usize {
         self.owners + page as usize * 4
+    }
+
+    /// How many words the bits of the groups take.
+    pub(super) fn group_words(&self) -> u32 {
+        self.pages.div_ceil(GROUP_PAGES * GROUPS_A_WORD)
+    }
+
+    /// A word of bits of groups.
+    pub(super) fn group_word(&self, word: u32) -> usize {
+        self.groups + word as usize * 4
     }
 
     /// A chunk's offset.

@@ -2,6 +2,13 @@
 //!
 //! A sleeping waiter of a robust mutex is lost for ever when the one that was woken instead of it is killed
 //! before it runs. So nobody sleeps for long: try, then wait in slices of 5 ms by the monotonic clock.
+//!
+//! Any other answer than got, busy and dead owner is a broken invariant, and ends the process. `ENOTRECOVERABLE` would
+//! need somebody to give a lock back that he has not made consistent: nobody does, since a holder that panics aborts
+//! and leaves a dead owner. `EINVAL` and the like need foreign bytes in the mutex. Making it anew would be wrong in
+//! both cases: others may hold it, or wait on it, and would then be two in one shard. The worker that meets it ends
+//! and says so, as does its successor with the same shard; the other shards serve, and a start of the server makes
+//! all locks anew.
 #![expect(unsafe_code, reason = "the pthread functions")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,6 +70,9 @@ pub(super) enum Got {
 }
 
 /// Takes the lock of a shard.
+///
+/// # Panics
+/// When the lock is damaged, see the module's text.
 pub(super) fn acquire(region: &Region, layout: &Layout, index: usize) -> Got {
     let mutex = mutex(region, layout, index);
     let mut tries = 0;
@@ -80,12 +90,18 @@ pub(super) fn acquire(region: &Region, layout: &Layout, index: usize) -> Got {
         let got = match result {
             0 => Got::Clean,
             libc::EOWNERDEAD => Got::OwnerDied,
-            // Busy, or the slice is over; anything else cannot happen to a mutex that is always made consistent.
-            _ => continue,
+            libc::EBUSY | libc::ETIMEDOUT => continue,
+            damage => damaged(index, damage),
         };
         region.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
         return got;
     }
+}
+
+#[expect(clippy::panic, reason = "a broken invariant; see the module's text")]
+fn damaged(index: usize, error: libc::c_int) -> ! {
+    let error = std::io::Error::from_raw_os_error(error);
+    panic!("the lock of shard {index} is whole, or its owner is dead, but it cannot be taken: {error}")
 }
 
 /// Says that what the lock protects is whole again after its holder died.

@@ -3,7 +3,8 @@
 //! ```text
 //! layout.rs    where things lie
 //! lock.rs      a shard's lock, which survives its holder
-//! pages.rs     pages of chunks, from a common pool
+//! pool.rs      pages that all shards share, and who owns them
+//! pages.rs     a shard's pages of chunks
 //! shard.rs     get, put, delete under the lock
 //! recover.rs   mark and sweep after a dead holder
 //! check.rs     all invariants, walked
@@ -38,6 +39,7 @@ mod check;
 mod layout;
 mod lock;
 mod pages;
+mod pool;
 mod recover;
 mod shard;
 #[cfg(test)]
@@ -51,9 +53,10 @@ use siphasher::sip::SipHasher13;
 use super::region::Region;
 pub use check::{Census, Violation};
 use layout::SHARDS;
-pub(super) use layout::{Layout, Stamp};
+pub(super) use layout::{CLOCK_NOTE, Layout, Stamp};
 pub use lock::Holder;
-use shard::Shard;
+use pool::Pool;
+use shard::{Content, Key, Shard};
 
 /// What an entry is for. Keys of different spaces do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,12 +135,14 @@ impl<'s> Table<'s> {
     pub(super) fn initialize(&self) {
         layout::set_hash_key(self.region, [0, 1].map(|half| RandomState::new().hash_one(half)));
         lock::initialize(self.region, &self.layout);
+        self.pool().mark_all();
         self.layout.stamp(self.region);
     }
 
     /// Makes a table whole that processes which are all gone have left. Only while no other process uses the region.
     pub(super) fn recover(&self) {
         lock::initialize(self.region, &self.layout);
+        self.pool().drop_strange_owners();
         for index in 0..SHARDS {
             Shard::lock(self.region, &self.layout, index).recover();
         }
@@ -153,31 +158,38 @@ impl<'s> Table<'s> {
 
     /// Stores an entry as it was copied out of another table.
     pub(super) fn insert(&self, space: Space, entry: &Entry) -> Result<(), Full> {
-        let hash = self.hash(space, &entry.key);
-        self.lock(hash).put(space, &entry.key, hash, &entry.value, entry.expires, entry.weight)
+        let key = self.key(space, &entry.key);
+        let Entry { ref value, expires, weight, .. } = *entry;
+        self.lock(key).put(key, Content { value, expires, weight })
     }
 
     /// Copies the value of a key into `value`, which is cleared first. False when there is none, or it has
     /// expired by `now`.
     pub fn get(&self, space: Space, key: &[u8], now: u64, value: &mut Vec<u8>) -> bool {
-        let hash = self.hash(space, key);
-        self.lock(hash).get(space, key, hash, now, value)
+        let key = self.key(space, key);
+        self.lock(key).get(key, now, value)
     }
 
     /// Stores a value, in place of the one before.
     ///
+    /// A full table refuses new keys and still replaces values: what inserts leave free in each shard is enough for one
+    /// of up to 1.9 KiB with its key, if it is not longer than the one before. Longer values, and those that grow, take
+    /// from a reserve of 160 KiB that all shards share. What a replacement frees stays with its shard as long as
+    /// something else lies in the same pages; so when long values are replaced in many shards of a full table the
+    /// reserve ends, and replacements are refused too, until something is removed.
+    ///
     /// # Errors
     /// [`Full`]; a key that exists keeps its value then.
     pub fn put(&self, space: Space, key: &[u8], value: &[u8], expires: u64) -> Result<(), Full> {
-        let hash = self.hash(space, key);
-        self.lock(hash).put(space, key, hash, value, expires, 1)
+        let key = self.key(space, key);
+        self.lock(key).put(key, Content { value, expires, weight: 1 })
     }
 
     /// Removes a key. False when there was none.
     #[expect(clippy::must_use_candidate, reason = "a caller need not care whether there was one")]
     pub fn remove(&self, space: Space, key: &[u8]) -> bool {
-        let hash = self.hash(space, key);
-        self.lock(hash).remove(space, key, hash)
+        let key = self.key(space, key);
+        self.lock(key).remove(key)
     }
 
     /// Looks at a key's value and changes it in one step, under the lock: two processes that update one key at
@@ -195,14 +207,14 @@ impl<'s> Table<'s> {
         scratch: &'v mut Vec<u8>,
         change: impl FnOnce(Option<&'v [u8]>) -> Update<'v>,
     ) -> Result<(), Full> {
-        let hash = self.hash(space, key);
-        let shard = self.lock(hash);
-        let found = shard.get(space, key, hash, now, scratch);
+        let key = self.key(space, key);
+        let shard = self.lock(key);
+        let found = shard.get(key, now, scratch);
         match change(found.then_some(&scratch[..])) {
             Update::Keep => Ok(()),
-            Update::Put { value, expires, weight } => shard.put(space, key, hash, value, expires, weight),
+            Update::Put { value, expires, weight } => shard.put(key, Content { value, expires, weight }),
             Update::Remove => {
-                shard.remove(space, key, hash);
+                shard.remove(key);
                 Ok(())
             }
         }
@@ -265,18 +277,6 @@ impl<'s> Table<'s> {
         self.claimed_pages() * layout::PAGE_BYTES as u64
     }
 
-    /// Walks everything and compares it with the invariants. Locks one shard after the other.
-    ///
-    /// # Errors
-    /// The first violation found.
-    pub fn check(&self) -> Result<Census, Violation> {
-        let mut census = Census::default();
-        for index in 0..SHARDS {
-            Shard::lock(self.region, &self.layout, index).check(&mut census)?;
-        }
-        Ok(census)
-    }
-
     /// Who holds which lock now, for the attendant's watchdog: one who appears twice with the same turn, some
     /// time apart, has been stopped or is stuck.
     pub fn holders(&self) -> impl Iterator<Item = Holder> {
@@ -295,15 +295,19 @@ impl<'s> Table<'s> {
         (0..SHARDS).map(|index| u64::from(self.region.cell(cell(index)).load(Ordering::Relaxed))).sum()
     }
 
-    fn lock(&self, hash: u64) -> Shard<'s> {
-        Shard::lock(self.region, &self.layout, layout::shard_of(hash))
+    fn pool(&self) -> Pool<'s> {
+        Pool { region: self.region, layout: self.layout }
     }
 
-    fn hash(&self, space: Space, key: &[u8]) -> u64 {
+    fn lock(&self, key: Key<'_>) -> Shard<'s> {
+        Shard::lock(self.region, &self.layout, layout::shard_of(key.hash))
+    }
+
+    fn key<'k>(&self, space: Space, bytes: &'k [u8]) -> Key<'k> {
         let [first, second] = layout::hash_key(self.region);
         let mut hasher = SipHasher13::new_with_keys(first, second);
         hasher.write_u8(space as u8);
-        hasher.write(key);
-        hasher.finish()
+        hasher.write(bytes);
+        Key { space, bytes, hash: hasher.finish() }
     }
 }

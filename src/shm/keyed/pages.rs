@@ -1,12 +1,12 @@
-//! Pages of chunks: claimed from the pool that all shards share, given back when empty.
+//! A shard's pages of chunks: claimed from the pool that all shards share, given back when empty.
 //!
-//! All functions are called with the shard's lock held; only the owner cells are contended. The first chunk of
-//! a page is its header: how many chunks are in use, the list of free ones, the first that was never used, its
+//! All functions are called with the shard's lock held; only the pool is contended. The first chunk of a page is its header: how many chunks are in use, the list of free ones, the first that was never used, its
 //! neighbours in the shard's list of pages with room, and a mark for each chunk that only `recover` uses.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::layout::{Layout, PAGE_CHUNKS, PAGE_HINT_CELL};
+use super::layout::{Layout, PAGE_CHUNKS};
+use super::pool::Pool;
 use crate::shm::region::Region;
 
 /// Fields of a page's header, as offsets from its start.
@@ -19,9 +19,6 @@ const LISTED: usize = 20;
 const MARKS: usize = 64;
 const _: () =
     assert!(MARKS + PAGE_CHUNKS as usize / 8 <= super::layout::CHUNK_BYTES, "the marks fit the header");
-
-/// In an owner cell: the page belongs to no shard.
-pub(super) const NOBODY: u32 = 0;
 
 /// The pages of one shard.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +66,7 @@ impl<'s> Pages<'s> {
         if used == 0 {
             self.unlist(page);
             self.add(self.layout.owned_cell(self.shard), u32::MAX);
-            self.owner(page).store(NOBODY, Ordering::Release);
-            self.region.cell(PAGE_HINT_CELL).store(page, Ordering::Relaxed);
+            self.pool().release(page);
         }
     }
 
@@ -89,29 +85,11 @@ impl<'s> Pages<'s> {
     }
 
     fn claim(&self, keep: u32) -> Option<u32> {
-        let pages = self.layout.pages;
-        let hint = self.region.cell(PAGE_HINT_CELL).load(Ordering::Relaxed);
-        let order = (0..pages).map(|step| (hint.wrapping_add(step)) % pages);
-        let mut free = order.filter(|&page| self.owner(page).load(Ordering::Relaxed) == NOBODY);
-        loop {
-            let page = free.next()?;
-            if free.clone().take(keep as usize).count() < keep as usize {
-                return None;
-            }
-            let claimed = self.owner(page).compare_exchange(
-                NOBODY,
-                self.owner_mark(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            if claimed.is_ok() {
-                self.region.cell(PAGE_HINT_CELL).store(page + 1, Ordering::Relaxed);
-                self.add(self.layout.owned_cell(self.shard), 1);
-                self.clear(page);
-                self.list(page);
-                return Some(page);
-            }
-        }
+        let page = self.pool().claim(self.owner_mark(), keep)?;
+        self.add(self.layout.owned_cell(self.shard), 1);
+        self.clear(page);
+        self.list(page);
+        Some(page)
     }
 
     /// Makes the header of a page without any chunk in use.
@@ -121,9 +99,13 @@ impl<'s> Pages<'s> {
         }
     }
 
-    /// The owner cell of a page.
-    pub(super) fn owner(&self, page: u32) -> &'s AtomicU32 {
-        self.region.cell(self.layout.owner(page))
+    /// Where pages come from and go to.
+    pub(super) fn pool(&self) -> Pool<'s> {
+        Pool { region: self.region, layout: self.layout }
+    }
+
+    fn is_owned(&self, page: u32) -> bool {
+        self.pool().owner(page).load(Ordering::Relaxed) == self.owner_mark()
     }
 
     /// What this shard writes into the owner cells of its pages.
@@ -134,16 +116,13 @@ impl<'s> Pages<'s> {
     /// Whether a chunk number names a chunk of a page of this shard, and not a header.
     pub(super) fn owns(&self, chunk: u32) -> bool {
         let page = chunk / PAGE_CHUNKS;
-        !chunk.is_multiple_of(PAGE_CHUNKS)
-            && page < self.layout.pages
-            && self.owner(page).load(Ordering::Relaxed) == self.owner_mark()
+        !chunk.is_multiple_of(PAGE_CHUNKS) && page < self.layout.pages && self.is_owned(page)
     }
 
     /// All pages of this shard.
     pub(super) fn owned(&self) -> impl Iterator<Item = u32> + use<'s> {
         let pages = *self;
-        (0..self.layout.pages)
-            .filter(move |&page| pages.owner(page).load(Ordering::Relaxed) == pages.owner_mark())
+        (0..self.layout.pages).filter(move |&page| pages.is_owned(page))
     }
 
     /// Chunks of a page that are in use, by its header.
@@ -218,7 +197,7 @@ impl<'s> Pages<'s> {
         let used = (1..=last).filter(|&index| marked(index)).fold(0, |sum, _| sum + 1);
         self.set(page, USED, used);
         if used == 0 {
-            self.owner(page).store(NOBODY, Ordering::Release);
+            self.pool().release(page);
         } else if used + 1 < PAGE_CHUNKS {
             self.list(page);
         }

@@ -46,6 +46,7 @@ impl Shard<'_> {
             used += in_use;
             owned += u32::from(in_use > 0);
         }
+        pages.pool().mark_all();
         self.region.cell(self.layout.used_cell(self.index)).store(used, Ordering::Release);
         self.region.cell(self.layout.owned_cell(self.index)).store(owned, Ordering::Release);
         for space in Space::ALL {

@@ -28,6 +28,22 @@ const SPACE: usize = 32;
 const FIRST_DATA: usize = 40;
 const OTHER_DATA: usize = 8;
 
+/// A key, and where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    pub(super) space: Space,
+    pub(super) bytes: &'a [u8],
+    pub(super) hash: u64,
+}
+
+/// What is stored under a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'a> {
+    pub(super) value: &'a [u8],
+    pub(super) expires: u64,
+    pub(super) weight: u32,
+}
+
 /// A shard whose lock is held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Shard<'s> {
@@ -63,9 +79,9 @@ impl<'s> Shard<'s> {
         region.cell(layout.bucket(index, bucket)).load(Ordering::Relaxed) == 0
     }
 
-    pub(super) fn get(&self, space: Space, key: &[u8], hash: u64, now: u64, value: &mut Vec<u8>) -> bool {
+    pub(super) fn get(&self, key: Key<'_>, now: u64, value: &mut Vec<u8>) -> bool {
         value.clear();
-        let Some((_, entry)) = self.find(space, key, hash) else { return false };
+        let Some((_, entry)) = self.find(key) else { return false };
         if self.is_expired(entry, now) {
             return false;
         }
@@ -73,24 +89,16 @@ impl<'s> Shard<'s> {
         true
     }
 
-    pub(super) fn put(
-        &self,
-        space: Space,
-        key: &[u8],
-        hash: u64,
-        value: &[u8],
-        expires: u64,
-        weight: u32,
-    ) -> Result<(), Full> {
-        let found = self.find(space, key, hash);
+    pub(super) fn put(&self, key: Key<'_>, content: Content<'_>) -> Result<(), Full> {
+        let found = self.find(key);
         // A replacement may use what inserts leave over: it gives back as much as it takes, or nearly so.
         let keep = if found.is_some() { 0 } else { RESERVE_PAGES };
-        let needed = u32::try_from(chunks_for(key.len() + value.len())).map_err(|_| Full)?;
+        let needed = u32::try_from(chunks_for(key.bytes.len() + content.value.len())).map_err(|_| Full)?;
         if found.is_none() && !self.pages().provide(needed.saturating_add(SPARE_CHUNKS), keep) {
             return Err(Full);
         }
-        let entry = self.build(space, key, hash, value, expires, weight, keep)?;
-        let (link, old) = found.unwrap_or_else(|| (self.bucket(hash), 0));
+        let entry = self.build(key, content, keep)?;
+        let (link, old) = found.unwrap_or_else(|| (self.bucket(key.hash), 0));
         let next = if old == 0 {
             link.load(Ordering::Relaxed)
         } else {
@@ -98,15 +106,15 @@ impl<'s> Shard<'s> {
         };
         self.field(entry, LINK).store(next, Ordering::Release);
         link.store(entry, Ordering::Release); // the commit
-        self.account(space, 1, weight);
+        self.account(key.space, 1, content.weight);
         if old != 0 {
             self.discard(old);
         }
         Ok(())
     }
 
-    pub(super) fn remove(&self, space: Space, key: &[u8], hash: u64) -> bool {
-        let Some((link, entry)) = self.find(space, key, hash) else { return false };
+    pub(super) fn remove(&self, key: Key<'_>) -> bool {
+        let Some((link, entry)) = self.find(key) else { return false };
         self.unlink(link, entry);
         true
     }
@@ -141,17 +149,17 @@ impl<'s> Shard<'s> {
     }
 
     /// The link that leads to a key's entry, and the entry.
-    fn find(&self, space: Space, key: &[u8], hash: u64) -> Option<(&'s AtomicU32, u32)> {
-        let mut link = self.bucket(hash);
+    fn find(&self, key: Key<'_>) -> Option<(&'s AtomicU32, u32)> {
+        let mut link = self.bucket(key.hash);
         loop {
             let entry = link.load(Ordering::Acquire);
             if entry == 0 {
                 return None;
             }
-            let same = self.field(entry, HASH).load(Ordering::Relaxed) == mark_of(hash)
-                && self.length(entry, KEY_LENGTH) == key.len()
-                && self.space(entry) == Some(space)
-                && self.key_is(entry, key);
+            let same = self.field(entry, HASH).load(Ordering::Relaxed) == mark_of(key.hash)
+                && self.length(entry, KEY_LENGTH) == key.bytes.len()
+                && self.space(entry) == Some(key.space)
+                && self.key_is(entry, key.bytes);
             if same {
                 return Some((link, entry));
             }
@@ -160,36 +168,24 @@ impl<'s> Shard<'s> {
     }
 
     /// Builds an entry in chunks that nothing reaches.
-    #[expect(clippy::too_many_arguments, reason = "an entry has that many fields")]
-    fn build(
-        &self,
-        space: Space,
-        key: &[u8],
-        hash: u64,
-        value: &[u8],
-        expires: u64,
-        weight: u32,
-        keep: u32,
-    ) -> Result<u32, Full> {
+    fn build(&self, key: Key<'_>, content: Content<'_>, keep: u32) -> Result<u32, Full> {
         let pages = self.pages();
-        let (Ok(key_length), Ok(value_length)) = (u32::try_from(key.len()), u32::try_from(value.len()))
-        else {
-            return Err(Full);
-        };
+        let lengths = (u32::try_from(key.bytes.len()), u32::try_from(content.value.len()));
+        let (Ok(key_length), Ok(value_length)) = lengths else { return Err(Full) };
         let first = pages.take(keep).ok_or(Full)?;
         for (field, content) in [
             (NEXT, 0),
-            (HASH, mark_of(hash)),
+            (HASH, mark_of(key.hash)),
             (KEY_LENGTH, key_length),
             (VALUE_LENGTH, value_length),
-            (WEIGHT, weight),
-            (SPACE, space as u32),
+            (WEIGHT, content.weight),
+            (SPACE, key.space as u32),
         ] {
             self.field(first, field).store(content, Ordering::Relaxed);
         }
-        self.region.wide(self.layout.chunk(first) + EXPIRES).store(expires, Ordering::Relaxed);
+        self.region.wide(self.layout.chunk(first) + EXPIRES).store(content.expires, Ordering::Relaxed);
         let (mut chunk, mut at) = (first, FIRST_DATA);
-        for part in [key, value] {
+        for part in [key.bytes, content.value] {
             let mut rest = part;
             while !rest.is_empty() {
                 if at == CHUNK_BYTES {

@@ -137,7 +137,7 @@ fn a_broken_chain_does_not_make_recovery_loop() {
     let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
     let table = segment.table();
     table.put(Space::Cache, b"k", &[1; 500], NEVER).unwrap();
-    let shard = layout::shard_of(table.hash(Space::Cache, b"k"));
+    let shard = layout::shard_of(table.key(Space::Cache, b"k").hash);
     die_holding(segment, shard, |shard| {
         let bucket = (0..shard.layout.buckets_per_shard())
             .map(|bucket| shard.region.cell(shard.layout.bucket(shard.index, bucket)))
@@ -148,6 +148,41 @@ fn a_broken_chain_does_not_make_recovery_loop() {
     });
     table.check().unwrap();
     assert_eq!(value_of(&table, b"k"), Some(vec![1; 500]));
+}
+
+#[test]
+fn free_pages_are_found_again_after_a_death_and_a_restart() {
+    let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
+    let table = segment.table();
+    table.put(Space::Cache, b"k", &[1; 500], NEVER).unwrap();
+    let pool = table.pool();
+    assert!(pool.lost().is_empty());
+    let clear = move || {
+        for word in 0..table.layout.group_words() {
+            table.region.cell(table.layout.group_word(word)).store(0, Ordering::Relaxed);
+        }
+    };
+    // As if the holder had died between a page's release and its group's mark.
+    die_holding(segment, 5, move |_| clear());
+    assert!(!pool.lost().is_empty());
+    table.check().unwrap();
+    clear();
+    assert!(table.check().unwrap_err().to_string().contains("its group is not marked"));
+    pool.owner(table.layout.pages - 1).store(999, Ordering::Relaxed);
+    table.recover();
+    assert_eq!(pool.owner(table.layout.pages - 1).load(Ordering::Relaxed), pool::NOBODY);
+    assert_eq!(table.check().unwrap().entries, 1);
+}
+
+#[test]
+#[should_panic(expected = "the lock of shard 3")]
+fn a_lock_that_nobody_made_consistent_is_not_waited_for() {
+    let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
+    let Table { region, layout } = segment.table();
+    die_holding(segment, 3, |_| ());
+    assert_eq!(lock::acquire(region, &layout, 3), lock::Got::OwnerDied);
+    lock::release(region, &layout, 3);
+    drop(Shard::lock(region, &layout, 3));
 }
 
 #[test]

@@ -11,13 +11,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Persistent;
 use super::keyed::{Layout, Space, Stamp, Table};
 use super::region::Region;
+use super::timeline::Note;
 
 /// Why the state of an earlier server cannot be used, and none be kept.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,13 @@ pub(super) fn open(
     let path = wanted.path;
     let file = lock(path)?;
     let length = file.metadata().map_err(failed(path, "look at it", "see the system error"))?.len();
-    let found = if length >= 4096 { stamp(path, &file)? } else { Stamp::Blank };
+    let found = if length >= 4096 {
+        stamp(path, &file)?
+    } else if is_blank(&file).map_err(failed(path, "read it", "see the system error"))? {
+        Stamp::Blank
+    } else {
+        Stamp::Other
+    };
     match found {
         Stamp::Known(size) if size == bytes as u64 && length == size => {
             let region = map(path, &file, bytes)?;
@@ -107,13 +114,27 @@ fn lock(path: &Path) -> Result<File, PersistError> {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let remedy = "set restart_persistency_cache_file to a file in a folder that the server may write";
     let file = options.open(path).map_err(failed(path, "open it", remedy))?;
+    let in_use = PersistError::InUse { path: path.to_owned() };
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(PersistError::InUse { path: path.to_owned() }),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(in_use),
         Err(TryLockError::Error(source)) => {
-            Err(failed(path, "lock it", "put it on a local file system")(source))
+            return Err(failed(path, "lock it", "put it on a local file system")(source));
         }
     }
+    // Another server that starts at this moment may have removed or replaced the file before the lock was taken.
+    let is_there = match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    };
+    if is_there { Ok(file) } else { Err(in_use) }
+}
+
+/// Whether a file holds nothing but zeros: it is new, or a server was killed before it had its size.
+fn is_blank(mut file: &File) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.iter().all(|&byte| byte == 0))
 }
 
 fn stamp(path: &Path, file: &File) -> Result<Stamp, PersistError> {
@@ -134,14 +155,18 @@ fn make(path: &Path, file: File, bytes: usize, layout: Layout) -> Result<(File, 
         let length = i64::try_from(bytes).map_err(io::Error::other)?;
         nix::fcntl::posix_fallocate(&file, 0, length).map_err(io::Error::from)
     };
-    if let Err(error) = allocate() {
-        // Best effort: a file that is too short counts as new at the next start.
-        let _emptied = file.set_len(0);
-        return Err(step(error));
+    match allocate().map_err(step).and_then(|()| map(path, &file, bytes)) {
+        Ok(region) => {
+            Table::new(&region, layout).initialize();
+            Ok((file, region))
+        }
+        Err(error) => {
+            // Best effort: an empty file counts as new at the next start.
+            let _emptied = file.set_len(0);
+            let _removed = fs::remove_file(path);
+            Err(error)
+        }
     }
-    let region = map(path, &file, bytes)?;
-    Table::new(&region, layout).initialize();
-    Ok((file, region))
 }
 
 /// Copies the state into a file of another size, which takes the old one's place when it is whole.
@@ -161,6 +186,7 @@ fn resize(
     let new_path = beside(path, ".new");
     let (file, region) = make(&new_path, lock(&new_path)?, bytes, layout)?;
     let table = Table::new(&region, layout);
+    Note::read(&old_region).write(&region);
     for &space in wanted.spaces {
         let mut fits = true;
         old.list(space, 0, |entry| {

@@ -1,8 +1,11 @@
 //! Restarts: what is found again, what goes, what is refused.
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
 use crate::shm::keyed::{NEVER, Update};
 use crate::shm::{MIN_BYTES, Segment, SegmentError};
+use crate::system::clock;
 
 const KEPT: &[Space] = &[Space::Location];
 
@@ -73,9 +76,73 @@ fn a_file_in_use_is_refused_and_another_layout_moved_aside() {
     let refused = start(&path, MIN_BYTES + 65_536);
     assert!(matches!(refused, Err(SegmentError::Persist(PersistError::InUse { .. }))));
     stop(first);
-    fs::write(&path, [b'x'; 10_000]).unwrap();
-    start(&path, MIN_BYTES + 65_536).unwrap();
-    assert_eq!(fs::read(folder.path().join("state.other-layout")).unwrap(), [b'x'; 10_000]);
+    for other in [&[b'x'; 10_000][..], b"not a state at all"] {
+        fs::write(&path, other).unwrap();
+        stop(start(&path, MIN_BYTES + 65_536).unwrap());
+        assert_eq!(fs::read(folder.path().join("state.other-layout")).unwrap(), other);
+    }
+}
+
+/// Where a file has the version of its layout.
+const VERSION_OFFSET: u64 = 8;
+
+#[test]
+fn the_state_of_an_older_or_newer_version_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path().join("state"), folder.path().join("state.other-layout"));
+    let set_version = |path, version: u32| {
+        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut old = [0; 4];
+        file.read_exact_at(&mut old, VERSION_OFFSET).unwrap();
+        file.write_all_at(&version.to_ne_bytes(), VERSION_OFFSET).unwrap();
+        u32::from_ne_bytes(old)
+    };
+    for step in [-1, 1] {
+        let first = start(&path, MIN_BYTES + 65_536).unwrap();
+        fill(first);
+        stop(first);
+        let own = set_version(&path, 0);
+        let other = own.checked_add_signed(step).unwrap();
+        set_version(&path, other);
+        let second = start(&path, MIN_BYTES + 65_536).unwrap();
+        assert_eq!(second.table().count(Space::Location), 0, "version {other}");
+        stop(second);
+        // All of it is there for a server of that version.
+        assert_eq!(set_version(&aside, own), other);
+        let kept = start(&aside, MIN_BYTES + 65_536).unwrap();
+        verify(kept);
+        stop(kept);
+    }
+}
+
+#[test]
+fn a_start_that_was_killed_before_the_file_had_its_size_does_not_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    for length in [0, 1, 4095, 4096, 100_000] {
+        fs::write(&path, vec![0; length]).unwrap();
+        stop(start(&path, MIN_BYTES + 65_536).unwrap());
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was moved aside");
+}
+
+/// That the clock was set by an hour shows in the note that the server left.
+#[test]
+fn the_time_of_entries_goes_on_after_the_clock_was_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let wall = || u64::try_from(clock::wall_seconds()).unwrap();
+    let (mut before, mut expected) = (start(&path, MIN_BYTES + 65_536).unwrap(), wall());
+    for (bytes, ahead) in [(MIN_BYTES + 65_536, 3600), (2 * MIN_BYTES, -3600), (MIN_BYTES + 65_536, 0)] {
+        assert!(before.now().abs_diff(expected) <= 2, "{} is not {expected}", before.now());
+        Note { ahead, reached: 0 }.write(&before.keyed);
+        stop(before);
+        expected = wall().checked_add_signed(-ahead).unwrap();
+        before = start(&path, bytes).unwrap();
+        let note = Note::read(&before.keyed);
+        assert!(note.ahead.abs_diff(ahead) <= 2 && note.reached.abs_diff(expected) <= 2, "{note:?}");
+    }
+    assert!(before.now().abs_diff(expected) <= 2);
 }
 
 #[test]
