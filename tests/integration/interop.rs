@@ -1,139 +1,18 @@
-//! Clients that people have: the real opensipsctl, opensipsunix, Python, socat.
-//!
-//! opensipsctl belongs to OpenSIPS and is not here: `OPENSIPSCTL_DIR` names a folder with it and its libraries
-//! (`scripts` of a source tree). Without that its tests say that they are skipped.
+//! Clients that people have: opensipsunix, Python, socat. opensipsctl has a file of its own.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
-use crate::scripted::{Keeper, Running, exists, run};
+use crate::scripted::{Running, exists, run};
 use crate::support::{
-    Client, DEADLINE, Endpoint, Folder, HELP, HELP_REPLY, Kind, Outcome, Server, Setup, assert_same,
-    free_udp_port, has_ipv6, is_alive, skip, wait_for, within,
+    Client, DEADLINE, Endpoint, Folder, HELP, HELP_REPLY, Kind, Server, Setup, assert_same, free_udp_port,
+    has_ipv6, skip, wait_for, within,
 };
 
 const OPENSIPSUNIX: &str = env!("CARGO_BIN_EXE_opensipsunix");
-
-/// The real opensipsctl with a home of its own, whose `.opensipsctlrc` tells it about our programs.
-struct Opensipsctl {
-    program: PathBuf,
-    home: Folder,
-}
-
-impl Opensipsctl {
-    /// `None`, said aloud, when there is none on this machine.
-    fn new(test: &str, setup: &Setup, pid_file: &Path) -> Option<Self> {
-        let Some(folder) = std::env::var_os("OPENSIPSCTL_DIR").map(PathBuf::from) else {
-            skip(test, "OPENSIPSCTL_DIR does not name a folder with opensipsctl");
-            return None;
-        };
-        let program = folder.join("opensipsctl");
-        assert!(program.is_file(), "OPENSIPSCTL_DIR has no opensipsctl: {}", folder.display());
-        let home = Folder::new();
-        let lines = [
-            "CTLENGINE=UNIXSOCK".to_owned(),
-            format!("OSIPSUNIX='{OPENSIPSUNIX}'"),
-            format!("OSIPS_UNIXSOCK='{}'", setup.socket().display()),
-            format!("OSIPSBIN='{}'", env!("CARGO_BIN_EXE_opensips-mi")),
-            format!("PID_FILE='{}'", pid_file.display()),
-            format!("STARTOPTIONS='-f {}'", setup.config_path().display()),
-            format!("MYLIBDIR='{}'", folder.display()),
-        ];
-        fs::write(home.join(".opensipsctlrc"), lines.join("\n") + "\n").unwrap();
-        Some(Self { program, home })
-    }
-
-    #[track_caller]
-    fn run(&self, args: &[&str]) -> Outcome {
-        run(Command::new(&self.program).args(args).env("HOME", self.home.path()), b"")
-    }
-
-    /// Runs a command that must work.
-    #[track_caller]
-    fn ok(&self, args: &[&str]) -> String {
-        let outcome = self.run(args);
-        assert!(outcome.status.success() && outcome.stderr.is_empty(), "{args:?}: {outcome:#?}");
-        outcome.stdout
-    }
-}
-
-/// Numbers that differ from one moment to the next, as `#`.
-fn without_numbers(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        match character {
-            '0'..='9' if shown.ends_with('#') => {}
-            '0'..='9' => shown.push('#'),
-            other => shown.push(other),
-        }
-    }
-    shown
-}
-
-/// What opensipsctl shows is the reply without its first line.
-#[test]
-fn opensipsctl_asks_the_server() {
-    let server = Setup::unix().workers(2).start();
-    let none = server.setup.folder.join("none.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl unixsock", &server.setup, &none) else { return };
-    for (args, request) in [
-        (&["ps"][..], ":ps:\n"),
-        (&["which"], ":which:\n"),
-        (&["uptime"], ":uptime:\n"),
-        (&["version"], ":version:\n"),
-        (&["get_statistics", "core:"], ":get_statistics:\ncore:\n"),
-        (&["get_statistics", "shmem:", "load:"], ":get_statistics:\nshmem:\nload:\n"),
-        (&["debug", "2"], ":debug:\n"),
-        (&["help", "ps"], ":help:\nps\n"),
-    ] {
-        let shown = opensipsctl.ok(&[&["unixsock"], args].concat());
-        let reply = String::from_utf8(server.ask(request.as_bytes())).unwrap();
-        let wanted = reply.strip_prefix("200 OK\n").unwrap();
-        assert!(!wanted.is_empty(), "{args:?}");
-        let same = if args[0] == "ps" {
-            shown == wanted
-        } else {
-            without_numbers(&shown) == without_numbers(wanted)
-        };
-        assert!(same, "{args:?}: wanted {wanted}, found {shown}");
-    }
-    assert_eq!(opensipsctl.ok(&["unixsock", "debug"]), "DEBUG:: 2\n", "the level that it set");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4, "attendant, two workers, time keeper");
-    assert_eq!(opensipsctl.ok(&["unixsock", "nope"]), "500 command not available\n");
-}
-
-#[test]
-fn opensipsctl_starts_restarts_and_stops_the_server() {
-    let setup = Setup::unix().workers(2);
-    let pid_file = setup.folder.join("opensips.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl start", &setup, &pid_file) else { return };
-    fs::write(setup.config_path(), setup.config()).unwrap();
-    let keeper = Keeper(&setup);
-    let pid = || fs::read_to_string(&pid_file).unwrap().trim().parse::<i32>().unwrap();
-
-    let said = opensipsctl.ok(&["start"]);
-    let first = pid();
-    assert!(said.contains(&format!("started (pid: {first})")), "{said}");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4);
-    let again = opensipsctl.run(&["start"]);
-    assert!(again.status.code() == Some(1) && again.stdout.contains("already running"), "{again:#?}");
-    assert!(is_alive(first) && pid() == first, "a second start touched the server");
-
-    let said = opensipsctl.ok(&["restart"]);
-    let second = pid();
-    assert!(second != first && said.contains(&format!("started (pid: {second})")), "{said}");
-    assert!(!is_alive(first), "the first server runs on");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4);
-
-    let said = opensipsctl.ok(&["stop"]);
-    assert!(said.contains("stopped"), "{said}");
-    keeper.wait_gone(&[&pid_file, setup.socket()]);
-    assert_eq!(opensipsctl.run(&["stop"]).status.code(), Some(1), "there is nothing to stop");
-}
 
 #[test]
 fn opensipsunix_passes_request_and_reply() {

@@ -18,8 +18,10 @@ mod datagram;
 mod events;
 /// The recorded replies under tests/golden.
 mod golden;
-/// Clients that people have: opensipsctl, opensipsunix, Python, socat.
+/// Clients that people have: opensipsunix, Python, socat.
 mod interop;
+/// The real opensipsctl, when it is there.
+mod opensipsctl;
 /// Clients that never read their replies.
 mod parked;
 /// The socket file: mode, owner, and what stood there before.

@@ -49,6 +49,7 @@ pub(crate) struct Setup {
     modules: String,
     params: String,
     args: Vec<OsString>,
+    under: Vec<OsString>,
     foreground: &'static str,
     text: Option<String>,
 }
@@ -82,6 +83,7 @@ impl Setup {
             modules,
             params: String::new(),
             args: Vec::new(),
+            under: Vec::new(),
             foreground: "-F",
             text: None,
         };
@@ -119,6 +121,13 @@ impl Setup {
     /// Adds an argument.
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Has another program start the server: it gets these arguments, and behind them the server's command. Unless it
+    /// becomes the server, as `unshare` does, that is for [`Self::refuse`] alone.
+    pub(crate) fn under(mut self, command: &[&OsStr]) -> Self {
+        self.under = command.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -231,7 +240,10 @@ impl Setup {
         let file = |name| File::options().create(true).append(true).open(self.folder.join(name)).expect(name);
         fs::write(self.config_path(), self.config()).expect("the configuration");
         let own = || OsString::from(env!("CARGO_BIN_EXE_opensips-mi"));
-        let mut command = Command::new(std::env::var_os("MI_SERVER").unwrap_or_else(own));
+        let mut words = self.under.clone();
+        words.push(std::env::var_os("MI_SERVER").unwrap_or_else(own));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command.current_dir(self.folder.path()).process_group(0).stdin(Stdio::null());
         command.stdout(file("stdout")).stderr(file("stderr"));
         let more = std::env::var("MI_SERVER_ARGS").unwrap_or_default();
