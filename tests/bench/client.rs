@@ -9,6 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::request::{Numbers, Template};
 use crate::shape::Shape;
 use crate::soak_client;
 
@@ -18,10 +19,28 @@ const REPLY_ROOM: usize = 1 << 17;
 /// What a client is told to do. On the stream: a line with the kind and the numbers, then the bytes.
 #[derive(Clone)]
 pub(crate) enum Task {
-    /// Ask `socket` for `micros` µs and compare each answer with `reply`.
-    Turn { micros: u64, socket: PathBuf, request: Vec<u8>, reply: Vec<u8> },
+    /// Ask one request after the other.
+    Turn(Asking),
     /// Send `requests` mixed ones to `socket`, some over connected sockets.
     Soak { requests: u64, connected: bool, socket: PathBuf },
+}
+
+/// One turn of one client.
+#[derive(Clone)]
+pub(crate) struct Asking {
+    /// How long, in µs.
+    pub(crate) micros: u64,
+    /// How many requests are enough before that.
+    pub(crate) most: u64,
+    /// The requests' numbers: that of this place, then of every `step`th one.
+    pub(crate) first: u64,
+    pub(crate) step: u64,
+    pub(crate) numbers: Numbers,
+    pub(crate) socket: PathBuf,
+    /// Text of the template.
+    pub(crate) request: Vec<u8>,
+    /// What each answer is compared with.
+    pub(crate) reply: Vec<u8>,
 }
 
 impl Task {
@@ -29,9 +48,11 @@ impl Task {
     pub(crate) fn write(&self, stream: &mut impl Write) -> io::Result<()> {
         let mut bytes = Vec::new();
         match self {
-            Task::Turn { micros, socket, request, reply } => {
+            Task::Turn(Asking { micros, most, first, step, numbers, socket, request, reply }) => {
                 let path = socket.as_os_str().as_bytes();
-                writeln!(bytes, "turn {micros} {} {} {}", path.len(), request.len(), reply.len())?;
+                let Numbers { start, count } = numbers;
+                write!(bytes, "turn {micros} {most} {first} {step} {start} {count} ")?;
+                writeln!(bytes, "{} {} {}", path.len(), request.len(), reply.len())?;
                 bytes.extend([path, request, reply].concat());
             }
             Task::Soak { requests, connected, socket } => {
@@ -56,9 +77,11 @@ impl Task {
             stream.take(length).read_to_end(&mut bytes).map(|_| bytes)
         };
         match (kind, numbers.map_err(io::Error::other)?.as_slice()) {
-            ("turn", &[micros, path, request, reply]) => {
-                let socket = OsString::from_vec(bytes(path)?).into();
-                Ok(Some(Task::Turn { micros, socket, request: bytes(request)?, reply: bytes(reply)? }))
+            ("turn", &[micros, most, first, step, start, count, path, request, reply]) => {
+                let (socket, numbers) = (OsString::from_vec(bytes(path)?).into(), Numbers { start, count });
+                let (request, reply) = (bytes(request)?, bytes(reply)?);
+                let asking = Asking { micros, most, first, step, numbers, socket, request, reply };
+                Ok(Some(Task::Turn(asking)))
             }
             ("soak", &[requests, connected, path]) => {
                 let socket = OsString::from_vec(bytes(path)?).into();
@@ -101,10 +124,7 @@ pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
 
 fn work(task: &Task, own: &UnixDatagram, address: &Path) -> io::Result<(u64, Duration)> {
     match task {
-        Task::Turn { micros, socket, request, reply } => {
-            let server = SocketAddr::from_pathname(socket)?;
-            closed_loop(own, &server, request, Shape::of(reply), Duration::from_micros(*micros))
-        }
+        Task::Turn(asking) => closed_loop(own, asking),
         Task::Soak { requests, connected, socket } => {
             let start = Instant::now();
             soak_client::send(own, address, socket, *requests, *connected)?;
@@ -113,19 +133,17 @@ fn work(task: &Task, own: &UnixDatagram, address: &Path) -> io::Result<(u64, Dur
     }
 }
 
-/// Request, reply, request, reply … for `time`. It blocks for ever on a reply that does not come; `pool` sees to that.
-fn closed_loop(
-    own: &UnixDatagram,
-    server: &SocketAddr,
-    request: &[u8],
-    mut shape: Shape,
-    time: Duration,
-) -> io::Result<(u64, Duration)> {
+/// Request, reply, request, reply … It blocks for ever on a reply that does not come; `pool` sees to that.
+fn closed_loop(own: &UnixDatagram, asking: &Asking) -> io::Result<(u64, Duration)> {
+    let server = SocketAddr::from_pathname(&asking.socket)?;
+    let mut request = Template::new(&asking.request);
+    let mut shape = Shape::of(&asking.reply, request.changes());
+    let time = Duration::from_micros(asking.micros);
     let mut reply = vec![0; REPLY_ROOM];
-    let mut count = 0;
+    let (mut count, mut place) = (0, asking.first);
     let start = Instant::now();
     loop {
-        own.send_to_addr(request, server)?;
+        own.send_to_addr(request.with(asking.numbers.at(place)), &server)?;
         let size = own.recv(&mut reply)?;
         if !shape.fits(&reply[..size], count) {
             let text = String::from_utf8_lossy(&reply[..size.min(200)]);
@@ -134,8 +152,9 @@ fn closed_loop(
             )));
         }
         count += 1;
+        place += asking.step;
         let elapsed = start.elapsed();
-        if elapsed >= time {
+        if elapsed >= time || count >= asking.most {
             return Ok((count, elapsed));
         }
     }

@@ -5,14 +5,16 @@
 //! processes moves a single stretch by a third either way, and a new turn is a new placement.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::commands::Command;
 use crate::error::{Error, Result};
 use crate::floor::Floor;
 use crate::options::Options;
-use crate::pool::{Pool, Turn};
-use crate::report::{Report, Sample};
-use crate::server::{Server, Source};
+use crate::pool::{Pool, Turn, Turned};
+use crate::report::{Outcome, Report, Sample};
+use crate::request::Template;
+use crate::server::{MEMORY_MIB, Server, Source};
 
 /// Name of the second floor in the report.
 const CONTROL: &str = "floor-again";
@@ -21,21 +23,21 @@ const MAX_WORKERS: usize = 64;
 
 /// Runs all commands; returns whether each target was met.
 pub(crate) fn run(options: &Options, directory: &Path, pool: &mut Pool, report: &mut Report) -> Result<bool> {
-    let mut bench = Bench { options, pool, report, places: Places { directory, next: 0 }, met: true };
-    bench.commands(options.workers, false)?;
+    let mut bench = Bench::new(options, directory, pool, report);
+    let mut met = bench.commands(options.workers, false)?;
     if options.commands.iter().any(|command| command.large) {
         let workers = bench.workers_for_large()?;
-        bench.commands(workers, true)?;
+        met &= bench.commands(workers, true)?;
     }
-    Ok(bench.met)
+    Ok(met)
 }
 
-struct Bench<'a> {
+/// What a comparison works with.
+pub(crate) struct Bench<'a> {
     options: &'a Options,
     pool: &'a mut Pool,
     report: &'a mut Report,
     places: Places<'a>,
-    met: bool,
 }
 
 /// Folders with names of their own.
@@ -50,31 +52,74 @@ struct Pair {
     socket: PathBuf,
     workers: usize,
     reply: Vec<u8>,
+    /// The reply to the command's `undo`, where something has to be taken back.
+    undone: Option<Vec<u8>>,
     floor: Floor,
     /// Keeps the processes of a second floor.
     _control: Option<Floor>,
 }
 
-impl Bench<'_> {
-    /// Starts the servers with `workers` workers and measures the commands that are or are not `large`.
-    fn commands(&mut self, workers: usize, large: bool) -> Result<()> {
+impl<'a> Bench<'a> {
+    /// Servers and floors get folders of their own in `directory`.
+    pub(crate) fn new(
+        options: &'a Options,
+        directory: &'a Path,
+        pool: &'a mut Pool,
+        report: &'a mut Report,
+    ) -> Bench<'a> {
+        Bench { options, pool, report, places: Places { directory, next: 0 } }
+    }
+
+    /// Starts the servers with `workers` workers and measures the commands that are or are not `large`; returns
+    /// whether each target was met.
+    fn commands(&mut self, workers: usize, large: bool) -> Result<bool> {
         let commands: Vec<&Command> = self.options.commands.iter().filter(|one| one.large == large).collect();
         if commands.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
+        let mut servers = self.servers(workers, MEMORY_MIB)?;
+        let mut met = true;
+        for command in commands {
+            met &= self.measure(command, &mut servers)?.iter().all(Outcome::is_met);
+        }
+        servers.into_iter().try_for_each(Server::stop).map(|()| met)
+    }
+
+    /// Starts the servers.
+    pub(crate) fn servers(&mut self, workers: usize, memory: u64) -> Result<Vec<Server>> {
         let mut servers = Vec::new();
         for plan in &self.options.plans {
-            let server = Server::start(plan, &self.places.place(&plan.name), workers)?;
+            let server = Server::start(plan, &self.places.place(&plan.name), workers, memory)?;
             self.report.server(&server, &server.ask(b":version:\n")?);
             servers.push(server);
         }
-        for command in commands {
-            let pairs = self.pairs(command, &servers)?;
-            for &clients in &self.options.clients {
-                self.rounds(command, clients, &pairs).map_err(|error| explain(error, &mut servers))?;
+        Ok(servers)
+    }
+
+    /// Measures a command with all numbers of clients.
+    pub(crate) fn measure(&mut self, command: &Command, servers: &mut [Server]) -> Result<Vec<Outcome>> {
+        if let Some(request) = &command.fill {
+            for server in servers.iter_mut() {
+                self.fill(server, command, request)?;
             }
         }
-        servers.into_iter().try_for_each(Server::stop)
+        let pairs = self.pairs(command, servers)?;
+        let mut outcomes = Vec::new();
+        for &clients in &self.options.clients {
+            let more = self.rounds(command, clients, &pairs);
+            outcomes.extend(more.map_err(|error| explain(error, servers))?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Sends `request` with each of the command's numbers.
+    pub(crate) fn fill(&mut self, server: &mut Server, command: &Command, request: &[u8]) -> Result<()> {
+        let numbers = command.numbers;
+        let reply = ask_well(server, command, Template::new(request).with(numbers.at(0)))?;
+        let turn =
+            Turn { socket: &server.socket, request, reply: &reply, numbers, from: 0, time: Duration::ZERO };
+        let filled = self.pool.each_number(&turn);
+        filled.map_err(|error| server.explain(&error))
     }
 
     /// A floor for each server, with as many processes and the reply that the server gives now.
@@ -82,17 +127,18 @@ impl Bench<'_> {
         let one_socket = self.options.one_socket;
         let mut pairs = Vec::new();
         for server in servers {
-            let reply = server.ask_settled(&command.request)?;
-            if !command.targets.is_empty() && !reply.starts_with(b"200 ") {
-                let text = String::from_utf8_lossy(&reply[..reply.len().min(60)]).into_owned();
-                return Err(Error::server(&server.name, format!("{} answers {text:?}", command.name)));
-            }
+            let number = command.numbers.at(0);
+            let mut request = Template::new(&command.request);
+            let reply = ask_well(server, command, request.with(number))?;
+            let undo =
+                command.undo.as_ref().map(|undo| ask_well(server, command, Template::new(undo).with(number)));
             let floor = Floor::start(&self.places.place("floor"), server.workers, &reply, one_socket)?;
             pairs.push(Pair {
                 name: server.name.clone(),
                 socket: server.socket.clone(),
                 workers: server.workers,
                 reply,
+                undone: undo.transpose()?,
                 floor,
                 _control: None,
             });
@@ -103,20 +149,22 @@ impl Bench<'_> {
             let floor = start(self.places.place("floor"))?;
             let again = start(self.places.place("floor"))?;
             let (name, socket) = (CONTROL.to_owned(), again.socket.clone());
-            pairs.push(Pair { name, socket, workers, reply, floor, _control: Some(again) });
+            pairs.push(Pair { name, socket, workers, reply, undone: None, floor, _control: Some(again) });
         }
         Ok(pairs)
     }
 
     /// All rounds of one command with so many clients, and its lines in the report.
-    fn rounds(&mut self, command: &Command, clients: usize, pairs: &[Pair]) -> Result<()> {
+    fn rounds(&mut self, command: &Command, clients: usize, pairs: &[Pair]) -> Result<Vec<Outcome>> {
         let mut samples: Vec<Vec<Sample>> = pairs.iter().map(|_| Vec::new()).collect();
+        // Where each pair is among the numbers.
+        let mut places = vec![0; pairs.len()];
         for round in 0..=self.options.rounds {
             let mut sums = vec![Sample { floor: 0.0, server: 0.0 }; pairs.len()];
             for number in 0..self.options.turns {
-                for (pair, sum) in pairs.iter().zip(&mut sums) {
+                for ((pair, sum), place) in pairs.iter().zip(&mut sums).zip(&mut places) {
                     // Who goes first changes, so that a machine that gets slower or faster favours neither.
-                    let turn = self.turn(command, clients, pair, number % 2 == 0)?;
+                    let turn = self.turn(command, clients, pair, place, number % 2 == 0)?;
                     sum.floor += turn.floor / f64::from(self.options.turns);
                     sum.server += turn.server / f64::from(self.options.turns);
                 }
@@ -129,6 +177,7 @@ impl Bench<'_> {
                 samples.push(sum);
             }
         }
+        let mut outcomes = Vec::new();
         for (number, (pair, samples)) in pairs.iter().zip(&samples).enumerate() {
             // The targets are the subject's; peers and the second floor have none.
             let target = if number == 0 { command.target(clients) } else { None };
@@ -137,28 +186,47 @@ impl Bench<'_> {
                 server: &pair.name,
                 clients,
                 workers: pair.workers,
-                request_bytes: command.request.len(),
+                request_bytes: command.request_bytes(),
                 reply_bytes: pair.reply.len(),
                 target,
             };
-            self.met &= self.report.line(&line, samples)?;
+            outcomes.push(self.report.line(&line, samples)?);
         }
-        Ok(())
+        Ok(outcomes)
     }
 
-    /// One turn of each side of a pair.
-    fn turn(&mut self, command: &Command, clients: usize, pair: &Pair, floor_first: bool) -> Result<Sample> {
+    /// One turn of each side of a pair, with the same numbers; `place` moves on to the next that are new.
+    fn turn(
+        &mut self,
+        command: &Command,
+        clients: usize,
+        pair: &Pair,
+        place: &mut u64,
+        floor_first: bool,
+    ) -> Result<Sample> {
         let time = self.options.round_time / self.options.turns;
+        let (numbers, from) = (command.numbers, *place);
         let mut measure = |socket: &Path| {
-            let turn = Turn { socket, request: &command.request, reply: &pair.reply, time };
+            let turn = Turn { socket, request: &command.request, reply: &pair.reply, numbers, from, time };
             self.pool.turn(clients, &turn)
         };
-        if floor_first {
-            Ok(Sample { floor: measure(&pair.floor.socket)?, server: measure(&pair.socket)? })
+        let (floor, server) = if floor_first {
+            (measure(&pair.floor.socket)?, measure(&pair.socket)?)
         } else {
             let server = measure(&pair.socket)?;
-            Ok(Sample { floor: measure(&pair.floor.socket)?, server })
-        }
+            (measure(&pair.floor.socket)?, server)
+        };
+        self.undo(command, pair, from, &server)?;
+        *place += server.counts.iter().max().copied().unwrap_or(0) * clients as u64;
+        Ok(Sample { floor: floor.rate, server: server.rate })
+    }
+
+    /// Takes back what the server did in a turn.
+    fn undo(&mut self, command: &Command, pair: &Pair, from: u64, turned: &Turned) -> Result<()> {
+        let (Some(request), Some(reply)) = (&command.undo, &pair.undone) else { return Ok(()) };
+        let (socket, numbers) = (pair.socket.as_path(), command.numbers);
+        let turn = Turn { socket, request, reply, numbers, from, time: Duration::ZERO };
+        self.pool.counted(&turned.counts, &turn)
     }
 
     /// With how many workers the subject's reply to `all` reaches the wanted size: each process adds a fixed part,
@@ -174,7 +242,7 @@ impl Bench<'_> {
             return Ok(few);
         }
         let mut size = |workers: usize| {
-            let server = Server::start(plan, &self.places.place("size"), workers)?;
+            let server = Server::start(plan, &self.places.place("size"), workers, MEMORY_MIB)?;
             let bytes = server.ask_settled(&command.request)?.len();
             server.stop().map(|()| bytes)
         };
@@ -186,6 +254,19 @@ impl Bench<'_> {
         let more = if each == 0 { 0 } else { missing.div_ceil(each) };
         Ok((few + more).min(MAX_WORKERS))
     }
+}
+
+/// The server's reply to one of the command's requests.
+///
+/// # Errors
+/// There is none, or it is not a good one and has to be.
+fn ask_well(server: &Server, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
+    let reply = server.ask_settled(request)?;
+    if !command.any_reply && !reply.starts_with(b"200 ") {
+        let text = String::from_utf8_lossy(&reply[..reply.len().min(60)]).into_owned();
+        return Err(Error::server(&server.name, format!("{} answers {text:?}", command.name)));
+    }
+    Ok(reply)
 }
 
 /// Lets the server that a client's error is about say what it knows.

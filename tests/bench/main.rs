@@ -11,11 +11,13 @@ mod children;
 mod client;
 mod commands;
 mod compare;
+mod contacts;
 mod error;
 mod floor;
 mod options;
 mod pool;
 mod report;
+mod request;
 mod server;
 mod shape;
 mod soak;
@@ -37,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::options::{HELP, Options};
 use crate::pool::Pool;
 use crate::report::Report;
-use crate::server::Server;
+use crate::server::{MEMORY_MIB, Server};
 
 /// A target was missed (with `--check`), or the memory was not flat.
 const EXIT_NOT_REACHED: u8 = 1;
@@ -86,14 +88,20 @@ fn bench(options: &Options) -> Result<bool> {
         None => {
             let most = options.clients.iter().copied().max().unwrap_or(1);
             let mut pool = Pool::start(directory, most, stop)?;
-            compare::run(options, directory, &mut pool, &mut Report::begin(options)?)? || !options.check
+            let mut report = Report::begin(options)?;
+            let met = match options.contacts.as_slice() {
+                [] => compare::run(options, directory, &mut pool, &mut report)?,
+                sizes => contacts::run(sizes, options, directory, &mut pool, &mut report)?,
+            };
+            met || !options.check
         }
         Some(soak) => {
             report::print_machine();
             let mut flat = true;
             for plan in &options.plans {
                 let mut pool = Pool::start(directory, SOAK_CLIENTS, Arc::clone(&stop))?;
-                let mut server = Server::start(plan, &directory.join(&plan.name), options.workers)?;
+                let mut server =
+                    Server::start(plan, &directory.join(&plan.name), options.workers, MEMORY_MIB)?;
                 println!("server {}: {} requests", server.name, soak.requests);
                 flat &= soak::run(soak, &server, &mut pool).map_err(|error| match error {
                     Error::Client { .. } => server.explain(&error),

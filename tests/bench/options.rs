@@ -23,8 +23,8 @@ Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many 
   --server PATH         server program to start [the one cargo built]
   --socket PATH         measure a running server at this socket instead of starting one
   --also NAME=COMMAND   measure another server in the same run; COMMAND (its program on PATH or with
-                        a full path) is split at blanks, and {config}, {socket}, {workers}, {dir} in it
-                        are filled in; repeatable
+                        a full path) is split at blanks, and {config}, {socket}, {workers}, {memory}
+                        (in MiB), {dir} in it are filled in; repeatable
   --config FILE         configuration for all servers that are started, with the same {...}
   --control             measure a second floor against the floor as well: the noise of this machine
   --one-socket          the floor replies from its bound socket, not from one of its own
@@ -33,11 +33,15 @@ Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many 
   --rounds N            rounds that count, 1 to 1000 [9]; one before them is a warm-up
   --round-ms MS         time of each side in a round, 10 to 60000 [300]
   --turns N             turns that this time is cut into, 1 to 100 [6]
-  --commands LIST       only these of version, ps, core:, all
-  --request FILE        measure the request in this file too; repeatable
+  --commands LIST       only these of version, ps, core:, cache_fetch, cache_store, all
+                        [all of them; at --socket those that store nothing]
+  --request FILE        measure the request in this file too; {n} in it becomes a number of eight
+                        digits, below 10000 and another each time; repeatable
   --large-bytes N       size that the reply to 'all' gets by more workers [3000]
   --raw FILE            write each round as a row of CSV
   --check               exit with status 1 when a target is missed
+  --contacts LIST       measure the user location instead, with so many contacts in the server,
+                        each from 100 to 10000000, e.g. 1000,100000,1000000
   --soak N              send N mixed requests instead and watch the memory; at least 10000,
                         ten millions as 10M or 10000000
   --no-connected        soak without connected sockets, which OpenSIPS does not answer
@@ -62,6 +66,8 @@ pub(crate) struct Options {
     pub(crate) one_socket: bool,
     pub(crate) check: bool,
     pub(crate) raw: Option<PathBuf>,
+    /// How many contacts the user location is measured with, ascending; empty for the commands.
+    pub(crate) contacts: Vec<u64>,
     pub(crate) soak: Option<Soak>,
 }
 
@@ -104,6 +110,7 @@ impl Options {
             one_socket: false,
             check: false,
             raw: None,
+            contacts: Vec::new(),
             soak: None,
         };
         let mut given = Given::default();
@@ -135,13 +142,20 @@ impl Options {
                 }
                 Arg::Long("request") => {
                     let (name, text) = read(parser.value()?.into())?;
-                    given.own.push(Command::own(name, text.into_bytes()));
+                    given.own.push(Command::own(&name, text.as_bytes()));
                 }
                 Arg::Long("large-bytes") => {
                     options.large_bytes = within(&parser.value()?.string()?, 1, 60_000)?;
                 }
                 Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
                 Arg::Long("check") => options.check = true,
+                Arg::Long("contacts") => {
+                    let list = parser.value()?.string()?;
+                    options.contacts =
+                        list.split(',').map(|one| within(one, 100, 10_000_000)).collect::<Result<_>>()?;
+                    options.contacts.sort_unstable();
+                    options.contacts.dedup();
+                }
                 Arg::Long("soak") => {
                     let text = parser.value()?.string()?.replace('M', "000000");
                     given.soak = Some(within(&text, 10_000, 10_000_000_000)?);
@@ -157,6 +171,18 @@ impl Options {
     }
 
     fn complete(mut self, given: Given) -> Result<Options> {
+        let running = given.socket.is_some();
+        if !self.contacts.is_empty() {
+            if running {
+                return Err("--contacts fills the server, so it is not for a running one (--socket)".into());
+            }
+            if given.soak.is_some() || !given.only.is_empty() || !given.own.is_empty() {
+                return Err(
+                    "--contacts has its own commands: give it without --soak, --commands and --request"
+                        .into(),
+                );
+            }
+        }
         let subject = match given.socket {
             Some(socket) => {
                 Plan { name: "running".to_owned(), source: Source::Running(socket), config: None }
@@ -166,7 +192,8 @@ impl Options {
                 let program = given.server.or(built).ok_or("no server: give --server or --socket")?;
                 // It is started in a folder of its own, so a relative path would miss.
                 let program = std::path::absolute(&program).map_err(Error::os("find", &program))?;
-                let words = vec![program.into(), "-F".into(), "-f".into(), "{config}".into()];
+                let words = ["-F", "-m", "{memory}", "-f", "{config}"].map(OsString::from);
+                let words = [program.into()].into_iter().chain(words).collect();
                 Plan {
                     name: SUBJECT.to_owned(),
                     source: Source::Command(words),
@@ -186,7 +213,11 @@ impl Options {
                 return Err(lexopt::Error::from(format!("unknown command {name:?}")).into());
             }
         }
-        self.commands.retain(|command| given.only.is_empty() || given.only.contains(&command.name));
+        self.commands.retain(|command| match given.only.as_slice() {
+            // Nobody has asked to have something stored in a server that is in use.
+            [] => command.fill.is_none() || !running,
+            only => only.contains(&command.name),
+        });
         self.commands.extend(given.own);
         self.soak = given.soak.map(|requests| Soak {
             requests,

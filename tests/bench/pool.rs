@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::children::Started;
-use crate::client::Task;
+use crate::client::{Asking, Task};
 use crate::error::{Error, Result};
+use crate::request::Numbers;
 
 /// How long a client may be silent beyond the time its task takes: then a reply is missing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long requests may take that are counted, not timed.
+const COUNTED_TIME: Duration = Duration::from_secs(900);
 /// How often a wait looks at the stop flag.
 const STOP_CHECK: Duration = Duration::from_millis(100);
 
@@ -44,17 +47,40 @@ impl Pool {
         Ok(Pool { clients: (0..count).map(start).collect::<Result<_>>()?, stop })
     }
 
-    /// Has the first `clients` clients do one turn of a round; the sum of their round trips per second.
-    pub(crate) fn turn(&mut self, clients: usize, turn: &Turn<'_>) -> Result<f64> {
-        let task = Task::Turn {
-            micros: u64::try_from(turn.time.as_micros()).unwrap_or(u64::MAX),
-            socket: turn.socket.to_path_buf(),
-            request: turn.request.to_vec(),
-            reply: turn.reply.to_vec(),
-        };
-        let tasks: Vec<Task> = vec![task; clients];
+    /// Has the first `clients` clients do one turn of a round.
+    pub(crate) fn turn(&mut self, clients: usize, turn: &Turn<'_>) -> Result<Turned> {
+        let task = turn.asking(clients, turn.time, u64::MAX);
+        let tasks: Vec<Task> =
+            turn.places(clients).map(|first| Task::Turn(Asking { first, ..task.clone() })).collect();
         let done = self.run(&tasks, turn.socket, turn.time + PATIENCE)?;
-        Ok(done.iter().map(|(count, nanos)| *count as f64 / (*nanos as f64 / 1e9)).sum())
+        Ok(Turned {
+            rate: done.iter().map(|(count, nanos)| *count as f64 / (*nanos as f64 / 1e9)).sum(),
+            counts: done.iter().map(|(count, _)| *count).collect(),
+        })
+    }
+
+    /// Has as many clients as there are `counts` send so many requests each, however long that takes.
+    pub(crate) fn counted(&mut self, counts: &[u64], turn: &Turn<'_>) -> Result<()> {
+        let task = turn.asking(counts.len(), COUNTED_TIME, 0);
+        let tasks: Vec<Task> = (turn.places(counts.len()).zip(counts))
+            .map(|(first, &most)| Task::Turn(Asking { first, most, ..task.clone() }))
+            .collect();
+        let done = self.run(&tasks, turn.socket, COUNTED_TIME + PATIENCE)?;
+        match done.iter().zip(counts).position(|((did, _), count)| did != count) {
+            None => Ok(()),
+            Some(client) => {
+                let reason = format!("not done with its requests after {COUNTED_TIME:?}");
+                Err(Error::Client { client, socket: turn.socket.to_path_buf(), reason })
+            }
+        }
+    }
+
+    /// Has all clients together send one request for each of the turn's numbers.
+    pub(crate) fn each_number(&mut self, turn: &Turn<'_>) -> Result<()> {
+        let clients = (self.clients.len() as u64).min(turn.numbers.count);
+        let counts: Vec<u64> =
+            (0..clients).map(|client| (turn.numbers.count - client).div_ceil(clients)).collect();
+        self.counted(&counts, &Turn { from: 0, ..*turn })
     }
 
     /// Has all clients together send `requests` mixed requests within `limit`.
@@ -105,9 +131,43 @@ impl Pool {
 /// One turn of one side.
 pub(crate) struct Turn<'a> {
     pub(crate) socket: &'a Path,
+    /// Text of a template.
     pub(crate) request: &'a [u8],
     pub(crate) reply: &'a [u8],
+    pub(crate) numbers: Numbers,
+    /// Place of the first number; the clients take the places from there on in turns.
+    pub(crate) from: u64,
+    /// Without meaning where requests are counted.
     pub(crate) time: Duration,
+}
+
+/// What came of it.
+pub(crate) struct Turned {
+    /// Sum of the clients' round trips per second.
+    pub(crate) rate: f64,
+    /// Round trips of each client.
+    pub(crate) counts: Vec<u64>,
+}
+
+impl Turn<'_> {
+    /// The first client's task.
+    fn asking(&self, clients: usize, time: Duration, most: u64) -> Asking {
+        Asking {
+            micros: u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+            most,
+            first: self.from,
+            step: clients as u64,
+            numbers: self.numbers,
+            socket: self.socket.to_path_buf(),
+            request: self.request.to_vec(),
+            reply: self.reply.to_vec(),
+        }
+    }
+
+    /// Where each client begins.
+    fn places(&self, clients: usize) -> std::ops::Range<u64> {
+        self.from..self.from + clients as u64
+    }
 }
 
 impl Client {

@@ -27,6 +27,23 @@ pub(crate) struct Line<'a> {
     pub(crate) target: Option<f64>,
 }
 
+/// What a line says.
+pub(crate) struct Outcome {
+    pub(crate) command: String,
+    pub(crate) server: String,
+    pub(crate) clients: usize,
+    pub(crate) target: Option<f64>,
+    /// Of the server's rate to the floor's: the median.
+    pub(crate) ratio: f64,
+}
+
+impl Outcome {
+    /// Whether the target, if any, is met.
+    pub(crate) fn is_met(&self) -> bool {
+        self.target.is_none_or(|target| self.ratio >= target)
+    }
+}
+
 /// Prints as it goes; the raw file grows with it.
 pub(crate) struct Report {
     raw: Option<(File, PathBuf)>,
@@ -63,12 +80,12 @@ impl Report {
         self.table_begun = false;
     }
 
-    /// One line of the table, from its rounds; whether the target, if any, is met.
-    pub(crate) fn line(&mut self, line: &Line<'_>, samples: &[Sample]) -> Result<bool> {
+    /// One line of the table, from its rounds.
+    pub(crate) fn line(&mut self, line: &Line<'_>, samples: &[Sample]) -> Result<Outcome> {
         if !self.table_begun {
             self.table_begun = true;
             println!(
-                "{:<12} {:<14} {:>7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>6} {:>11}  target",
+                "{:<20} {:<14} {:>7} {:>7} {:>7} {:>7} {:>9} {:>9} {:>6} {:>11}  target",
                 "command",
                 "server",
                 "clients",
@@ -86,14 +103,20 @@ impl Report {
         let ratio = median(&mut ratios);
         let floor = median(&mut samples.iter().map(|sample| sample.floor).collect::<Vec<_>>());
         let server = median(&mut samples.iter().map(|sample| sample.server).collect::<Vec<_>>());
-        let met = line.target.is_none_or(|target| ratio >= target);
+        let outcome = Outcome {
+            command: line.command.to_owned(),
+            server: line.server.to_owned(),
+            clients: line.clients,
+            target: line.target,
+            ratio,
+        };
         let verdict = match line.target {
             None => "-".to_owned(),
-            Some(target) => format!(">= {target:.2} {}", if met { "met" } else { "MISSED" }),
+            Some(target) => format!(">= {target:.2} {}", if outcome.is_met() { "met" } else { "MISSED" }),
         };
         let (least, most) = (ratios.first().unwrap_or(&f64::NAN), ratios.last().unwrap_or(&f64::NAN));
         println!(
-            "{:<12} {:<14} {:>7} {:>7} {:>7} {:>7} {:>9.0} {:>9.0} {:>6.3} {:>11}  {verdict}",
+            "{:<20} {:<14} {:>7} {:>7} {:>7} {:>7} {:>9.0} {:>9.0} {:>6.3} {:>11}  {verdict}",
             line.command,
             line.server,
             line.clients,
@@ -105,7 +128,7 @@ impl Report {
             ratio,
             format!("{least:.2}..{most:.2}"),
         );
-        Ok(met)
+        Ok(outcome)
     }
 
     fn raw_samples(&mut self, line: &Line<'_>, samples: &[Sample]) -> Result<()> {

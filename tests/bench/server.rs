@@ -24,17 +24,21 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(25);
 const REPLY_ROOM: usize = 1 << 17;
 /// `Type` of the worker processes in the reply of `ps`.
 const WORKER_TYPE: &str = "MI Datagram";
+/// Shared memory of a server, in MiB, where nothing asks for more.
+pub(crate) const MEMORY_MIB: u64 = 64;
 /// The configuration when `--config` gives no other.
 const DEFAULT_CONFIG: &str = r#"debug=0
 log_stderror=yes
 loadmodule "mi_datagram.so"
+loadmodule "cachedb_local.so"
+loadmodule "usrloc.so"
 modparam("mi_datagram", "socket_name", "{socket}")
 modparam("mi_datagram", "children_count", {workers})
 "#;
 
 /// How to come by a server.
 pub(crate) enum Source {
-    /// A command line; `{config}`, `{socket}`, `{workers}` and `{dir}` stand for what their names say.
+    /// A command line; `{config}`, `{socket}`, `{workers}`, `{memory}` and `{dir}` stand for what their names say.
     Command(Vec<OsString>),
     /// The socket of a server that runs already.
     Running(PathBuf),
@@ -65,9 +69,9 @@ pub(crate) struct Process {
 }
 
 impl Server {
-    /// Starts the server in `directory`, which must be new, with `workers` workers, and waits until it answers.
-    /// A running one is only asked how many it has.
-    pub(crate) fn start(plan: &Plan, directory: &Path, workers: usize) -> Result<Server> {
+    /// Starts the server in `directory`, which must be new, with `workers` workers and `memory` MiB, and waits until
+    /// it answers. A running one is only asked how many workers it has.
+    pub(crate) fn start(plan: &Plan, directory: &Path, workers: usize, memory: u64) -> Result<Server> {
         fs::create_dir(directory).map_err(Error::os("create", directory))?;
         let scratch = directory.to_path_buf();
         let (socket, process) = match &plan.source {
@@ -78,6 +82,7 @@ impl Server {
                 let fill = |text: &str| {
                     text.replace("{socket}", &socket.to_string_lossy())
                         .replace("{workers}", &workers.to_string())
+                        .replace("{memory}", &memory.to_string())
                         .replace("{dir}", &directory.to_string_lossy())
                         .replace("{config}", &config.to_string_lossy())
                 };
