@@ -78,7 +78,7 @@ impl Logger {
         self.own_level.store(level, Ordering::Relaxed);
     }
 
-    /// From now on the segment's level counts.
+    /// From now on the level that the segment has for this process counts.
     pub fn follow(&self, segment: &'static Segment) {
         // The server makes one segment; a second call would be by a test.
         let _first = self.segment.set(segment);
@@ -90,9 +90,7 @@ impl Logger {
     }
 
     fn level(&self) -> i32 {
-        self.segment
-            .get()
-            .map_or_else(|| self.own_level.load(Ordering::Relaxed), |segment| segment.header().level())
+        self.segment.get().map_or_else(|| self.own_level.load(Ordering::Relaxed), |segment| segment.level())
     }
 }
 

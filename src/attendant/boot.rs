@@ -144,8 +144,7 @@ fn start_and_serve(
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
         limits(&globals)?;
         let (context, pools) = build(options, plan.modules, arguments, &globals)?;
-        let header = context.segment.header();
-        header.set_level(options.level(&globals));
+        context.segment.set_level(options.level(&globals));
         logger.follow(context.segment);
         let supervisor = supervisor.insert(
             Supervisor::new(context, pools, signals, terminal.clone())

@@ -281,6 +281,7 @@ impl Supervisor {
             Fork::Child => {
                 entry.occupy(ProcessId::own());
                 self.context.slot = slot;
+                self.context.segment.set_own_slot(slot);
                 let settled = Settled { terminal: &self.terminal, wake: &self.wake };
                 let Some(pool) = self.pools.iter().find(|pool| pool.slots.contains(&slot)) else {
                     process::exit_child(1);

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::evi;
-use crate::mi::Context;
+use crate::evi::{self, Event};
+use crate::mi::{Context, Value};
 
 /// Why a cache system did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +47,12 @@ pub fn timed<T>(
     if taken > threshold {
         let micros = taken.as_micros();
         log::warn!("threshold exceeded: {query} of {} took {micros} us", key.escape_ascii());
-        let time = micros.to_string();
-        let parameters = [("source", query.as_bytes()), ("time", time.as_bytes()), ("extra", key)];
-        evi::raise(context, evi::THRESHOLD, &parameters);
+        let parameters = &[
+            ("source", query.into()),
+            ("time", Value::Unsigned(u64::try_from(micros).unwrap_or(u64::MAX))),
+            ("extra", key.into()),
+        ];
+        evi::raise(context, &Event { name: evi::THRESHOLD, parameters, only_json: &[] });
     }
     result
 }

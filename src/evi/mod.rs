@@ -14,7 +14,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::logging::Throttle;
-use crate::mi::{Context, Statistic};
+use crate::mi::{Context, Generation, Statistic, Value};
 use crate::shm::keyed::{Full, Space, Update};
 pub use subscription::Subscription;
 
@@ -34,6 +34,17 @@ pub const CORE_EVENTS: [&str; 3] = [THRESHOLD, SHM_THRESHOLD, PKG_THRESHOLD];
 pub const STATISTICS: [Statistic; 2] =
     [Statistic::counter("mi", "events_sent"), Statistic::counter("mi", "events_dropped")];
 
+/// One event, as it is raised.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it says to everybody.
+    pub parameters: &'a [(&'a str, Value<'a>)],
+    /// What it says before that to those who subscribed over JSON-RPC: 3.x has more parameters than 1.x.
+    pub only_json: &'a [(&'a str, Value<'a>)],
+}
+
 /// The way of an event to its subscribers.
 pub trait Transport: fmt::Debug {
     /// The schemes it serves: what stands before the first colon of a socket.
@@ -45,8 +56,8 @@ pub trait Transport: fmt::Debug {
     /// Where a canonical socket is, names looked up. `None` when that cannot be said.
     fn resolve(&self, scheme: &str, socket: &[u8]) -> Option<Vec<u8>>;
 
-    /// Writes an event as subscribers get it.
-    fn encode(&self, event: &str, parameters: &[(&str, &[u8])], message: &mut Vec<u8>);
+    /// Writes an event as subscribers of that generation get it.
+    fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>);
 
     /// Sends a message to what [`resolve`](Transport::resolve) gave. Must not wait.
     ///
@@ -136,23 +147,25 @@ impl Events {
     }
 
     /// Sends an event to those of a list who still want it. Counts what left and what did not.
-    fn deliver(&self, list: &[u8], now: u64, event: &str, parameters: &[(&str, &[u8])]) -> (u64, u64) {
+    fn deliver(&self, list: &[u8], now: u64, event: &Event<'_>) -> (u64, u64) {
         let (mut sent, mut dropped) = (0, 0);
         let mut message = Vec::new();
         let mut written_by = None;
         for subscriber in subscription::iter(list, now).filter(Subscription::is_awake) {
             let Some(route) = self.route(subscriber.socket) else { continue };
-            if written_by != Some(route.at) {
+            let form = Some((route.at, subscriber.generation));
+            if written_by != form {
                 message.clear();
-                route.transport.encode(event, parameters, &mut message);
-                written_by = Some(route.at);
+                route.transport.encode(event, subscriber.generation, &mut message);
+                written_by = form;
             }
             match route.transport.send(&message, subscriber.address) {
                 Ok(()) => sent += 1,
                 Err(error) => {
                     dropped += 1;
                     let socket = subscriber.socket.escape_ascii();
-                    self.complaint.borrow_mut().warn(format_args!("{event} to {socket} is dropped: {error}"));
+                    let complaint = &mut *self.complaint.borrow_mut();
+                    complaint.warn(format_args!("{} to {socket} is dropped: {error}", event.name));
                 }
             }
         }
@@ -173,14 +186,14 @@ struct Route<'a> {
 /// Tells the subscribers of an event. Never waits for one; who has no room for it does without.
 ///
 /// C: `evi_raise_event`.
-pub fn raise(context: &Context, event: &str, parameters: &[(&str, &[u8])]) {
+pub fn raise(context: &Context, event: &Event<'_>) {
     let Some(events) = context.states.get::<Events>() else { return };
     let now = context.segment.now();
     let mut list = Vec::new();
-    if !context.segment.table().get(Space::Subscription, event.as_bytes(), now, &mut list) {
+    if !context.segment.table().get(Space::Subscription, event.name.as_bytes(), now, &mut list) {
         return;
     }
-    let (sent, dropped) = events.deliver(&list, now, event, parameters);
+    let (sent, dropped) = events.deliver(&list, now, event);
     let row = context.segment.row(context.slot);
     for (statistic, more) in STATISTICS.iter().zip([sent, dropped]) {
         if let Some(cell) = context.statistics.counter(row, statistic.group, statistic.name) {
@@ -189,14 +202,20 @@ pub fn raise(context: &Context, event: &str, parameters: &[(&str, &[u8])]) {
     }
 }
 
-/// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before. No time at
-/// all ends a subscription. A host's name is looked up here, once.
+/// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before; it gets
+/// events in the form of `generation`. No time at all ends a subscription. A host's name is looked up here, once.
 ///
 /// C: `evi_event_subscribe`.
 ///
 /// # Errors
 /// See [`SubscribeError`].
-pub fn subscribe(context: &Context, event: &[u8], socket: &[u8], expire: u32) -> Result<(), SubscribeError> {
+pub fn subscribe(
+    context: &Context,
+    event: &[u8],
+    socket: &[u8],
+    expire: u32,
+    generation: Generation,
+) -> Result<(), SubscribeError> {
     let events = context.states.get::<Events>().ok_or(SubscribeError::Event)?;
     events.find(event).ok_or(SubscribeError::Event)?;
     let socket = events.canonical(socket).ok_or(SubscribeError::Socket)?;
@@ -204,7 +223,7 @@ pub fn subscribe(context: &Context, event: &[u8], socket: &[u8], expire: u32) ->
     let address = transport.resolve(scheme, rest).ok_or(SubscribeError::Socket)?;
 
     let (table, now) = (context.segment.table(), context.segment.now());
-    let new = Subscription::new(&socket, &address, expire, now);
+    let new = Subscription { generation, ..Subscription::new(&socket, &address, expire, now) };
     let (mut list, mut changed, mut fits) = (Vec::new(), Vec::new(), true);
     // Room is made before the lock is taken.
     table.get(Space::Subscription, event, now, &mut list);

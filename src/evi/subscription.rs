@@ -3,14 +3,16 @@
 //! Pure: bytes in, bytes out. C: `evi_subs_t` in event_interface.h, and the list in `evi_event_subscribe`.
 //!
 //! ```text
-//! expire u32   until u64   socket length u16   address length u16   socket   address
+//! form u8   expire u32   until u64   socket length u16   address length u16   socket   address
 //! ```
+
+use crate::mi::Generation;
 
 /// Subscribers that one event has at most: a list is copied whole when it is read or changed.
 pub(super) const MAX_SUBSCRIBERS: usize = 1000;
 
 /// Bytes of a subscription besides socket and address.
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 17;
 
 /// One subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Subscription<'a> {
     pub expire: u32,
     /// When it is gone, by the segment's clock.
     pub until: u64,
+    /// In what form the subscriber gets events: in that in which it subscribed.
+    pub generation: Generation,
 }
 
 impl<'a> Subscription<'a> {
@@ -31,7 +35,8 @@ impl<'a> Subscription<'a> {
     /// It lasts through its last second, as C's does. One for no time at all is the way to end it: no event
     /// goes there any more, and the list shows it for a second or two, where C shows it until the next event.
     pub(super) fn new(socket: &'a [u8], address: &'a [u8], expire: u32, now: u64) -> Subscription<'a> {
-        Subscription { socket, address, expire, until: now + u64::from(expire.max(1)) + 1 }
+        let until = now + u64::from(expire.max(1)) + 1;
+        Subscription { socket, address, expire, until, generation: Generation::Classic }
     }
 
     /// Whether events go there.
@@ -41,13 +46,17 @@ impl<'a> Subscription<'a> {
 
     /// Takes one off the front of a list. `None` at its end, and when what is there is not a subscription.
     fn take(list: &mut &'a [u8]) -> Option<Subscription<'a>> {
+        let generation = match list.split_off_first()? {
+            0 => Generation::Classic,
+            _ => Generation::JsonRpc,
+        };
         let expire = u32::from_le_bytes(*list.split_off(..4)?.as_array()?);
         let until = u64::from_le_bytes(*list.split_off(..8)?.as_array()?);
         let socket = u16::from_le_bytes(*list.split_off(..2)?.as_array()?);
         let address = u16::from_le_bytes(*list.split_off(..2)?.as_array()?);
         let socket = list.split_off(..usize::from(socket))?;
         let address = list.split_off(..usize::from(address))?;
-        Some(Subscription { socket, address, expire, until })
+        Some(Subscription { socket, address, expire, until, generation })
     }
 
     /// Adds it to a list. False when it does not fit the form.
@@ -56,6 +65,7 @@ impl<'a> Subscription<'a> {
         else {
             return false;
         };
+        list.push(u8::from(self.generation == Generation::JsonRpc));
         list.extend_from_slice(&self.expire.to_le_bytes());
         list.extend_from_slice(&self.until.to_le_bytes());
         list.extend_from_slice(&socket.to_le_bytes());
@@ -163,7 +173,8 @@ mod tests {
             address in proptest::collection::vec(any::<u8>(), 0..130),
             expire in 1_u32..,
         ) {
-            let new = Subscription::new(&socket, &address, expire, 7);
+            let generation = if expire % 2 == 0 { Generation::Classic } else { Generation::JsonRpc };
+            let new = Subscription { generation, ..Subscription::new(&socket, &address, expire, 7) };
             let mut list = Vec::new();
             prop_assert!(add(b"", &new, 7, &mut list).is_some());
             prop_assert_eq!(iter(&list, 7).collect::<Vec<_>>(), [new]);

@@ -25,9 +25,11 @@ impl Transport for Memory {
     fn resolve(&self, _scheme: &str, socket: &[u8]) -> Option<Vec<u8>> {
         (socket != b"nowhere").then(|| [b"at ", socket].concat())
     }
-    fn encode(&self, event: &str, parameters: &[(&str, &[u8])], message: &mut Vec<u8>) {
+    fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>) {
         *self.encoded.borrow_mut() += 1;
-        message.extend_from_slice(format!("{event} {}", parameters.len()).as_bytes());
+        message.extend_from_slice(
+            format!("{} {generation:?} {}", event.name, event.parameters.len()).as_bytes(),
+        );
     }
     fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -38,6 +40,8 @@ impl Transport for Memory {
         Ok(())
     }
 }
+
+const SILENT: Event<'_> = Event { name: "E_A", parameters: &[], only_json: &[] };
 
 struct Fixture {
     context: Context,
@@ -58,7 +62,7 @@ fn fixture() -> Fixture {
 }
 
 fn subscribed(context: &Context, event: &str, socket: &str) -> Result<(), SubscribeError> {
-    subscribe(context, event.as_bytes(), socket.as_bytes(), 60)
+    subscribe(context, event.as_bytes(), socket.as_bytes(), 60, Generation::Classic)
 }
 
 fn listed(context: &Context, event: &str) -> Vec<(String, u32)> {
@@ -74,17 +78,28 @@ fn counted(context: &Context) -> [u64; 2] {
 #[test]
 fn an_event_goes_to_its_subscribers_alone_and_is_written_once() {
     let Fixture { context, sent, encoded } = fixture();
-    raise(&context, "E_A", &[]);
+    raise(&context, &SILENT);
     assert_eq!((sent.take().len(), *encoded.borrow()), (0, 0));
     for socket in ["mem:one", "mem:full", "mem:two"] {
         subscribed(&context, "E_A", socket).unwrap();
     }
     subscribed(&context, "E_B", "mem:three").unwrap();
-    raise(&context, "E_A", &[("a", b"1")]);
-    let wanted = ["at two", "at one"].map(|address| (address.to_owned(), "E_A 1".to_owned()));
+    raise(&context, &Event { parameters: &[("a", Value::Unsigned(1))], ..SILENT });
+    let wanted = ["at two", "at one"].map(|address| (address.to_owned(), "E_A Classic 1".to_owned()));
     assert_eq!(sent.take(), wanted);
     assert_eq!(*encoded.borrow(), 1);
     assert_eq!(counted(&context), [2, 1]);
+}
+
+#[test]
+fn each_subscriber_gets_the_form_it_subscribed_in() {
+    let Fixture { context, sent, encoded } = fixture();
+    subscribed(&context, "E_A", "mem:old").unwrap();
+    subscribe(&context, b"E_A", b"mem:new", 60, Generation::JsonRpc).unwrap();
+    raise(&context, &SILENT);
+    let sent: Vec<_> = sent.take().into_iter().map(|(_, message)| message).collect();
+    assert_eq!(sent, ["E_A JsonRpc 0", "E_A Classic 0"]);
+    assert_eq!(*encoded.borrow(), 2);
 }
 
 #[test]
@@ -99,9 +114,9 @@ fn events_are_numbered_once_each() {
 #[test]
 fn a_socket_is_known_again_however_it_is_written() {
     let Fixture { context, .. } = fixture();
-    subscribe(&context, b"E_A", b"mem:one", 60).unwrap();
-    subscribe(&context, b"E_A", b"mem:two", 60).unwrap();
-    subscribe(&context, b"E_A", b"mem:ONE", 70).unwrap();
+    subscribe(&context, b"E_A", b"mem:one", 60, Generation::Classic).unwrap();
+    subscribe(&context, b"E_A", b"mem:two", 60, Generation::Classic).unwrap();
+    subscribe(&context, b"E_A", b"mem:ONE", 70, Generation::Classic).unwrap();
     assert_eq!(listed(&context, "E_A"), [("mem:two".to_owned(), 60), ("mem:one".to_owned(), 70)]);
     assert_eq!(listed(&context, "E_B"), []);
 }
@@ -132,8 +147,8 @@ fn what_cannot_be_is_refused() {
 fn no_time_at_all_ends_a_subscription_at_once() {
     let Fixture { context, sent, .. } = fixture();
     subscribed(&context, "E_A", "mem:one").unwrap();
-    subscribe(&context, b"E_A", b"mem:one", 0).unwrap();
-    raise(&context, "E_A", &[]);
+    subscribe(&context, b"E_A", b"mem:one", 0, Generation::Classic).unwrap();
+    raise(&context, &SILENT);
     assert_eq!(sent.take(), []);
     assert_eq!(counted(&context), [0, 0]);
 }

@@ -37,8 +37,6 @@ impl Fault {
 
 /// C: `MI_BAD_PARM`.
 pub const BAD_PARAMETER: Fault = Fault::new(400, "Bad parameter");
-/// What JSON-RPC calls [`BAD_PARAMETER`].
-pub const BAD_PARAMETER_VALUE: Fault = Fault::new(400, "Bad parameter value");
 /// C: `MI_MISSING_PARM`.
 pub const MISSING_PARAMETER: Fault = Fault::new(400, "Too few or too many arguments");
 /// C: `MI_PARSE_ERROR` of the datagram and FIFO transports.

@@ -19,8 +19,7 @@ pub use command::{
 };
 pub use context::{Context, States};
 pub use fault::{
-    BAD_PARAMETER, BAD_PARAMETER_VALUE, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER,
-    PARSE_ERROR, SERVER_ERROR,
+    BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
 pub use number::{signed, unsigned};
 pub use params::{Args, Params};

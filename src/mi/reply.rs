@@ -3,6 +3,7 @@
 //! A reply is a stream, not a tree: each node goes out in the caller's syntax as it is written. C:
 //! `add_mi_node_child` and `add_mi_attr` in mi/tree.c and mi/attr.c, which build the tree first.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::command::Generation;
@@ -26,6 +27,20 @@ pub enum Value<'a> {
     Unsigned(u64),
     /// Formatted text.
     Text(fmt::Arguments<'a>),
+}
+
+impl<'a> Value<'a> {
+    /// The value as text.
+    #[must_use]
+    pub fn to_bytes(&self) -> Cow<'a, [u8]> {
+        match self {
+            Value::Nothing | Value::List | Value::Null => Cow::Borrowed(b""),
+            Value::Bytes(bytes) => Cow::Borrowed(bytes),
+            Value::Signed(number) => number.to_string().into_bytes().into(),
+            Value::Unsigned(number) => number.to_string().into_bytes().into(),
+            Value::Text(text) => text.to_string().into_bytes().into(),
+        }
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {

@@ -73,6 +73,12 @@ impl Cell {
         &self.full_name[self.group_length + 1..]
     }
 
+    /// Whether it is counted, and not computed.
+    #[must_use]
+    pub fn is_counter(&self) -> bool {
+        matches!(self.source, Source::Counter)
+    }
+
     /// The value now.
     #[must_use]
     pub fn value(&self, context: &Context) -> u64 {
@@ -147,6 +153,12 @@ impl Registry {
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Cell> {
         self.all().find(|cell| cell.name() == name)
+    }
+
+    /// A statistic by its name without the group, whatever its case.
+    #[must_use]
+    pub fn find_in_any_case(&self, name: &[u8]) -> Option<&Cell> {
+        self.all().find(|cell| cell.name().eq_ignore_ascii_case(name))
     }
 
     /// A process's own cell of a counter, to count in. Asked once, at a process's start.

@@ -2,7 +2,7 @@
 //!
 //! C: `mi_print_blacklists` in blacklists.c, registered under the module name `blacklists`.
 
-use crate::mi::{Call, Classic, Command, Fault};
+use crate::mi::{Call, Classic, Command, Fault, Value, required};
 use crate::module::Module;
 
 /// The module's table.
@@ -13,7 +13,7 @@ pub(super) const MODULE: Module = Module {
         name: "list_blacklists",
         help: Some("lists all the defined (static or learned) blacklists"),
         classic: Classic::NoInput,
-        json_rpc: &[&[]],
+        json_rpc: &[&[], &[required("name")]],
         run: &list,
     }],
     statistics: &[],
@@ -21,7 +21,10 @@ pub(super) const MODULE: Module = Module {
     load: None,
 };
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
-fn list(_call: &mut Call<'_>) -> Result<(), Fault> {
+fn list(call: &mut Call<'_>) -> Result<(), Fault> {
+    if call.args.get("name").is_some() && call.reply.is_json() {
+        return Err(Fault::new(404, "Unknown name"));
+    }
+    call.reply.around("Lists", Value::List, |_| {});
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(super) const MODULE: Module = Module {
         name: "cache_remove_chunk",
         help: None,
         classic: Classic::takes(&[required("glob")]),
-        json_rpc: &[&[required("glob")]],
+        json_rpc: &[&[required("glob")], &[required("glob"), required("collection")]],
         run: &remove_chunk,
     }],
     statistics: &[],
@@ -105,6 +105,10 @@ impl Backend for Local {
 
 /// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
 fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
+    // 3.x parts the system into collections; here there is the one it has by default.
+    if call.args.get("collection").is_some_and(|collection| collection != b"default") {
+        return Err(Fault::new(500, "Internal error"));
+    }
     let glob = call.args.get("glob").unwrap_or_default();
     let pattern = Pattern::new(glob).ok_or(SERVER_ERROR)?;
     let threshold = call.context.states.get::<Local>().map_or(Duration::ZERO, |local| local.threshold);

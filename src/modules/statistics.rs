@@ -1,8 +1,8 @@
-//! `get_statistics` and `reset_statistics`, and what the segment says of itself.
+//! The commands over statistics, and what the segment says of itself.
 //!
 //! C: `mi_get_stats` and `mi_reset_stats` in statistics.c; shm_mem.c for the group `shmem`.
 
-use crate::mi::{Call, Cell, Classic, Command, Context, Fault, Statistic, Value, required};
+use crate::mi::{Call, Cell, Classic, Command, Context, Fault, Parameter, Statistic, Value, required};
 use crate::module::Module;
 
 /// The module's table.
@@ -13,16 +13,30 @@ pub(super) const MODULE: Module = Module {
         Command {
             name: "get_statistics",
             help: Some("prints the statistics (all, group or one) realtime values."),
-            classic: Classic::takes(&[required("statistics").list()]),
-            json_rpc: &[&[required("statistics").list()]],
+            classic: Classic::takes(NAMES),
+            json_rpc: &[NAMES],
             run: &get_statistics,
+        },
+        Command {
+            name: "list_statistics",
+            help: Some("lists all the registered statistics and their types"),
+            classic: Classic::Absent,
+            json_rpc: &[&[], NAMES],
+            run: &list_statistics,
         },
         Command {
             name: "reset_statistics",
             help: Some("resets the value of a statistic variable"),
-            classic: Classic::takes(&[required("statistics").list()]),
-            json_rpc: &[&[required("statistics").list()]],
+            classic: Classic::takes(NAMES),
+            json_rpc: &[NAMES],
             run: &reset_statistics,
+        },
+        Command {
+            name: "reset_all_statistics",
+            help: Some("resets all the statistic variables that can be reset"),
+            classic: Classic::Absent,
+            json_rpc: &[&[]],
+            run: &reset_all_statistics,
         },
     ],
     statistics: &[
@@ -51,27 +65,71 @@ fn real_used(context: &Context) -> u64 {
     context.segment.fixed_bytes() + context.segment.table().claimed_bytes()
 }
 
-fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let context = call.context;
+/// Names, groups with a colon behind, or `all`.
+const NAMES: &[Parameter] = &[required("statistics").list()];
+
+/// Shows each statistic that a name stands for, and says whether it was asked for by its own name.
+fn each(context: &Context, wanted: &[u8], is_json: bool, mut show: impl FnMut(&Cell, bool)) {
     let registry = &context.statistics;
-    let mut found = false;
-    let mut show = |cell: &Cell| {
-        found = true;
-        call.reply.open(&cell.full_name, Value::Unsigned(cell.value(context)));
-        call.reply.close();
-    };
-    for wanted in call.args.list("statistics") {
-        match wanted.split_last() {
-            _ if wanted == b"all" => registry.all().for_each(&mut show),
-            Some((b':', group)) => registry.group(group).unwrap_or_default().iter().for_each(&mut show),
-            _ => registry.find(wanted).into_iter().for_each(&mut show),
+    match wanted.split_last() {
+        _ if wanted == b"all" => registry.all().for_each(|cell| show(cell, false)),
+        Some((b':', group)) => {
+            registry.group(group).unwrap_or_default().iter().for_each(|cell| show(cell, false));
         }
+        _ if is_json => registry.find_in_any_case(wanted).into_iter().for_each(|cell| show(cell, true)),
+        _ => registry.find(wanted).into_iter().for_each(|cell| show(cell, true)),
     }
+}
+
+/// JSON-RPC leaves out what it does not know; classic callers get an error when nothing is known.
+fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+    let is_json = call.reply.is_json();
+    let mut found = is_json;
+    call.reply.open_around("", Value::Nothing);
+    for wanted in call.args.list("statistics") {
+        let (context, reply) = (call.context, &mut *call.reply);
+        each(context, wanted, is_json, |cell, _| {
+            found = true;
+            reply.open(&cell.full_name, Value::Unsigned(cell.value(context)));
+            reply.close();
+        });
+    }
+    call.reply.close_around();
     if found { Ok(()) } else { Err(NOT_FOUND) }
 }
 
+/// What kind each is. One that is asked for by its name has no group before it. C: `w_mi_list_stats`.
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn list_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+    let mut names: Vec<&[u8]> = call.args.list("statistics").collect();
+    if names.is_empty() {
+        names.push(b"all");
+    }
+    let (context, reply) = (call.context, &mut *call.reply);
+    reply.open_around("", Value::Nothing);
+    for wanted in names {
+        each(context, wanted, true, |cell, is_single| {
+            let name = if is_single { cell.name() } else { &cell.full_name };
+            let kind = if cell.is_counter() { "incremental" } else { "non-incremental" };
+            reply.open(name, kind.into());
+            reply.close();
+        });
+    }
+    reply.close_around();
+    Ok(())
+}
+
 fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let cells = call.args.list("statistics").filter_map(|wanted| call.context.statistics.find(wanted));
+    let is_json = call.reply.is_json();
+    let registry = &call.context.statistics;
+    let find = |wanted| if is_json { registry.find_in_any_case(wanted) } else { registry.find(wanted) };
+    let cells = call.args.list("statistics").filter_map(find);
     let reset = cells.map(|cell| cell.reset(call.context)).count();
     if reset > 0 { Ok(()) } else { Err(NOT_FOUND) }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+    call.context.statistics.all().for_each(|cell| cell.reset(call.context));
+    Ok(())
 }

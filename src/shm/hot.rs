@@ -55,8 +55,8 @@ impl Header {
         self.level.load(Ordering::Relaxed)
     }
 
-    /// Changes the log level of all processes at once.
-    pub fn set_level(&self, level: i32) {
+    /// Changes the log level of all processes that have none of their own.
+    pub(super) fn set_level(&self, level: i32) {
         self.level.store(level, Ordering::Relaxed);
     }
 
@@ -95,6 +95,9 @@ pub enum SlotState {
     Ready = 2,
 }
 
+/// What a slot's log level is stored above, so that zero can mean none.
+const OWN_LEVEL: i64 = 1 << 32;
+
 /// One process of the server. Its index is the `ID` that `ps` shows.
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -104,6 +107,8 @@ pub struct Slot {
     busy: AtomicU32,
     restarts: AtomicU64,
     figures_asked: AtomicU64,
+    /// The process's own log level above [`OWN_LEVEL`]; 0 when it has none.
+    level: AtomicI64,
     memory: PrivateMemory,
 }
 
@@ -187,6 +192,22 @@ impl Slot {
     /// How often the process was replaced.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// The log level of this process, when it is not that of all. It stays when the process is replaced.
+    pub fn level(&self) -> Option<i32> {
+        let level = self.level.load(Ordering::Relaxed);
+        if level == 0 { None } else { i32::try_from(level - OWN_LEVEL).ok() }
+    }
+
+    /// Gives this process a log level of its own.
+    pub fn set_level(&self, level: i32) {
+        self.level.store(OWN_LEVEL + i64::from(level), Ordering::Relaxed);
+    }
+
+    /// Lets the level of all count for this process again.
+    pub(super) fn forget_level(&self) {
+        self.level.store(0, Ordering::Relaxed);
     }
 
     /// What the process last published of its memory.

@@ -22,7 +22,7 @@ mod timeline;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
 pub use persist::PersistError;
@@ -87,6 +87,8 @@ pub struct Segment {
     timeline: Timeline,
     /// The file that the keyed state lies in, if it is to survive a restart; locked as long as it is open.
     file: Option<File>,
+    /// The slot of this process. Not shared: each process has its own copy.
+    own_slot: AtomicUsize,
 }
 
 /// Keyed state that survives a restart.
@@ -163,7 +165,8 @@ impl Segment {
             Some(_) => Timeline::resume(Note::read(&keyed), clock::wall_seconds(), clock::boot_seconds()),
             None => Timeline::BOOT,
         };
-        let segment = Segment { hot, keyed, layout, processes, counters, timeline, file };
+        let own_slot = AtomicUsize::new(0);
+        let segment = Segment { hot, keyed, layout, processes, counters, timeline, file, own_slot };
         let segment: &'static Segment = Box::leak(Box::new(segment));
         segment.note_clocks();
         segment.header().initialize(bytes, processes, counters);
@@ -194,6 +197,24 @@ impl Segment {
         (0..self.processes).fold(0_u64, |sum, slot| {
             sum.wrapping_add(self.row(slot).get(counter).map_or(0, |cell| cell.load(Ordering::Relaxed)))
         })
+    }
+
+    /// Says which slot is this process's, for the log.
+    pub fn set_own_slot(&self, slot: usize) {
+        self.own_slot.store(slot, Ordering::Relaxed);
+    }
+
+    /// The log level of this process.
+    #[must_use]
+    pub fn level(&self) -> i32 {
+        let own = self.slots().get(self.own_slot.load(Ordering::Relaxed)).and_then(Slot::level);
+        own.unwrap_or_else(|| self.header().level())
+    }
+
+    /// Sets the log level of all processes at once; none keeps one of its own.
+    pub fn set_level(&self, level: i32) {
+        self.slots().iter().for_each(Slot::forget_level);
+        self.header().set_level(level);
     }
 
     /// Sets a statistic back to zero in every process's row.

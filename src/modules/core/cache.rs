@@ -46,9 +46,14 @@ pub(super) const REMOVE: Command = Command {
 fn argument<'a>(call: &Call<'a>, name: &str, when_empty: &'static str) -> Result<&'a [u8], Fault> {
     match call.args.get(name) {
         None => Err(Fault::new(404, "Too few arguments")),
-        Some(b"") => Err(Fault::new(404, when_empty)),
+        Some(b"") => Err(unsuitable(call, when_empty, when_empty)),
         Some(value) => Ok(value),
     }
+}
+
+/// What a caller is told of an argument that does not suit.
+fn unsuitable(call: &Call<'_>, classic: &'static str, json: &'static str) -> Fault {
+    if call.reply.is_json() { Fault::invalid_params(json) } else { Fault::new(404, classic) }
 }
 
 fn at_most(call: &Call<'_>, count: usize, fault: &'static str) -> Result<(), Fault> {
@@ -77,11 +82,15 @@ fn failed(error: &CacheError, answer: &'static str) -> Fault {
 fn store(call: &mut Call<'_>) -> Result<(), Fault> {
     let system = argument(call, "system", "Empty memory cache id")?;
     let key = argument(call, "attr", "Empty attribute name")?;
-    let value = argument(call, "value", "Empty value argument")?;
+    let value = match call.args.get("value") {
+        Some(b"") => return Err(unsuitable(call, "Empty value argument", "Empty value")),
+        _ => argument(call, "value", "")?,
+    };
     let expires = match call.args.get("expire") {
         None => 0,
         Some(b"") => return Err(Fault::new(404, "Empty expires argument")),
-        Some(text) => unsigned(text).ok_or(Fault::new(404, "Bad format for expires argument"))?,
+        Some(text) => unsigned(text)
+            .ok_or_else(|| unsuitable(call, "Bad format for expires argument", "Negative expire value"))?,
     };
     at_most(call, 4, "Too many parameters")?;
     backend(call, system)
@@ -97,7 +106,13 @@ fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
     let found = backend(call, system)
         .and_then(|backend| backend.fetch(call.context, key, &mut value))
         .map_err(|error| failed(&error, "Cache fetch command failed"))?;
-    if found && !value.is_empty() {
+    if call.reply.is_json() {
+        if !found {
+            return Err(Fault::new(400, "Value not found"));
+        }
+        call.reply.node("key", key);
+        call.reply.node("value", &value[..]);
+    } else if found && !value.is_empty() {
         let shown = [key, b" = [", &value, b"]"].concat();
         call.reply.node("", Value::Bytes(&shown));
     } else {

@@ -3,15 +3,15 @@
 //! C: mi_core.c; `mi_help` in mi.c; `mi_list_tcp_conns` in tcp_main.c. Help texts are part of the protocol and
 //! stand as clients know them, slips included.
 
+use super::log_level;
 use crate::mi::{
-    BAD_PARAMETER, COMMAND_FAILED, Call, Classic, Command, Fault, Generation, Value, optional, required,
-    signed,
+    BAD_PARAMETER, COMMAND_FAILED, Call, Classic, Command, Fault, Value, optional, required, signed,
 };
 use crate::system::clock;
 use crate::version;
 
 /// Rows in the order that `which` lists them.
-pub(super) const COMMANDS: [Command; 16] = [
+pub(super) const COMMANDS: [Command; 17] = [
     Command {
         name: "uptime",
         help: Some(
@@ -25,7 +25,7 @@ pub(super) const COMMANDS: [Command; 16] = [
         name: "version",
         help: Some("prints the version string of a runningOpenSIPS"),
         classic: Classic::NoInput,
-        json_rpc: &[&[]],
+        json_rpc: &[&[], &[required("revision")]],
         run: &version,
     },
     Command {
@@ -70,6 +70,7 @@ pub(super) const COMMANDS: [Command; 16] = [
         json_rpc: &[],
         run: &debug,
     },
+    log_level::COMMAND,
     super::cache::STORE,
     super::cache::FETCH,
     super::cache::REMOVE,
@@ -92,6 +93,9 @@ pub(super) const COMMANDS: [Command; 16] = [
     },
 ];
 
+/// C: `mi_help` and `mi_which_cmd`.
+const UNKNOWN_COMMAND: Fault = Fault::new(404, "unknown MI command");
+
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
     let header = call.context.segment.header();
@@ -105,6 +109,9 @@ fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
 fn version(call: &mut Call<'_>) -> Result<(), Fault> {
     let (version, machine) = (version::VERSION, version::ARCHITECTURE);
     call.reply.node("Server", Value::Text(format_args!("OpenSIPS ({version} ({machine}/linux))")));
+    if call.args.get("revision").is_some() {
+        call.reply.node("git", version::REVISION);
+    }
     Ok(())
 }
 
@@ -116,23 +123,36 @@ fn pwd(call: &mut Call<'_>) -> Result<(), Fault> {
 
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn arg(call: &mut Call<'_>) -> Result<(), Fault> {
-    for argument in &call.context.arguments {
-        call.reply.node("", argument.as_encoded_bytes());
-    }
+    call.reply.around("", Value::List, |reply| {
+        call.context.arguments.iter().for_each(|argument| reply.node("", argument.as_encoded_bytes()));
+    });
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
+/// All commands; or, of one, the names of the parameters that its recipes take.
 fn which(call: &mut Call<'_>) -> Result<(), Fault> {
-    for entry in call.context.commands.iter(call.reply.generation()) {
-        call.reply.node("", entry.command.name);
-    }
+    let (commands, generation) = (&call.context.commands, call.reply.generation());
+    let Some(name) = call.args.get("command") else {
+        call.reply.around("", Value::List, |reply| {
+            commands.iter(generation).for_each(|entry| reply.node("", entry.command.name));
+        });
+        return Ok(());
+    };
+    let command = commands.find(name, generation).ok_or(UNKNOWN_COMMAND)?.command;
+    call.reply.around("", Value::List, |reply| {
+        for recipe in command.json_rpc {
+            reply.around("", Value::List, |reply| {
+                recipe.iter().for_each(|parameter| reply.node("", parameter.name));
+            });
+        }
+    });
     Ok(())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
     let slots = call.context.segment.slots().iter();
+    call.reply.open_around("Processes", Value::List);
     for (id, (slot, description)) in (0..).zip(slots.zip(&call.context.processes)) {
         call.reply.open(b"Process", Value::Nothing);
         call.reply.attribute(b"ID", Value::Unsigned(id));
@@ -140,6 +160,7 @@ fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
         call.reply.attribute(b"Type", description.as_str().into());
         call.reply.close();
     }
+    call.reply.close_around();
     Ok(())
 }
 
@@ -153,23 +174,30 @@ fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
 fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
     let header = call.context.segment.header();
     if let Some(wanted) = call.args.get("level") {
-        header.set_level(signed(wanted).ok_or(BAD_PARAMETER)?);
+        call.context.segment.set_level(signed(wanted).ok_or(BAD_PARAMETER)?);
     }
     call.reply.node("DEBUG", Value::Signed(header.level().into()));
     Ok(())
 }
 
 fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Fault> {
-    if call.context.tcp_disabled { Err(Fault::new(404, "TCP support disabled")) } else { Ok(()) }
+    if call.context.tcp_disabled {
+        return Err(Fault::new(404, "TCP support disabled"));
+    }
+    call.reply.around("", Value::Null, |_| {});
+    Ok(())
 }
 
 fn help(call: &mut Call<'_>) -> Result<(), Fault> {
     let Some(name) = call.args.filled("mi_cmd") else {
-        call.reply.node("Usage", "help mi_cmd - returns information about 'mi_cmd'");
+        if call.reply.is_json() {
+            call.reply.node("", "Usage: help mi_cmd - returns information about 'mi_cmd'");
+        } else {
+            call.reply.node("Usage", "help mi_cmd - returns information about 'mi_cmd'");
+        }
         return Ok(());
     };
-    let known = call.context.commands.find(name, Generation::Classic);
-    let entry = known.ok_or(Fault::new(404, "unknown MI command"))?;
+    let entry = call.context.commands.find(name, call.reply.generation()).ok_or(UNKNOWN_COMMAND)?;
     call.reply.node("Help", entry.command.help.unwrap_or("not available for this command"));
     call.reply.node("Exported by", entry.module);
     Ok(())

@@ -3,9 +3,10 @@
 //! C: `mi_event_subscribe`, `mi_events_list` and `mi_subscribers_list` in event_interface.c; `shm_threshold_check`
 //! in shm_mem.h.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::evi::{self, Events, SubscribeError, Subscribers, Subscription};
+use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
 use crate::mi::{
     BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Reply,
     SERVER_ERROR, Value, optional, required, unsigned,
@@ -17,8 +18,12 @@ use crate::timer::Timer;
 /// Seconds that a subscription lasts when it does not say. C: `DEFAULT_EXPIRE`.
 const DEFAULT_EXPIRE: u32 = 3600;
 
-/// What JSON-RPC calls [`BAD_PARAMETER`].
-const BAD_VALUE: Fault = Fault::new(400, "Bad parameter value");
+/// C: `init_mi_param_error` of 3.x, when it does not know what is wrong.
+const UNHANDLED_PARAMETER: Fault = Fault {
+    code: -32000,
+    reason: Cow::Borrowed("Server error"),
+    data: Some(Cow::Borrowed("Failed to handle parameter")),
+};
 
 pub(super) const SUBSCRIBE: Command = Command {
     name: "event_subscribe",
@@ -52,20 +57,21 @@ pub(super) const SUBSCRIBERS: Command = Command {
 };
 
 fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
-    let event = call.args.filled("event").ok_or(MISSING_PARAMETER)?;
-    let socket = call.args.filled("socket").ok_or(MISSING_PARAMETER)?;
-    let bad = match call.reply.generation() {
-        Generation::Classic => BAD_PARAMETER,
-        Generation::JsonRpc => BAD_VALUE,
+    let generation = call.reply.generation();
+    let (missing, negative) = match generation {
+        Generation::Classic => (MISSING_PARAMETER, BAD_PARAMETER),
+        Generation::JsonRpc => (UNHANDLED_PARAMETER, Fault::invalid_params("Negative expire value")),
     };
+    let event = call.args.filled("event").ok_or(missing.clone())?;
+    let socket = call.args.filled("socket").ok_or(missing)?;
     let expire = match call.args.get("expire") {
         None => DEFAULT_EXPIRE,
-        Some(text) => unsigned(text).ok_or_else(|| bad.clone())?,
+        Some(text) => unsigned(text).ok_or(negative)?,
     };
-    evi::subscribe(call.context, event, socket, expire).map_err(|error| {
+    evi::subscribe(call.context, event, socket, expire, generation).map_err(|error| {
         log::info!("{} to {} is refused: {error}", socket.escape_ascii(), event.escape_ascii());
         match error {
-            SubscribeError::Event | SubscribeError::Socket => bad,
+            SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
             SubscribeError::Crowded | SubscribeError::Full(_) => Fault::because(500, error),
         }
     })
@@ -77,7 +83,7 @@ fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Fault> {
 
 fn list(call: &mut Call<'_>) -> Result<(), Fault> {
     let names = events(call)?.names();
-    in_array(call.reply, |reply| {
+    call.reply.around("Events", Value::List, |reply| {
         for (id, name) in names.iter().enumerate() {
             open_event(reply, id, name);
             reply.close();
@@ -92,7 +98,7 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
         let all = events.names().iter().enumerate();
         let heard = all.map(|(id, name)| (id, name, Subscribers::of(call.context, name)));
         let heard: Vec<_> = heard.filter(|(.., subscribers)| subscribers.iter().next().is_some()).collect();
-        in_array(call.reply, |reply| {
+        call.reply.around("Events", Value::List, |reply| {
             for (id, name, subscribers) in heard {
                 open_event(reply, id, name);
                 show_all(reply, &subscribers);
@@ -123,18 +129,6 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// In JSON-RPC all events lie in an array; classic replies have no node of it.
-fn in_array(reply: &mut dyn Reply, show: impl FnOnce(&mut dyn Reply)) {
-    match reply.generation() {
-        Generation::Classic => show(reply),
-        Generation::JsonRpc => {
-            reply.open(b"Events", Value::List);
-            show(reply);
-            reply.close();
-        }
-    }
-}
-
 fn open_event(reply: &mut dyn Reply, id: usize, name: &str) {
     match reply.generation() {
         Generation::Classic => reply.open(b"Event", name.into()),
@@ -147,16 +141,9 @@ fn open_event(reply: &mut dyn Reply, id: usize, name: &str) {
 }
 
 fn show_all(reply: &mut dyn Reply, subscribers: &Subscribers) {
-    match reply.generation() {
-        Generation::Classic => {
-            subscribers.iter().for_each(|one| show(reply, "Subscriber", &one, subscribers));
-        }
-        Generation::JsonRpc => {
-            reply.open(b"Subscribers", Value::List);
-            subscribers.iter().for_each(|one| show(reply, "", &one, subscribers));
-            reply.close();
-        }
-    }
+    reply.around("Subscribers", Value::List, |reply| {
+        subscribers.iter().for_each(|one| show(reply, "Subscriber", &one, subscribers));
+    });
 }
 
 /// C: `evi_print_subscriber`.
@@ -213,14 +200,9 @@ fn look_at_memory(context: &Context) {
         }
     }
     if is_due {
-        let [usage, threshold, used, size] = [usage, threshold, used, size].map(|figure| figure.to_string());
-        let parameters = [
-            ("usage", usage.as_bytes()),
-            ("threshold", threshold.as_bytes()),
-            ("used", used.as_bytes()),
-            ("size", size.as_bytes()),
-        ];
-        evi::raise(context, evi::SHM_THRESHOLD, &parameters);
+        let figures = [("usage", usage), ("threshold", threshold), ("used", used), ("size", size)];
+        let parameters = &figures.map(|(name, figure)| (name, Value::Unsigned(figure)));
+        evi::raise(context, &Event { name: evi::SHM_THRESHOLD, parameters, only_json: &[] });
     }
 }
 

@@ -3,6 +3,7 @@
 mod cache;
 mod commands;
 mod events;
+mod log_level;
 mod statistics;
 
 use crate::evi;

@@ -9,7 +9,8 @@ mod message;
 use std::cell::RefCell;
 use std::io;
 
-use crate::evi::Transport;
+use crate::evi::{Event, Transport};
+use crate::mi::Generation;
 use crate::module::{Loaded, Module};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::names::Resolver;
@@ -53,8 +54,8 @@ impl Transport for Datagrams {
         Some(peer.as_bytes().to_vec())
     }
 
-    fn encode(&self, event: &str, parameters: &[(&str, &[u8])], message: &mut Vec<u8>) {
-        message::encode(event, parameters, message);
+    fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>) {
+        message::encode(event, generation, message);
     }
 
     fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()> {

@@ -7,7 +7,6 @@ use super::locations::{Buffers, LocationTable, Locations, MAX_RECORD_BYTES};
 use super::qvalue::Q;
 use super::record::{self, Contact};
 use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
-use crate::evi;
 use crate::mi::{
     BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, SERVER_ERROR, optional,
     required, unsigned,
@@ -129,7 +128,7 @@ fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     if call.context.segment.table().remove(Space::Location, &table.key(aor)) {
-        evi::raise(call.context, DELETE_EVENT, &[("aor", aor)]);
+        table.raise(call.context, DELETE_EVENT, aor);
     }
     Ok(())
 }
@@ -148,7 +147,7 @@ fn remove_contact(call: &mut Call<'_>) -> Result<(), Fault> {
         return Err(Fault::new(404, "Contact not found"));
     }
     if dropped.is_last {
-        evi::raise(call.context, DELETE_EVENT, &[("aor", aor)]);
+        table.raise(call.context, DELETE_EVENT, aor);
     }
     Ok(())
 }
@@ -176,7 +175,7 @@ fn add(call: &mut Call<'_>) -> Result<(), Fault> {
         return Err(SERVER_ERROR);
     }
     if insert(call, locations, &table.key(aor), &contact)? {
-        evi::raise(call.context, INSERT_EVENT, &[("aor", aor)]);
+        table.raise(call.context, INSERT_EVENT, aor);
     }
     Ok(())
 }

@@ -6,7 +6,6 @@
 use super::DELETE_EVENT;
 use super::locations::{Buffers, LocationTable, Locations, parts};
 use super::record;
-use crate::evi;
 use crate::mi::Context;
 use crate::shm::keyed::{Full, Space, Update};
 
@@ -15,11 +14,11 @@ pub(super) fn remove_expired(context: &Context) {
     let Some(locations) = context.states.get::<Locations>() else { return };
     let (table, now) = (context.segment.table(), context.segment.now());
     table.expire(Space::Location, now, |entry| {
-        if let Some((name, aor)) = parts(&entry.key) {
-            if let Some(table) = locations.table(name) {
-                table.count_expired(context, entry.weight.into());
-            }
-            evi::raise(context, DELETE_EVENT, &[("aor", aor)]);
+        if let Some((name, aor)) = parts(&entry.key)
+            && let Some(table) = locations.table(name)
+        {
+            table.count_expired(context, entry.weight.into());
+            table.raise(context, DELETE_EVENT, aor);
         }
     });
     table.list(Space::Location, now, |entry| {
@@ -41,7 +40,7 @@ fn thin_out(context: &Context, locations: &Locations, table: &LocationTable, aor
         Ok(dropped) => {
             table.count_expired(context, dropped.contacts);
             if dropped.is_last {
-                evi::raise(context, DELETE_EVENT, &[("aor", aor)]);
+                table.raise(context, DELETE_EVENT, aor);
             }
         }
         Err(full) => log::warn!("usrloc: expired contacts of {} stay: {full}", aor.escape_ascii()),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::record::Order;
 use crate::config;
+use crate::evi::{self, Event};
 use crate::mi::{Context, Source, Statistic};
 use crate::module::SettingError;
 use crate::shm::Segment;
@@ -223,6 +224,12 @@ impl LocationTable {
     pub(super) fn aor_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         let (name, aor) = parts(key)?;
         (name == self.name.as_bytes()).then_some(aor)
+    }
+
+    /// Tells that an AOR has come or gone.
+    pub(super) fn raise(&self, context: &Context, name: &str, aor: &[u8]) {
+        let (parameters, only_json) = (&[("aor", aor.into())], &[("domain", self.name.as_str().into())]);
+        evi::raise(context, &Event { name, parameters, only_json });
     }
 
     /// Counts contacts that have expired. C: `_r->slot->d->expires`.

@@ -232,6 +232,17 @@ impl<'s> Table<'s> {
         }
     }
 
+    /// The entries of a space that have not expired by `now`, some at a time, for whoever does other things between.
+    /// No lock is held from one to the next; what is added or removed meanwhile may be among them or not.
+    pub fn batches(&self, space: Space, now: u64) -> impl Iterator<Item = Vec<Entry>> + use<'s> {
+        let Table { region, layout } = *self;
+        self.buckets_in_use().map(move |(index, bucket)| {
+            let mut entries = Vec::new();
+            Shard::lock(region, &layout, index).copy_bucket(space, bucket, now, &mut entries);
+            entries
+        })
+    }
+
     /// Removes the entries of a space that have expired by `now`; `told` learns of each.
     /// Returns how many. The lock is held for one entry at a time, and not while `told` runs.
     pub fn expire(&self, space: Space, now: u64, mut told: impl FnMut(&Entry)) -> usize {

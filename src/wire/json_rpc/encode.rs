@@ -175,6 +175,22 @@ impl<'a, O: Output> Encoder<'a, O> {
     }
 }
 
+/// Writes a notification of ours, which nobody answers. C: `evi_build_payload` in evi/evi_modules.c of 3.x.
+pub fn notify<'a, O: Output>(
+    method: &str,
+    params: impl Iterator<Item = (&'a str, Value<'a>)>,
+    output: &mut O,
+) {
+    let state = State { phase: Phase::Result, open: vec![Open::Object { is_empty: true }] };
+    let mut encoder = Encoder::resume(output, "", state);
+    encoder.output.push(b"{\"jsonrpc\":\"2.0\",\"method\":");
+    encoder.string(method.as_bytes());
+    encoder.output.push(b",\"params\":{");
+    params.for_each(|(name, value)| encoder.attribute(name.as_bytes(), value));
+    encoder.close();
+    encoder.output.push(b"}");
+}
+
 /// Text inside a string, as the standard formatting machinery writes it.
 struct Escaped<'a, O>(&'a mut O);
 

@@ -18,7 +18,7 @@ mod request;
 
 use std::fmt;
 
-pub use encode::{Encoder, State};
+pub use encode::{Encoder, State, notify};
 use request::{NULL, Refused, Request};
 
 use super::{Output, too_large};
@@ -30,6 +30,17 @@ const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
 const INVALID_REQUEST: Fault = Fault::new(-32600, "Invalid Request");
 /// C: `JSONRPC_NOT_FOUND_CODE`.
 const METHOD_NOT_FOUND: Fault = Fault::new(-32601, "Method not found");
+
+/// What a command's fault is called here: 3.x has reworded some. C: mi/mi_core.c, ul_mi.c, event_interface.c.
+fn reworded(fault: Fault) -> Fault {
+    if fault == mi::BAD_PARAMETER {
+        Fault::new(400, "Bad parameter value")
+    } else if fault == mi::SERVER_ERROR {
+        Fault::new(500, "Internal Error")
+    } else {
+        fault
+    }
+}
 
 /// Whether a text is meant as JSON-RPC: after blanks it begins as an object or an array does.
 #[must_use]
@@ -162,7 +173,7 @@ impl Answerer {
         let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
         let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
         let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
-        mi::run(command, recipe, context, &self.params, reply)
+        mi::run(command, recipe, context, &self.params, reply).map_err(reworded)
     }
 }
 
