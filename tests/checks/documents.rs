@@ -101,14 +101,16 @@ fn the_manual_has_every_parameter_and_no_other() {
 
 /// A command as the manual writes it, with its parameters: optional ones in brackets, a list as `NAME...`.
 fn call_of(command: &mi::Command) -> String {
-    let recipe = match &command.classic {
-        Classic::Takes { recipe, .. } => *recipe,
-        Classic::Absent | Classic::NoInput => &[],
+    let shortest = command.json_rpc.iter().map(|recipe| recipe.len()).min().unwrap_or(0);
+    let (recipe, needed) = match &command.classic {
+        Classic::Takes { recipe, .. } => (*recipe, recipe.len()),
+        Classic::NoInput => (&[][..], 0),
+        // Of a command for JSON-RPC alone the longest recipe.
+        Classic::Absent => (command.json_rpc.last().copied().unwrap_or_default(), shortest),
     };
-    let words = recipe.iter().map(|parameter| match (parameter.kind, parameter.optional) {
-        (mi::Kind::List, _) => " NAME...".to_owned(),
-        (_, true) => format!(" [{}]", parameter.name),
-        (_, false) => format!(" {}", parameter.name),
+    let words = recipe.iter().enumerate().map(|(at, parameter)| {
+        let name = if parameter.kind == mi::Kind::List { "NAME..." } else { parameter.name };
+        if parameter.optional || at >= needed { format!(" [{name}]") } else { format!(" {name}") }
     });
     format!("{}{}", command.name, words.collect::<String>())
 }

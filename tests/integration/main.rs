@@ -18,6 +18,8 @@ mod datagram;
 mod events;
 /// The recorded replies under tests/golden.
 mod golden;
+/// The recorded JSON-RPC replies.
+mod golden_json;
 /// Clients that people have: opensipsunix, Python, socat.
 mod interop;
 /// The real opensipsctl, when it is there.

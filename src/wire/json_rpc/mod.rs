@@ -20,6 +20,7 @@ use std::fmt;
 
 pub use encode::{Encoder, State, notify};
 use request::{NULL, Refused, Request};
+use serde_json::value::RawValue;
 
 use super::{Output, too_large};
 use crate::mi::{self, Context, Fault, Generation, Params, Progress, Reply, Rest};
@@ -42,10 +43,15 @@ fn reworded(fault: Fault) -> Fault {
     }
 }
 
-/// Whether a text is meant as JSON-RPC: after blanks it begins as an object or an array does.
+/// Whether a text is meant as JSON-RPC: after blanks, or a byte order mark, it begins as an object or an array does,
+/// or it is another JSON value as a whole.
 #[must_use]
 pub fn is_json(text: &[u8]) -> bool {
-    matches!(text.trim_ascii_start(), [b'{' | b'[', ..])
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    match text.trim_ascii_start() {
+        [b'{' | b'[', ..] => true,
+        text => serde_json::from_slice::<&RawValue>(text).is_ok(),
+    }
 }
 
 /// Answers texts that hold a request or a batch of them. Keeps its buffers from one to the next.

@@ -122,10 +122,10 @@ fn a_reply_that_is_too_long_becomes_an_error_and_the_others_stay() {
 
 #[test]
 fn only_objects_and_arrays_look_like_json_rpc() {
-    for text in ["{", " \r\n\t[", "{}"] {
+    for text in ["{", " \r\n\t[", "{}", "\u{feff}{}", "5", "null", "\"x\" "] {
         assert!(is_json(text.as_bytes()), "{text}");
     }
-    for text in ["", ":ps:\n", "x{", "\u{feff}{}", "\0{"] {
+    for text in ["", "  ", ":ps:\n", "x{", "x", "\0{"] {
         assert!(!is_json(text.as_bytes()), "{text}");
     }
 }
