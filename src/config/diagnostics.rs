@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::position::Position;
+use super::position::{Position, without_password};
 use super::problem::Problem;
 
 /// Messages kept of one run, of each severity. What comes after them is only counted: a file of another language
@@ -35,7 +35,7 @@ pub struct Diagnostic {
 }
 
 /// Prints `path:line:column: message`, then the source line, then a caret under the column; a notice is one line.
-/// Warnings and notices say so before the message.
+/// Warnings and notices say so before the message. The password of a URL is shown nowhere.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(position) = &self.position {
@@ -46,7 +46,7 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning: ",
             Severity::Notice => "notice: ",
         })?;
-        write!(f, "{}", self.problem)?;
+        f.write_str(&without_password(self.problem.to_string()))?;
         let excerpt = self.position.as_ref().and_then(Position::excerpt);
         match excerpt.filter(|_| self.severity != Severity::Notice) {
             Some(excerpt) => write!(f, "\n{excerpt}"),

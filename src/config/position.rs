@@ -5,6 +5,7 @@
 //! both are counted when a message is printed.
 
 use std::fmt;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl Position {
     }
 
     /// The source line, and below it a line with a caret under the column. `None` when the line is empty or too
-    /// long to be of help.
+    /// long to be of help. The password of a URL is not shown.
     #[must_use]
     pub fn excerpt(&self) -> Option<String> {
         let start = self.line_start();
@@ -87,6 +88,10 @@ impl Position {
             return None;
         }
         let before = readable(&self.before()[start..]);
+        let (line, before) = match password(&line) {
+            Some(hidden) => (hide(&line, &hidden), hide(&before, &hidden)),
+            None => (line, before),
+        };
         let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         Some(format!("{line}\n{indent}^"))
     }
@@ -124,6 +129,32 @@ pub(super) fn readable_path(path: &Path) -> String {
 pub(super) fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A text for people without the password of a URL in it.
+pub(super) fn without_password(text: String) -> String {
+    match password(&text) {
+        Some(hidden) => hide(&text, &hidden),
+        None => text,
+    }
+}
+
+/// Where a password may stand: between `://USER:` and the last `@`, or before it without a colon. Rather too much than
+/// too little, since a password may hold any character.
+fn password(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + "://".len();
+    let end = text.rfind('@').filter(|&end| end > start)?;
+    let start = text.get(start..end)?.find(':').map_or(start, |colon| start + colon + 1);
+    (start < end).then_some(start..end)
+}
+
+/// The text with stars in place of a part, or the part of it that is there.
+fn hide(text: &str, part: &Range<usize>) -> String {
+    match (text.get(..part.start), text.get(part.end..)) {
+        (None, _) => text.to_owned(),
+        (Some(before), None) => before.to_owned(),
+        (Some(before), Some(behind)) => format!("{before}***{behind}"),
+    }
 }
 
 #[cfg(test)]
@@ -168,5 +199,26 @@ mod tests {
     fn a_very_long_line_is_not_shown() {
         assert_eq!(at(&[b'x'; MAX_SHOWN_CHARS + 1], 3).excerpt(), None);
         assert!(at(&[b'x'; MAX_SHOWN_CHARS], 3).excerpt().is_some());
+    }
+
+    /// Neither before nor behind the caret, which stays where it belongs.
+    #[test]
+    fn no_password_is_shown() {
+        let line = b"f(\"redis:g://mi:se@cr/et@h:x/\") 7\n";
+        for (offset, column) in [(2, 2), (16, 16), (20, 16), (24, 19), (32, 27)] {
+            let shown = format!("f(\"redis:g://mi:***@h:x/\") 7\n{}^", " ".repeat(column));
+            assert_eq!(at(line, offset).excerpt(), Some(shown), "{offset}");
+        }
+        for (text, shown) in [
+            ("redis://secret@h", "redis://***@h"),
+            ("redis://:secret@h", "redis://:***@h"),
+            ("redis://@h", "redis://@h"),
+            ("redis://mi:@h", "redis://mi:@h"),
+            ("redis://h:1/", "redis://h:1/"),
+            ("a@b redis://h", "a@b redis://h"),
+            ("mail a@b", "mail a@b"),
+        ] {
+            assert_eq!(without_password(text.to_owned()), shown);
+        }
     }
 }

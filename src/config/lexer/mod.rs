@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::position::{Position, SourceFile, readable};
+use super::position::{Position, SourceFile, readable, without_password};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Token {
         &self.file.bytes()[self.start..self.end]
     }
 
-    /// The start of what was written, for a message: one line, not long.
+    /// The start of what was written, for a message: one line, not long, no password.
     pub(super) fn shown(&self) -> String {
         const MOST_CHARS: usize = 40;
         if self.shape == Shape::End {
@@ -62,7 +62,8 @@ impl Token {
         }
         let raw = self.raw();
         let line = raw.split(|&byte| byte == b'\n').next().unwrap_or(raw);
-        let mut text: String = readable(line).chars().take(MOST_CHARS).collect();
+        // Before it is cut, where the end of a password can still be seen.
+        let mut text: String = without_password(readable(line)).chars().take(MOST_CHARS).collect();
         if text.len() < raw.len() && raw.len() > MOST_CHARS {
             text.push('…');
         }

@@ -1,10 +1,12 @@
 //! cachedb_redis: the cache systems `redis` and `redis:GROUP`, each on a Redis server of its own.
 //!
 //! Several machines share state in this way. Here are the module's table and the three commands that a cache system
-//! sends; [`url`] reads where the servers are, [`link`] owns a process's connection to one. A Redis Cluster is not
-//! followed: a key that lies on another node is an error. C: modules/cachedb_redis.
+//! sends; [`url`] reads where the servers are, [`link`] keeps a process's [`connection`] to one, [`resp`] is what is
+//! spoken there. A Redis Cluster is not followed: a key that lies on another node is an error. C: modules/cachedb_redis.
 
+mod connection;
 mod link;
+mod resp;
 mod url;
 
 use std::time::Duration;
@@ -14,10 +16,12 @@ use crate::config::{Effect, Kind, Parameter, Settings};
 use crate::mi::Context;
 use crate::module::{Loaded, Module, SettingError};
 use link::{Limits, Link};
+use resp::Reply;
 use url::Url;
 
-/// Default of both time limits, in milliseconds. C: `CACHEDB_REDIS_DEFAULT_TIMEOUT`.
-const DEFAULT_LIMIT: i64 = 5000;
+/// Default of both time limits, in milliseconds. Differs: C's `CACHEDB_REDIS_DEFAULT_TIMEOUT` is 5000, for which a
+/// client of MI does not wait: with both limits used up it would be 10 s.
+const DEFAULT_LIMIT: i64 = 1000;
 
 /// What stands for a limit of 0 milliseconds, which is none.
 const NO_LIMIT: Duration = Duration::from_secs(86_400);
@@ -38,13 +42,13 @@ pub(super) const MODULE: Module = Module {
             name: "connect_timeout",
             kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
             effect: Effect::Used,
-            help: "milliseconds to wait for a connection, 0 for no limit; default 5000",
+            help: "milliseconds to wait for a connection, 0 for no limit; default 1000",
         },
         Parameter {
             name: "query_timeout",
             kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
             effect: Effect::Used,
-            help: "milliseconds to wait for an answer, 0 for no limit; default 5000",
+            help: "milliseconds to wait for an answer, 0 for no limit; default 1000",
         },
         Parameter {
             name: "shutdown_on_error",
@@ -70,7 +74,17 @@ fn load(settings: &Settings) -> Loaded {
     let mut urls: Vec<Url> = Vec::new();
     for (text, position) in settings.all_text(URL) {
         match Url::parse(text) {
-            Ok(url) => add(&mut urls, url),
+            Ok(url) => {
+                if url.lacks_password {
+                    log::warn!(
+                        "{position}: {URL} of {}: what stands before @ has no colon with a password behind it and is \
+                         not used; write {}://:PASSWORD@{url}/",
+                        url.system,
+                        url.system
+                    );
+                }
+                add(&mut urls, url);
+            }
             Err(error) => {
                 let error = SettingError { parameter: URL, message: error.to_string() };
                 loaded.errors.push((position.clone(), error));
@@ -115,23 +129,21 @@ impl Backend for Link {
 
     /// Differs: C sets the value and then its end, so that a server lost in between keeps the value for ever.
     fn store(&self, _: &Context, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
-        let mut command = redis::cmd("SET");
-        command.arg(key).arg(value);
-        if expires != 0 {
-            command.arg("EX").arg(expires);
+        match expires {
+            0 => self.ask(&[b"SET", key, value], Reply::ok),
+            seconds => self.ask(&[b"SET", key, value, b"EX", seconds.to_string().as_bytes()], Reply::ok),
         }
-        self.ask(&command)
     }
 
     fn fetch(&self, _: &Context, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
         value.clear();
-        let found: Option<Vec<u8>> = self.ask(redis::cmd("GET").arg(key))?;
+        let found = self.ask(&[b"GET", key], Reply::value)?;
         let is_there = found.is_some();
         *value = found.unwrap_or_default();
         Ok(is_there)
     }
 
     fn remove(&self, _: &Context, key: &[u8]) -> Result<(), CacheError> {
-        self.ask(redis::cmd("DEL").arg(key))
+        self.ask(&[b"DEL", key], Reply::number)
     }
 }

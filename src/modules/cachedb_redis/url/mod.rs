@@ -47,6 +47,8 @@ pub(super) struct Url {
     pub(super) port: u16,
     /// Number of the database, as `SELECT` takes it.
     pub(super) database: u32,
+    /// Whether there is an `@` with something before it that is no password, and so is not used.
+    pub(super) lacks_password: bool,
 }
 
 /// A password, and whose.
@@ -83,6 +85,10 @@ impl Url {
     pub(super) fn parse(text: &[u8]) -> Result<Url, UrlError> {
         let text = std::str::from_utf8(text).map_err(|_| UrlError::NotText)?;
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        if scheme.contains('@') {
+            // Shown, it could be a password.
+            return Err(UrlError::NoSlashes);
+        }
         if scheme != "redis" {
             return Err(UrlError::Scheme(scheme.to_owned()));
         }
@@ -93,12 +99,15 @@ impl Url {
         if group.contains(['/', ':']) {
             return Err(UrlError::NoSlashes);
         }
-        let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, address) = server.rsplit_once('@').unwrap_or(("", server));
+        // The last @ first: a password may hold each character that means something behind it.
+        let (before, server) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let (address, database) = server.split_once('/').unwrap_or((server, ""));
         let (host, port) = host_and_port(address)?;
+        let login = Login::parse(before);
         Ok(Url {
             system: if group.is_empty() { scheme.to_owned() } else { format!("{scheme}:{group}") },
-            login: Login::parse(login),
+            lacks_password: login.is_none() && !before.is_empty(),
+            login,
             host: host.to_owned(),
             port,
             database: database_number(database)?,

@@ -7,7 +7,7 @@ fn url(system: &str, login: Option<(&str, &str)>, host: &str, port: u16, databas
         user: (!user.is_empty()).then(|| user.to_owned()),
         password: password.to_owned(),
     });
-    Url { system: system.to_owned(), login, host: host.to_owned(), port, database }
+    Url { system: system.to_owned(), login, host: host.to_owned(), port, database, lacks_password: false }
 }
 
 #[test]
@@ -28,9 +28,19 @@ fn every_form_is_read() {
         ("redis:g://:secret@h:7000/2", url("redis:g", Some(("", "secret")), "h", 7000, 2)),
         ("redis:g://mi:secret@h/", url("redis:g", Some(("mi", "secret")), "h", 6379, 0)),
         ("redis:g://mi:se:c@ret@[::1]:7000/", url("redis:g", Some(("mi", "se:c@ret")), "::1", 7000, 0)),
-        ("redis:g://mi@h/", url("redis:g", None, "h", 6379, 0)),
-        ("redis:g://mi:@h/", url("redis:g", None, "h", 6379, 0)),
+        ("redis:g://:a/b@h:7000/2", url("redis:g", Some(("", "a/b")), "h", 7000, 2)),
+        ("redis:g://mi:a/b?c=d://e@f@[::1]/", url("redis:g", Some(("mi", "a/b?c=d://e@f")), "::1", 6379, 0)),
+        ("redis://:/@h", url("redis", Some(("", "/")), "h", 6379, 0)),
+        ("redis:g://@h/", url("redis:g", None, "h", 6379, 0)),
     ] {
+        assert_eq!(Url::parse(text.as_bytes()), Ok(wanted), "{text}");
+    }
+}
+
+#[test]
+fn a_log_in_without_a_password_is_noticed() {
+    for text in ["redis:g://secret@h/", "redis:g://mi:@h/", "redis:g://:@h/", "redis:g://a/b@h/"] {
+        let wanted = Url { lacks_password: true, ..url("redis:g", None, "h", 6379, 0) };
         assert_eq!(Url::parse(text.as_bytes()), Ok(wanted), "{text}");
     }
 }
@@ -49,6 +59,7 @@ fn every_mistake_has_its_error() {
         (b"redis:localhost:6379", UrlError::NoSlashes),
         (b"rediss://localhost/", UrlError::Scheme(text("rediss"))),
         (b"localhost", UrlError::Scheme(text("localhost"))),
+        (b"secret@localhost", UrlError::NoSlashes),
         (b"redis://\xff/", UrlError::NotText),
         (b"redis://", UrlError::NoHost),
         (b"redis:///", UrlError::NoHost),
@@ -80,7 +91,14 @@ fn a_password_is_never_shown() {
     assert_eq!(url.to_string(), "[::1]:7000");
     let shown = format!("{url:?}");
     assert!(shown.contains("mi") && !shown.contains("secret"), "{shown}");
-    for broken in ["redis:g://mi:secret@h:0/", "redis:g://mi:secret@a,b/", "redis:g://mi:secret@/"] {
+    for broken in [
+        "redis:g://mi:secret@h:0/",
+        "redis:g://mi:secret@a,b/",
+        "redis:g://mi:secret@/",
+        "redis:g://mi:secret@secret@h:x/secret@h/y",
+        "redis:g://mi:/secret@h/x",
+        "secret@h",
+    ] {
         let error = Url::parse(broken.as_bytes()).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }
@@ -91,10 +109,10 @@ fn a_password_is_never_shown() {
 fn what_is_printed_reads_the_same() {
     use proptest::prelude::*;
 
-    proptest!(|(text in "redis(:[a-z]{0,2})?://([a-z]{0,2}:[a-z:@]{0,3}@)?[a-z:\\[\\],0-9]{0,9}(/[0-9a-z?]{0,3})?")| {
+    proptest!(|(text in "redis(:[a-z]{0,2})?://([a-z]{0,2}:[a-z:@/]{0,3}@)?[a-z:\\[\\],0-9]{0,9}(/[0-9a-z?]{0,3})?")| {
         if let Ok(url) = Url::parse(text.as_bytes()) {
             let again = format!("{}://{url}/{}", url.system, url.database);
-            prop_assert_eq!(Url::parse(again.as_bytes()), Ok(Url { login: None, ..url }));
+            prop_assert_eq!(Url::parse(again.as_bytes()), Ok(Url { login: None, lacks_password: false, ..url }));
         }
     });
 }
