@@ -13,6 +13,8 @@ use super::context::Context;
 pub enum Source {
     /// Counted by the processes; can be reset.
     Counter,
+    /// Would count what this server cannot do: stays zero.
+    Never,
     /// Computed when asked; a reset is accepted and changes nothing. C: `STAT_IS_FUNC`.
     Function(&'static (dyn Fn(&Context) -> u64 + Sync)),
 }
@@ -21,6 +23,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Source::Counter => "Counter",
+            Source::Never => "Never",
             Source::Function(_) => "Function",
         })
     }
@@ -42,6 +45,12 @@ impl Statistic {
     #[must_use]
     pub const fn counter(group: &'static str, name: &'static str) -> Statistic {
         Statistic { group, name, source: Source::Counter }
+    }
+
+    /// A row that is counted elsewhere and never here.
+    #[must_use]
+    pub const fn never(group: &'static str, name: &'static str) -> Statistic {
+        Statistic { group, name, source: Source::Never }
     }
 
     /// A row that is computed.
@@ -76,7 +85,7 @@ impl Cell {
     /// Whether it is counted, and not computed.
     #[must_use]
     pub fn is_counter(&self) -> bool {
-        matches!(self.source, Source::Counter)
+        !matches!(self.source, Source::Function(_))
     }
 
     /// The value now.
@@ -84,6 +93,7 @@ impl Cell {
     pub fn value(&self, context: &Context) -> u64 {
         match self.source {
             Source::Counter => context.segment.total(self.index),
+            Source::Never => 0,
             Source::Function(compute) => compute(context),
         }
     }

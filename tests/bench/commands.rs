@@ -67,12 +67,20 @@ pub(crate) fn table() -> Vec<Command> {
         fill: Some(store.clone()),
         ..Command::plain(name, request).with_targets(0.85, 0.85)
     };
+    let json = |name: &str, rest: &str| {
+        let request = format!(r#"{{"jsonrpc": "2.0", "id": "27094", "method": "{rest}}}"#);
+        Command::plain(name, request.as_bytes()).with_targets(0.80, 0.80)
+    };
+    let all = r#"get_statistics", "params": {"statistics": ["all"]}"#;
     vec![
         Command::plain("version", b":version:\n").with_targets(0.95, 0.90),
         Command::plain("ps", b":ps:\n").with_targets(0.95, 0.90),
         Command::plain("core:", b":get_statistics:\ncore:\n").with_targets(0.95, 0.90),
         cached("cache_fetch", b":cache_fetch:\nlocal\nmi-bench-{n}\n"),
         cached("cache_store", &store),
+        json("json-ps", r#"ps", "params": {}"#),
+        json("json-core:", r#"get_statistics", "params": {"statistics": ["core:"]}"#),
+        Command { large: true, ..json("json-all", all) },
         Command { large: true, ..Command::plain("all", b":get_statistics:\nall\n").with_targets(0.85, 0.80) },
     ]
 }

@@ -15,6 +15,7 @@ use crate::pool::{Pool, Turn, Turned};
 use crate::report::{Outcome, Report, Sample};
 use crate::request::Template;
 use crate::server::{MEMORY_MIB, Server, Source};
+use crate::shape;
 
 /// Name of the second floor in the report.
 const CONTROL: &str = "floor-again";
@@ -262,7 +263,7 @@ impl<'a> Bench<'a> {
 /// There is none, or it is not a good one and has to be.
 fn ask_well(server: &Server, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
     let reply = server.ask_settled(request)?;
-    if !command.any_reply && !reply.starts_with(b"200 ") {
+    if !command.any_reply && !shape::is_good(&reply) {
         let text = String::from_utf8_lossy(&reply[..reply.len().min(60)]).into_owned();
         return Err(Error::server(&server.name, format!("{} answers {text:?}", command.name)));
     }

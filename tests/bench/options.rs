@@ -33,7 +33,8 @@ Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many 
   --rounds N            rounds that count, 1 to 1000 [9]; one before them is a warm-up
   --round-ms MS         time of each side in a round, 10 to 60000 [300]
   --turns N             turns that this time is cut into, 1 to 100 [6]
-  --commands LIST       only these of version, ps, core:, cache_fetch, cache_store, all
+  --commands LIST       only these of version, ps, core:, cache_fetch, cache_store, json-ps,
+                        json-core:, json-all, all
                         [all of them; at --socket those that store nothing]
   --request FILE        measure the request in this file too; {n} in it becomes a number of eight
                         digits, below 10000 and another each time; repeatable

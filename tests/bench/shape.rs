@@ -32,7 +32,7 @@ impl Shape {
             longest: collapsed.len() + numbers * (MAX_DIGITS - 1),
             collapsed,
             accepted: reply.to_vec(),
-            first_line: reply.iter().position(|&byte| byte == b'\n').map_or(reply.len(), |end| end + 1),
+            first_line: head(reply).len(),
             changes,
         }
     }
@@ -55,6 +55,20 @@ impl Shape {
         }
         fits
     }
+}
+
+/// What begins a good reply over JSON-RPC.
+const JSON_RESULT: &[u8] = b"{\"jsonrpc\":\"2.0\",\"result\":";
+
+/// Whether a reply says that the command has worked.
+pub(crate) fn is_good(reply: &[u8]) -> bool {
+    reply.starts_with(b"200 ") || reply.starts_with(JSON_RESULT)
+}
+
+/// The part of a reply that holds no number: its first line, or what stands before a result.
+fn head(reply: &[u8]) -> &[u8] {
+    let line = reply.iter().position(|&byte| byte == b'\n').map_or(reply.len(), |end| end + 1);
+    if reply.starts_with(JSON_RESULT) { JSON_RESULT } else { &reply[..line] }
 }
 
 /// `bytes` with each run of digits replaced by one `0`.
