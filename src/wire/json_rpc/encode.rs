@@ -129,12 +129,13 @@ impl<'a, O: Output> Encoder<'a, O> {
             Some(Open::Array { is_empty }) => (is_empty, false),
             Some(Open::Scalar) | None => return false,
         };
-        if !std::mem::replace(is_empty, false) {
-            self.output.push(b",");
-        }
+        let is_first = std::mem::replace(is_empty, false);
         if has_names {
-            self.string(name);
-            self.output.push(b":");
+            self.output.push(if is_first { b"\"" } else { b",\"" });
+            self.characters(name);
+            self.output.push(b"\":");
+        } else if !is_first {
+            self.output.push(b",");
         }
         true
     }
@@ -165,13 +166,21 @@ impl<'a, O: Output> Encoder<'a, O> {
 
     fn string(&mut self, bytes: &[u8]) {
         self.output.push(b"\"");
+        self.characters(bytes);
+        self.output.push(b"\"");
+    }
+
+    /// What stands between the quotes of a string.
+    fn characters(&mut self, bytes: &[u8]) {
+        if bytes.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+            return self.output.push(bytes);
+        }
         for chunk in bytes.utf8_chunks() {
             escape(self.output, chunk.valid());
             for byte in chunk.invalid() {
                 escape_byte(self.output, *byte);
             }
         }
-        self.output.push(b"\"");
     }
 }
 
@@ -199,6 +208,11 @@ impl<O: Output> fmt::Write for Escaped<'_, O> {
         escape(self.0, text);
         Ok(())
     }
+}
+
+/// Whether a byte stands for itself.
+fn is_plain(byte: u8) -> bool {
+    (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
 fn escape<O: Output>(output: &mut O, text: &str) {
