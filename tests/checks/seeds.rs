@@ -6,6 +6,8 @@ use std::path::Path;
 
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
+#[path = "../fuzz/bodies/json_rpc.rs"]
+mod json_rpc;
 #[path = "../fuzz/bodies/text_datagram.rs"]
 mod text_datagram;
 
@@ -13,11 +15,17 @@ mod text_datagram;
 type Body = fn(&[u8]) -> bool;
 
 /// The targets with their bodies.
-const TARGETS: [(&str, Body); 2] = [("config", config::check), ("text_datagram", text_datagram::check)];
+const TARGETS: [(&str, Body); 3] =
+    [("config", config::check), ("json_rpc", json_rpc::check), ("text_datagram", text_datagram::check)];
 
 #[test]
 fn configurations_hold_all_rules() {
     replay("config");
+}
+
+#[test]
+fn json_rpc_holds_all_rules() {
+    replay("json_rpc");
 }
 
 #[test]

@@ -5,25 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use opensips_mi::mi::{self, Context, Generation, Params, Progress, Registry, States, Table};
-use opensips_mi::modules;
-use opensips_mi::shm::{MIN_BYTES, Segment};
-use opensips_mi::system::process::ProcessId;
+use opensips_mi::mi::{self, Context, Generation, Params, Progress};
 use opensips_mi::wire::text::{self, Encoder, Refused, decode_params, split_command};
 use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
 /// A decoded parameter: its name, empty for none, and its value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// Process slots of the server that answers.
-const PROCESSES: usize = 2;
-
-/// A number that no process can have. C: `PID_MAX_LIMIT` of Linux is far below, so `kill` ends nobody.
-const NOBODY: i32 = i32::MAX;
-
-thread_local! {
-    static SERVER: Context = server();
-}
+#[path = "../server.rs"]
+mod server;
+use server::SERVER;
 
 /// Checks one input. True when its answer is a success.
 pub(crate) fn check(input: &[u8]) -> bool {
@@ -88,38 +79,6 @@ fn write(pairs: &[Pair]) -> Vec<u8> {
         text.push(b'\n');
     }
     text
-}
-
-/// A server with every command and statistic that there is, and no process.
-fn server() -> Context {
-    let mut commands = Table::default();
-    let mut statistics = Registry::default();
-    for module in modules::ALWAYS.into_iter().chain(modules::LOADABLE) {
-        let taken = commands.add(module.name, module.commands).err();
-        assert!(taken.is_none(), "two modules export {taken:?}");
-        statistics.add(module.statistics);
-    }
-    statistics.add(&modules::private_memory_statistics(PROCESSES));
-    statistics.add(&[
-        modules::load_statistics("unix:/run/mi.sock", 1..PROCESSES),
-        modules::restart_statistics("mi_datagram", 1..PROCESSES),
-    ]);
-    let segment = Segment::create(MIN_BYTES, PROCESSES, statistics.counters());
-    let (Ok(segment), Some(attendant)) = (segment, ProcessId::from_number(NOBODY)) else {
-        panic!("no memory for a small segment, or a positive number names no process");
-    };
-    Context {
-        segment,
-        commands,
-        statistics,
-        states: States::default(),
-        processes: vec![String::from("attendant"), String::from("MI Datagram")],
-        arguments: vec!["opensips-mi".into(), "-F".into()],
-        attendant,
-        udp_sockets: Vec::new(),
-        tcp_disabled: false,
-        slot: 1,
-    }
 }
 
 /// The answer is one reply in the grammar, and the error that the request deserves. True for a success.

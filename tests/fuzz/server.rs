@@ -1,0 +1,47 @@
+//! A server to answer requests in a fuzz target: all commands and statistics, a small cache, no process.
+
+use opensips_mi::mi::{Context, Registry, States, Table};
+use opensips_mi::modules;
+use opensips_mi::shm::{MIN_BYTES, Segment};
+use opensips_mi::system::process::ProcessId;
+
+/// Process slots of the server that answers.
+const PROCESSES: usize = 2;
+
+/// A number that no process can have. C: `PID_MAX_LIMIT` of Linux is far below, so `kill` ends nobody.
+const NOBODY: i32 = i32::MAX;
+
+thread_local! {
+    pub(super) static SERVER: Context = server();
+}
+
+fn server() -> Context {
+    let mut commands = Table::default();
+    let mut statistics = Registry::default();
+    for module in modules::ALWAYS.into_iter().chain(modules::LOADABLE) {
+        let taken = commands.add(module.name, module.commands).err();
+        assert!(taken.is_none(), "two modules export {taken:?}");
+        statistics.add(module.statistics);
+    }
+    statistics.add(&modules::private_memory_statistics(PROCESSES));
+    statistics.add(&[
+        modules::load_statistics("unix:/run/mi.sock", 1..PROCESSES),
+        modules::restart_statistics("mi_datagram", 1..PROCESSES),
+    ]);
+    let segment = Segment::create(MIN_BYTES, PROCESSES, statistics.counters());
+    let (Ok(segment), Some(attendant)) = (segment, ProcessId::from_number(NOBODY)) else {
+        panic!("no memory for a small segment, or a positive number names no process");
+    };
+    Context {
+        segment,
+        commands,
+        statistics,
+        states: States::default(),
+        processes: vec![String::from("attendant"), String::from("MI Datagram")],
+        arguments: vec!["opensips-mi".into(), "-F".into()],
+        attendant,
+        udp_sockets: Vec::new(),
+        tcp_disabled: false,
+        slot: 1,
+    }
+}

@@ -1,0 +1,9 @@
+//! Fuzz target `json_rpc`: see bodies/json_rpc.rs, which says what must hold.
+#![no_main]
+
+#[path = "../bodies/json_rpc.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    body::check(input);
+});
