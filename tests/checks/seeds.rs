@@ -8,6 +8,8 @@ use std::path::Path;
 mod config;
 #[path = "../fuzz/bodies/json_rpc.rs"]
 mod json_rpc;
+#[path = "../fuzz/server.rs"]
+mod server;
 #[path = "../fuzz/bodies/text_datagram.rs"]
 mod text_datagram;
 

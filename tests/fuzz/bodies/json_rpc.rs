@@ -7,9 +7,7 @@ use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES, Output};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-#[path = "../server.rs"]
-mod server;
-use server::SERVER;
+use super::server::SERVER;
 
 /// Checks one input. True when it is answered, and every reply is a success.
 pub(crate) fn check(input: &[u8]) -> bool {

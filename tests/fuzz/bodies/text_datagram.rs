@@ -12,9 +12,7 @@ use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES};
 /// A decoded parameter: its name, empty for none, and its value.
 type Pair = (Vec<u8>, Vec<u8>);
 
-#[path = "../server.rs"]
-mod server;
-use server::SERVER;
+use super::server::SERVER;
 
 /// Checks one input. True when its answer is a success.
 pub(crate) fn check(input: &[u8]) -> bool {

@@ -3,6 +3,8 @@
 
 #[path = "../bodies/json_rpc.rs"]
 mod body;
+#[path = "../server.rs"]
+mod server;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     body::check(input);

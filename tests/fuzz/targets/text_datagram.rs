@@ -3,6 +3,8 @@
 
 #[path = "../bodies/text_datagram.rs"]
 mod body;
+#[path = "../server.rs"]
+mod server;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     body::check(input);
