@@ -97,7 +97,7 @@ impl dyn Reply + '_ {
         }
     }
 
-    /// Closes what [`open_around`](Self::open_around) opened.
+    /// Closes what `open_around` opened.
     pub fn close_around(&mut self) {
         if self.is_json() {
             self.close();
