@@ -35,12 +35,16 @@ pub(crate) fn check(input: &[u8]) -> bool {
         return false;
     }
     let shown = reply.escape_ascii().to_string();
-    let answered: Value = serde_json::from_slice(&reply).unwrap_or_else(|error| panic!("{error}: {shown}"));
+    let strict = serde_json::from_slice::<&RawValue>(&reply);
+    assert!(strict.is_ok(), "no JSON: {shown}");
+    // An id that goes back as it came may be a number, or half a surrogate pair, that this reader has no value for.
+    let Ok(answered) = serde_json::from_slice::<Value>(&reply) else { return false };
     if let Ok(value @ (Value::Object(_) | Value::Array(_))) = &parsed {
         assert!(is_json(input), "{value} is not taken for JSON");
     }
-    match (&answered, &parsed) {
-        (Value::Array(replies), Ok(Value::Array(requests))) => {
+    let batch = serde_json::from_slice::<Vec<&RawValue>>(input);
+    match (&answered, &batch) {
+        (Value::Array(replies), Ok(requests)) => {
             assert!(!replies.is_empty() && replies.len() <= requests.len(), "{shown}");
             replies.iter().filter(|reply| !check_reply(reply, &shown)).count() == 0
         }
@@ -88,7 +92,11 @@ fn check_id(input: &[u8], reply: &[u8]) {
         #[serde(borrow)]
         id: &'a RawValue,
     }
-    // What has no id, two, or one in capitals says nothing here.
+    // The first of several counts, whatever the case: only where there is one can this look from outside tell.
+    let is_one = input.to_ascii_lowercase().windows(4).filter(|word| word == b"\"id\"").count() == 1;
+    if !is_one {
+        return;
+    }
     let Ok(Id { id }) = serde_json::from_slice::<Id<'_>>(input) else { return };
     let Ok(Id { id: answered }) = serde_json::from_slice::<Id<'_>>(reply) else { panic!("no id") };
     assert!([id.get(), "null"].contains(&answered.get()), "{} instead of {}", answered.get(), id.get());
