@@ -14,7 +14,8 @@ use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
 use crate::shm::keyed::Space;
 use crate::system::datagram::Socket;
-use crate::system::signal;
+use crate::system::endpoint::Access;
+use crate::system::{signal, user};
 use crate::timer::Timer;
 
 /// One module's table.
@@ -77,6 +78,59 @@ pub struct SettingError {
     pub parameter: &'static str,
     /// What was found, what was wanted, what to do.
     pub message: String,
+}
+
+/// The parameters of a module that say who may use its endpoint in the file system.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessParameters {
+    /// Permission bits.
+    pub mode: &'static str,
+    /// Owner, name or number.
+    pub user: &'static str,
+    /// Group, name or number.
+    pub group: &'static str,
+}
+
+impl AccessParameters {
+    /// Reads them: 0660 and the server's own user and group, where nothing is set.
+    ///
+    /// # Errors
+    /// When there is no such user or group.
+    pub fn read(self, settings: &Settings, identity: Identity) -> Result<Access, SettingError> {
+        let mode = match settings.integer(self.mode) {
+            Some(0) => {
+                log::warn!("{} 0 would lock everybody out; 0600 is used", self.mode);
+                0o600
+            }
+            Some(mode) => u32::try_from(mode & 0o777).unwrap_or(0o600),
+            None => 0o660,
+        };
+        let owner = named(settings, self.user, "user", user::find_user)?;
+        let group = named(settings, self.group, "group", user::find_group)?;
+        Ok(Access {
+            mode,
+            uid: owner.map(|user| user.uid).or(identity.uid),
+            gid: group.or(owner.and_then(|user| user.gid)).or(identity.gid),
+        })
+    }
+}
+
+/// A user or group by what was written, a name or a number.
+fn named<T>(
+    settings: &Settings,
+    parameter: &'static str,
+    kind: &str,
+    find: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, SettingError> {
+    let number = settings.integer(parameter).map(|number| number.to_string());
+    let name =
+        number.or_else(|| settings.text(parameter).map(|name| String::from_utf8_lossy(name).into_owned()));
+    let Some(name) = name else { return Ok(None) };
+    let missing = || SettingError {
+        parameter,
+        message: format!("no {kind} {name:?} on this system; name one that exists, or a number"),
+    };
+    find(&name).map(Some).ok_or_else(missing)
 }
 
 /// Why an endpoint could not be opened, with its remedy.

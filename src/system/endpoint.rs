@@ -1,11 +1,13 @@
-//! A UNIX socket's name in the file system: created so that nobody can open it who could not at the end,
-//! watched, and removed only while it is still ours.
+//! The name of a UNIX socket or a FIFO in the file system: created so that nobody can open it who could not at the
+//! end, watched, and removed only while it is still ours.
 //!
-//! The steps, each a system call that strace shows: bind under umask 0177 (only the owner can connect), pin
-//! the new inode by an `O_PATH` descriptor that follows no link, give it away by `fchownat` on that
+//! The steps, each a system call that strace shows: bind or make it under umask 0177 (only the owner can open it),
+//! pin the new inode by an `O_PATH` descriptor that follows no link, give it away by `fchownat` on that
 //! descriptor, then set the final mode through it, then compare what the path leads to with what is pinned.
-//! C: `mi_init_datagram_server` and `mi_sock_check` in datagram_fnc.c, which bind with the caller's umask.
+//! C: `mi_init_datagram_server` and `mi_sock_check` in datagram_fnc.c, `mi_init_fifo_server` in fifo_fnc.c, which
+//! make it with the caller's umask.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -23,7 +25,35 @@ use super::datagram::Socket;
 /// Longest path of a UNIX socket, in bytes, without the closing NUL.
 pub const MAX_PATH_BYTES: usize = 107;
 
-/// Who may use a socket: permission bits and, where they are to differ from the process's own, the owner.
+/// What kind of file an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A UNIX socket.
+    Socket,
+    /// A FIFO.
+    Fifo,
+}
+
+/// As messages name it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Socket => "socket",
+            Kind::Fifo => "FIFO",
+        })
+    }
+}
+
+impl Kind {
+    fn is(self, found: fs::FileType) -> bool {
+        match self {
+            Kind::Socket => found.is_socket(),
+            Kind::Fifo => found.is_fifo(),
+        }
+    }
+}
+
+/// Who may use an endpoint: permission bits and, where they are to differ from the process's own, the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     /// Permission bits, e.g. 0o660.
@@ -34,7 +64,7 @@ pub struct Access {
     pub gid: Option<u32>,
 }
 
-/// Why a socket could not be made at a path.
+/// Why an endpoint could not be made at a path.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The path does not fit the kernel's address.
@@ -49,21 +79,25 @@ pub enum BindError {
     },
     /// Something else has that name.
     #[error(
-        "{path}: exists and is {kind}, not a socket; it is left as it is: move it away or choose another path"
+        "{path}: exists and is {found}, not a {kind}; it is left as it is: move it away or choose another path"
     )]
     Occupied {
         /// As configured.
         path: PathBuf,
+        /// What was wanted.
+        kind: Kind,
         /// What was found there.
-        kind: &'static str,
+        found: &'static str,
     },
     /// Another server answers there.
     #[error(
-        "{path}: another server is using this socket; it is left alone: stop that server or choose another path"
+        "{path}: another server is using this {kind}; it is left alone: stop that server or choose another path"
     )]
     InUse {
         /// As configured.
         path: PathBuf,
+        /// What it is.
+        kind: Kind,
     },
     /// A step failed.
     #[error("{path}: cannot {step}: {source}; {remedy}")]
@@ -71,23 +105,25 @@ pub enum BindError {
         /// As configured.
         path: PathBuf,
         /// What was tried.
-        step: &'static str,
+        step: String,
         /// What the system said.
         source: io::Error,
         /// What to do.
         remedy: String,
     },
-    /// The path leads elsewhere after the socket was made.
+    /// The path leads elsewhere after the endpoint was made.
     #[error(
-        "{path}: somebody replaced the new socket while it was being set up; use a folder that only the server's user can write"
+        "{path}: somebody replaced the new {kind} while it was being set up; use a folder that only the server's user can write"
     )]
     Replaced {
         /// As configured.
         path: PathBuf,
+        /// What it is.
+        kind: Kind,
     },
 }
 
-/// A socket's name and the inode behind it.
+/// The name of a socket or a FIFO and the inode behind it.
 #[derive(Debug)]
 pub struct Endpoint {
     path: PathBuf,
@@ -97,7 +133,7 @@ pub struct Endpoint {
 /// What is at an endpoint's path now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Our socket.
+    /// What we made.
     Ours,
     /// Nothing.
     Missing,
@@ -115,17 +151,44 @@ impl Endpoint {
         if length > MAX_PATH_BYTES {
             return Err(BindError::TooLong { path: path.to_owned(), length });
         }
-        let _turn = take_turn(folder(path));
-        clear(path)?;
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let bound = Socket::unix_bound(path);
-        umask(before);
-        let socket = bound.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { path: path.to_owned() },
-            _ => bind_failed(path, source),
+        Endpoint::make(path, Kind::Socket, access, Socket::unix_bound)
+    }
+
+    /// Makes a FIFO at `path` and opens it for both reading and writing. A FIFO there that nobody reads is replaced;
+    /// anything else is left alone.
+    ///
+    /// # Errors
+    /// As [`bind`](Endpoint::bind).
+    pub fn make_fifo(path: &Path, access: Access) -> Result<(File, Endpoint), BindError> {
+        // Opened before it has its owner and mode, which may keep this process out.
+        let made = Endpoint::make(path, Kind::Fifo, access, |path| {
+            nix::unistd::mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+            fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(path)
         })?;
-        match finish(path, access) {
-            Ok(endpoint) => Ok((socket, endpoint)),
+        let (fifo, endpoint) = &made;
+        let is_ours = fifo.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == endpoint.inode);
+        if is_ours { Ok(made) } else { Err(BindError::Replaced { path: path.to_owned(), kind: Kind::Fifo }) }
+    }
+
+    fn make<T>(
+        path: &Path,
+        kind: Kind,
+        access: Access,
+        make: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> Result<(T, Endpoint), BindError> {
+        let _turn = take_turn(folder(path));
+        clear(path, kind)?;
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let made = make(path);
+        umask(before);
+        let made = made.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists => {
+                BindError::InUse { path: path.to_owned(), kind }
+            }
+            _ => make_failed(path, kind, source),
+        })?;
+        match finish(path, kind, access) {
+            Ok(endpoint) => Ok((made, endpoint)),
             Err(error) => {
                 if !matches!(error, BindError::Replaced { .. }) {
                     // Best effort: the error itself says more than a failed clean-up could.
@@ -185,44 +248,52 @@ fn take_turn(folder: &Path) -> Option<File> {
     Some(file)
 }
 
-/// Removes a socket that nobody serves; refuses everything else.
-fn clear(path: &Path) -> Result<(), BindError> {
+/// Removes an endpoint that nobody serves; refuses everything else.
+fn clear(path: &Path, kind: Kind) -> Result<(), BindError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(bind_failed(path, source)),
+        Err(source) => return Err(make_failed(path, kind, source)),
     };
-    let kind = found.file_type();
-    if !kind.is_socket() {
-        return Err(BindError::Occupied { path: path.to_owned(), kind: kind_name(kind) });
+    if !kind.is(found.file_type()) {
+        let found = kind_name(found.file_type());
+        return Err(BindError::Occupied { path: path.to_owned(), kind, found });
     }
-    match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(BindError::Step {
-                path: path.to_owned(),
-                step: "see whether another server uses the socket there",
-                source,
-                remedy: String::from("start as the socket's owner, or choose another path"),
-            });
+    let probed = match kind {
+        Kind::Socket => UnixDatagram::unbound().and_then(|probe| probe.connect(path)),
+        Kind::Fifo => {
+            let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+            fs::OpenOptions::new().write(true).custom_flags(flags).open(path).map(drop)
         }
-        _ => return Err(BindError::InUse { path: path.to_owned() }),
-    }
-    fs::remove_file(path).map_err(|source| BindError::Step {
+    };
+    let step = |step, source, remedy: &str| BindError::Step {
         path: path.to_owned(),
-        step: "remove the stale socket",
+        step: format!("{step} {kind} there"),
         source,
-        remedy: String::from("remove it as its owner"),
-    })
+        remedy: remedy.to_owned(),
+    };
+    match probed {
+        // Nobody serves the socket, nobody reads the FIFO.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::ENXIO)) => {}
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            let remedy = "start as its owner, or choose another path";
+            return Err(step("see whether another server uses the", source, remedy));
+        }
+        _ => return Err(BindError::InUse { path: path.to_owned(), kind }),
+    }
+    fs::remove_file(path).map_err(|source| step("remove the stale", source, "remove it as its owner"))
 }
 
-fn kind_name(kind: fs::FileType) -> &'static str {
+/// What messages call a file of that type.
+pub(super) fn kind_name(kind: fs::FileType) -> &'static str {
     if kind.is_symlink() {
         "a symbolic link"
     } else if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {
         "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
     } else if kind.is_file() {
         "a regular file"
     } else {
@@ -230,7 +301,7 @@ fn kind_name(kind: fs::FileType) -> &'static str {
     }
 }
 
-fn bind_failed(path: &Path, source: io::Error) -> BindError {
+fn make_failed(path: &Path, kind: Kind, source: io::Error) -> BindError {
     let folder = folder(path);
     let remedy = match source.kind() {
         io::ErrorKind::NotFound => format!("make the folder {} first", folder.display()),
@@ -240,34 +311,39 @@ fn bind_failed(path: &Path, source: io::Error) -> BindError {
         }
         _ => String::from("choose another path"),
     };
-    BindError::Step { path: path.to_owned(), step: "bind", source, remedy }
+    let step = match kind {
+        Kind::Socket => String::from("bind"),
+        Kind::Fifo => String::from("make the FIFO"),
+    };
+    BindError::Step { path: path.to_owned(), step, source, remedy }
 }
 
-/// Owner, mode and the final check of a socket that was just bound for its owner only.
-fn finish(path: &Path, access: Access) -> Result<Endpoint, BindError> {
-    let step = |step, remedy: &str| {
+/// Owner, mode and the final check of what was just made for its owner only.
+fn finish(path: &Path, kind: Kind, access: Access) -> Result<Endpoint, BindError> {
+    let step = |step: String, remedy: &str| {
         let (path, remedy) = (path.to_owned(), remedy.to_owned());
         move |source: io::Error| BindError::Step { path, step, source, remedy }
     };
-    let replaced = || BindError::Replaced { path: path.to_owned() };
+    let replaced = || BindError::Replaced { path: path.to_owned(), kind };
     let pin: File = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
         .open(path)
-        .map_err(step("open the new socket", "try again"))?;
-    let pinned = pin.metadata().map_err(step("look at the new socket", "try again"))?;
+        .map_err(step(format!("open the new {kind}"), "try again"))?;
+    let pinned = pin.metadata().map_err(step(format!("look at the new {kind}"), "try again"))?;
     let owned = pinned.uid() == super::user::effective_user();
-    if !pinned.file_type().is_socket() || !owned || pinned.nlink() != 1 || pinned.mode() & 0o177 != 0 {
+    if !kind.is(pinned.file_type()) || !owned || pinned.nlink() != 1 || pinned.mode() & 0o177 != 0 {
         return Err(replaced());
     }
     if access.uid.is_some() || access.gid.is_some() {
         let (uid, gid) = (access.uid.map(Uid::from_raw), access.gid.map(Gid::from_raw));
         fchownat(&pin, "", uid, gid, AtFlags::AT_EMPTY_PATH).map_err(io::Error::from).map_err(step(
-            "give the socket to its user and group",
-            "only root may give a socket to others; let the server run as that user, with a group it is in",
+            format!("give the {kind} to its user and group"),
+            "only root may give it to others; let the server run as that user, with a group it is in",
         ))?;
     }
-    set_mode(path, &pin, access.mode).map_err(step("set the socket's mode", "see the system error"))?;
+    set_mode(path, &pin, access.mode)
+        .map_err(step(format!("set the {kind}'s mode"), "see the system error"))?;
     let found = fs::symlink_metadata(path).map_err(|_| replaced())?;
     if (found.dev(), found.ino()) != (pinned.dev(), pinned.ino()) || found.mode() & 0o777 != access.mode {
         return Err(replaced());
@@ -330,6 +406,26 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_fifo_is_made_as_a_socket_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let (fifo, endpoint) =
+            Endpoint::make_fifo(&path, Access { mode: 0o222, uid: None, gid: None }).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert!(found.file_type().is_fifo() && found.mode() & 0o777 == 0o222);
+        assert!(matches!(Endpoint::make_fifo(&path, OPEN), Err(BindError::InUse { .. })));
+        assert!(matches!(Endpoint::bind(&path, OPEN), Err(BindError::Occupied { found: "a FIFO", .. })));
+        drop(fifo);
+        drop(endpoint);
+        let (_fifo, endpoint) = Endpoint::make_fifo(&path, OPEN).unwrap();
+        assert_eq!(endpoint.presence(), Presence::Ours);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        let error = Endpoint::make_fifo(&path, OPEN).unwrap_err().to_string();
+        assert!(error.contains("is a regular file, not a FIFO"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, Effect, Kind, Parameter};
-use crate::module::{Identity, SettingError};
+use crate::module::{AccessParameters, Identity, SettingError};
 use crate::system::endpoint::{Access, MAX_PATH_BYTES};
-use crate::system::user;
 
 /// Lowest UDP port. C: the check in `mi_mod_init`.
 const MIN_PORT: u16 = 1024;
@@ -63,6 +62,10 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         help: "what stands before a line of a reply for each level of depth; default a TAB",
     },
 ];
+
+/// Who may use the socket.
+const ACCESS: AccessParameters =
+    AccessParameters { mode: "unix_socket_mode", user: "unix_socket_user", group: "unix_socket_group" };
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +125,7 @@ impl Settings {
                 );
                 return Err(error("socket_name", message));
             }
-            None => Address::Unix { path: name.to_owned(), access: access(settings, identity)? },
+            None => Address::Unix { path: name.to_owned(), access: ACCESS.read(settings, identity)? },
         };
         let number = |name, default| {
             let value = settings.integer(name).unwrap_or(default);
@@ -159,40 +162,6 @@ fn udp_address(text: &str) -> Result<SocketAddr, SettingError> {
         .to_socket_addrs()
         .map_err(|source| wrong(format!("cannot resolve {host:?}: {source}")))?;
     found.into_iter().next().ok_or_else(|| wrong(format!("{host:?} has no address")))
-}
-
-fn access(settings: &config::Settings, identity: Identity) -> Result<Access, SettingError> {
-    let mode = match settings.integer("unix_socket_mode") {
-        Some(0) => {
-            log::warn!("unix_socket_mode 0 would lock everybody out; 0600 is used");
-            0o600
-        }
-        Some(mode) => u32::try_from(mode & 0o777).unwrap_or(0o600),
-        None => 0o660,
-    };
-    let owner = named(settings, "unix_socket_user", "user", user::find_user)?;
-    let group = named(settings, "unix_socket_group", "group", user::find_group)?;
-    Ok(Access {
-        mode,
-        uid: owner.map(|user| user.uid).or(identity.uid),
-        gid: group.or(owner.and_then(|user| user.gid)).or(identity.gid),
-    })
-}
-
-/// A user or group by what was written, a name or a number.
-fn named<T>(
-    settings: &config::Settings,
-    parameter: &'static str,
-    kind: &str,
-    find: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, SettingError> {
-    let number = settings.integer(parameter).map(|number| number.to_string());
-    let name =
-        number.or_else(|| settings.text(parameter).map(|name| String::from_utf8_lossy(name).into_owned()));
-    let Some(name) = name else { return Ok(None) };
-    let missing =
-        || error(parameter, format!("no {kind} {name:?} on this system; name one that exists, or a number"));
-    find(&name).map(Some).ok_or_else(missing)
 }
 
 #[cfg(test)]
