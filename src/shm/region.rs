@@ -65,6 +65,13 @@ impl Region {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
     }
 
+    /// Makes bytes zero, where no other process looks.
+    pub(super) fn zero(&self, offset: usize, length: usize) {
+        let place = self.place(offset, length);
+        // SAFETY: as in `copy_in`.
+        unsafe { std::ptr::write_bytes(place, 0, length) };
+    }
+
     /// Copies bytes out of the segment, behind what `to` holds.
     pub(super) fn copy_out(&self, offset: usize, length: usize, to: &mut Vec<u8>) {
         let place = self.place(offset, length);

@@ -1,4 +1,4 @@
-//! The operating system in our own nouns: clock, signals, processes, users, sockets, syslog, memory.
+//! The operating system in our own nouns: clock, signals, processes, users, sockets, FIFOs, syslog, memory.
 //!
 //! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
 //! segment, and it keeps no state but the signal flags in [`signal`].
@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod datagram;
 pub mod endpoint;
+pub mod fifo;
 pub mod memory;
 pub mod names;
 pub mod notify;
