@@ -7,6 +7,7 @@ mod cachedb_redis;
 mod core;
 mod event_datagram;
 mod mi_datagram;
+mod mi_fifo;
 mod statistics;
 mod usrloc;
 
@@ -22,8 +23,9 @@ pub const ALWAYS: [&Module; 3] = [&statistics::MODULE, &core::MODULE, &blacklist
 pub const CORE: &str = "core";
 
 /// Modules that `loadmodule` picks from.
-pub const LOADABLE: [&Module; 4 + cfg!(feature = "redis") as usize] = [
+pub const LOADABLE: [&Module; 5 + cfg!(feature = "redis") as usize] = [
     &mi_datagram::MODULE,
+    &mi_fifo::MODULE,
     &cachedb_local::MODULE,
     #[cfg(feature = "redis")]
     &cachedb_redis::MODULE,
@@ -32,11 +34,10 @@ pub const LOADABLE: [&Module; 4 + cfg!(feature = "redis") as usize] = [
 ];
 
 /// Modules that belong here and are not built yet.
-const NOT_BUILT: [&str; 6 + cfg!(not(feature = "redis")) as usize] = [
+const NOT_BUILT: [&str; 5 + cfg!(not(feature = "redis")) as usize] = [
     #[cfg(not(feature = "redis"))]
     "cachedb_redis",
     "httpd",
-    "mi_fifo",
     "mi_http",
     "mi_json",
     "mi_xmlrpc",

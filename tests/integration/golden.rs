@@ -7,10 +7,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Server, Setup, shown};
+use crate::support::{HELP_REPLY, Server, Setup, shown};
 
 /// The commands that change nothing. Cases of these alone share a server; every other case has a fresh one.
 const READ_ONLY: [&str; 8] = ["version", "uptime", "pwd", "arg", "which", "ps", "help", "get_statistics"];
@@ -108,6 +109,59 @@ fn datagram_rows_of_1_11() {
 fn start(gaps: &Gaps) -> Server {
     let there = MODULES.into_iter().filter(|module| !gaps.modules.iter().any(|missing| missing == module));
     there.fold(Setup::unix(), Setup::module).start()
+}
+
+/// The same with a transport more.
+fn start_with(setup: Setup) -> Server {
+    MODULES.into_iter().fold(setup, Setup::module).start()
+}
+
+/// `{R}` is a reply FIFO that the client has open; behind each request another client asks, so that no reply means
+/// that none comes.
+#[test]
+fn fifo_rows_of_1_11() {
+    let server = start_with(Setup::unix().fifo());
+    let mut failures = Vec::new();
+    let (mut compared, mut answered) = (0, 0);
+    let rows = objects("1.11-fifo.jsonl");
+    for (number, row) in rows.iter().enumerate() {
+        let case = row["case"].as_str().expect("case");
+        let request = String::from_utf8(bytes(&row["request"]).expect("request")).expect("text");
+        let wanted = bytes(&row["reply"]).unwrap_or_default();
+        let client = server.fifo_client(&format!("reply{number}"));
+        // What such a request does stands in fifo.rs: it goes on into the next one.
+        let is_open = row["match"] == "sent" && row["reply"].is_null();
+        client.send(&if is_open { format!("{request}\n") } else { request.clone() });
+        let mut fence = server.fifo_client(&format!("fence{number}"));
+        let behind = fence.ask(server.setup.folder.path(), ":help:{R}\nps\n\n");
+        assert_eq!(behind, [HELP_REPLY, b"\n"].concat(), "{case}: the stream is not in step");
+        let found = client.try_receive(Duration::ZERO).unwrap_or_default();
+        let same = match row["match"].as_str().expect("match") {
+            "sent" => found.starts_with(b"200 OK\n") || case == "fifo-02",
+            "regex" => matches(&wanted, &found),
+            "exact" | "differ" => found == wanted,
+            other => panic!("unknown kind of match {other:?}"),
+        };
+        match (same, row["match"] == "sent") {
+            (true, true) => answered += 1,
+            (true, false) => compared += 1,
+            (false, _) => failures.push(format!(
+                "{case}\n-- request\n{}-- wanted\n{}-- found\n{}",
+                shown(request.as_bytes()),
+                shown(&wanted),
+                shown(&found)
+            )),
+        }
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "golden 1.11-fifo: {} rows: {compared} the same, {answered} only to be answered, {} failed",
+        rows.len(),
+        failures.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert_eq!(compared + answered, rows.len(), "a row was left out");
+    server.stop_clean(&[]);
 }
 
 /// Whether the server under test is the original: it does not call itself `opensips-mi`.

@@ -42,6 +42,27 @@ fn datagram_rows_of_3_4() {
     assert!(compared > 150 && compared + answered == total, "{compared} and {answered} of {total}");
 }
 
+#[test]
+fn fifo_rows_of_3_4() {
+    let modules = ["cachedb_local", "usrloc", "event_datagram"];
+    let server = modules.into_iter().fold(Setup::unix().fifo(), Setup::module).start();
+    let added = server.ask(b":ul_add:\nlocation\nbob\nsip:bob@10.0.0.1\n3600\n1\n0\n0\n0\n0\n");
+    assert_eq!(added, b"200 OK\n");
+    let rows = rows("fifo");
+    let mut tally = Tally::default();
+    rows.iter().for_each(|row| play_fifo(&server, row, &mut tally));
+    let Tally { compared, answered, failures } = tally;
+    let total = rows.len();
+    let _ = writeln!(
+        std::io::stderr(),
+        "golden 3.4: {total} FIFO rows: {compared} the same, {answered} only to be answered, {} failed",
+        failures.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(compared >= 20 && compared + answered == total, "{compared} and {answered} of {total}");
+    server.stop_clean(&[]);
+}
+
 fn rows(transport: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/3.4.jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -68,7 +89,53 @@ fn play(server: &Server, row: &Value, tally: &mut Tally) {
         return;
     }
     let (found, _) = client.try_ask(&request, DEADLINE).unwrap_or_else(|error| panic!("{row}: {error}"));
-    let Ok(found) = serde_json::from_slice::<Value>(&found) else {
+    compare(row, &found, tally);
+}
+
+/// Over a FIFO a reply ends where the server closes it, and that is what a notification shows too.
+fn play_fifo(server: &Server, row: &Value, tally: &mut Tally) {
+    let name = row["name"].as_str().expect("a name");
+    let client = server.fifo_client("rpl");
+    // A request that the recording has shortened.
+    let request = row["request"].as_str().expect("a request");
+    client.send(&request.replace("<...5000 x...>", &format!("{}\"]}}", "x".repeat(5000))));
+    match name {
+        // Text here, which ends at an empty line.
+        "legacy-line" => {
+            client.send("\n");
+            assert!(client.receive().starts_with(b"200 OK\nProcess:: "), "{row}");
+        }
+        "no-reply-fifo" | "no-colon" | "forbidden-name" => {}
+        // Longer than 3.4 reads, and answered here.
+        "fifo-request-5000" => {
+            assert!(client.receive().starts_with(b"{\"jsonrpc\":\"2.0\",\"result\":"), "{row}")
+        }
+        "CRASH-batch" => assert!(client.receive().starts_with(b"[{\"jsonrpc\":\"2.0\",\"result\":"), "{row}"),
+        _ if row["reply"].is_null() => assert_eq!(client.receive(), b"", "{row}"),
+        _ if name.starts_with("two-requests") => {
+            let is_second = |found: &[u8]| found.ends_with(b",\"id\":2}");
+            let mut found = Vec::new();
+            while !is_second(&found) {
+                found.extend(client.receive());
+            }
+            assert!(found.starts_with(b"{\"jsonrpc\":\"2.0\",\"result\":{\"WD\""), "{row}");
+        }
+        _ => {
+            let found = client.receive();
+            std::fs::remove_file(server.setup.folder.join("rpl")).unwrap();
+            return compare(row, &found, tally);
+        }
+    }
+    std::fs::remove_file(server.setup.folder.join("rpl")).unwrap();
+    let next = server.fifo_client("next");
+    next.send(":{R}:{\"jsonrpc\":\"2.0\",\"id\":\"next\",\"method\":\"pwd\"}");
+    assert!(next.receive().ends_with(b"\"id\":\"next\"}"), "{row}");
+    std::fs::remove_file(server.setup.folder.join("next")).unwrap();
+    tally.answered += 1;
+}
+
+fn compare(row: &Value, found: &[u8], tally: &mut Tally) {
+    let Ok(found) = serde_json::from_slice::<Value>(found) else {
         if row["match"] == "sent" {
             tally.answered += 1; // text to the text request among the rows
         } else {

@@ -16,6 +16,8 @@ mod config;
 mod datagram;
 /// Events, their subscribers, and the datagrams that reach them.
 mod events;
+/// Requests by a FIFO: framing, reply FIFOs, readers that stop or never come, kills.
+mod fifo;
 /// The recorded replies under tests/golden.
 mod golden;
 /// The recorded JSON-RPC replies.

@@ -184,6 +184,12 @@ impl Answerer {
 }
 
 impl Unfinished {
+    /// Whether requests of a batch have not run yet.
+    #[must_use]
+    pub fn has_requests(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.waiting.is_empty())
+    }
+
     /// Writes the next piece.
     pub fn go_on<O: Output>(
         &mut self,
@@ -228,6 +234,11 @@ fn finish<O: Output>(mut encoder: Encoder<'_, O>) -> bool {
         encoder.finish();
     }
     excess.is_some()
+}
+
+/// Answers what is no JSON, and so has no id.
+pub fn refuse_broken<O: Output>(output: &mut O) -> Answer {
+    refuse(&PARSE_ERROR, output)
 }
 
 /// Answers a text as a whole with an error, and the id null.

@@ -3,6 +3,7 @@
 
 mod client;
 mod compare;
+mod fifo;
 mod folder;
 mod ports;
 mod process;
@@ -14,6 +15,7 @@ mod wait;
 
 pub(crate) use client::{Client, Kind};
 pub(crate) use compare::{assert_same, shown};
+pub(crate) use fifo::{FifoClient, make_fifo, open_reader, write_to};
 pub(crate) use folder::Folder;
 pub(crate) use ports::{free_udp_port, has_ipv6};
 pub(crate) use process::{Signal, children_of, is_alive, send, user_of};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Child, ExitStatus};
 
 use super::{
-    Client, DEADLINE, Endpoint, Kind, Outcome, Process, Setup, Signal, VERSION, is_alive, parse_ps, send,
-    wait_for, within,
+    Client, DEADLINE, Endpoint, FifoClient, Kind, Outcome, Process, Setup, Signal, VERSION, is_alive,
+    parse_ps, send, wait_for, within,
 };
 
 /// A server that answers. Dropping it stops it: SIGTERM, after a deadline SIGKILL to all its processes.
@@ -79,6 +79,11 @@ impl Server {
     pub(crate) fn client_of(&self, kind: Kind) -> Client {
         let Setup { endpoint, folder, .. } = &self.setup;
         Client::new(endpoint, folder.path(), kind).expect("a client")
+    }
+
+    /// A new client of mi_fifo, with a reply FIFO of that name.
+    pub(crate) fn fifo_client(&self, name: &str) -> FifoClient {
+        FifoClient::new(&self.setup.fifo_path(), self.setup.folder.path(), name)
     }
 
     fn try_client(&self, kind: Kind) -> Option<Client> {

@@ -113,6 +113,22 @@ impl Setup {
         self
     }
 
+    /// Adds mi_fifo, with [`Self::fifo_path`] for requests and the folder for reply FIFOs.
+    pub(crate) fn fifo(self) -> Self {
+        let name = format!("\"{}\"", self.fifo_path().display());
+        let replies = format!("\"{}/\"", self.folder.path().display());
+        self.module("mi_fifo").param_of("mi_fifo", "fifo_name", &name).param_of(
+            "mi_fifo",
+            "reply_dir",
+            &replies,
+        )
+    }
+
+    /// Where mi_fifo's FIFO is.
+    pub(crate) fn fifo_path(&self) -> PathBuf {
+        self.folder.join("requests")
+    }
+
     /// That many workers.
     pub(crate) fn workers(self, count: usize) -> Self {
         self.param("children_count", &count.to_string())

@@ -1,0 +1,146 @@
+//! One request in, one reply out, or its beginning.
+//!
+//! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
+
+use super::frame::{Length, MAX_REQUEST_BYTES, Text};
+use crate::mi::{COMMAND_FAILED, Context, Fault, Generation, Params, Progress, Rest};
+use crate::wire::text::{self, Encoder, Refused, State};
+use crate::wire::{Output, Stream, json_rpc};
+
+/// What answering needs and reuses.
+#[derive(Debug)]
+pub(super) struct Answerer<'a> {
+    context: &'a Context,
+    indent: &'a [u8],
+    params: Params,
+    json_rpc: json_rpc::Answerer,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Whether the reply says that something went wrong.
+    pub(super) is_error: bool,
+    /// What is left to be written.
+    pub(super) more: Option<More>,
+}
+
+/// The rest of a reply.
+pub(super) enum More {
+    Text { rest: Rest, state: State },
+    JsonRpc(json_rpc::Unfinished),
+}
+
+impl std::fmt::Debug for More {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            More::Text { .. } => "Text",
+            More::JsonRpc(_) => "JsonRpc",
+        })
+    }
+}
+
+impl More {
+    /// Whether it is more than a reply: requests of a batch that are to run, whoever reads what they say.
+    pub(super) fn has_requests(&self) -> bool {
+        matches!(self, More::JsonRpc(unfinished) if unfinished.has_requests())
+    }
+}
+
+impl<'a> Answerer<'a> {
+    pub(super) fn new(context: &'a Context, indent: &'a [u8]) -> Answerer<'a> {
+        Answerer { context, indent, params: Params::new(), json_rpc: json_rpc::Answerer::default() }
+    }
+
+    /// Runs a request in text.
+    pub(super) fn text(&mut self, request: &Text<'_>, output: &mut Stream) -> Answer {
+        let failed = Answer { is_error: true, more: None };
+        let Some(entry) = self.context.commands.find(request.command, Generation::Classic) else {
+            log::debug!("no command {}", request.command.escape_ascii());
+            output.push(b"500 command '");
+            output.push(request.command);
+            output.push(b"' not available\n");
+            return failed;
+        };
+        let mut encoder = Encoder::new(output, self.indent);
+        match text::run(entry, request.params, self.context, &mut self.params, &mut encoder) {
+            Ok(Some(rest)) => {
+                let state = encoder.state();
+                return Answer { is_error: false, more: Some(More::Text { rest, state }) };
+            }
+            Ok(None) => {}
+            Err(Refused::Parse) => {
+                output.push(b"400 parse error in command '");
+                output.push(request.command);
+                output.push(b"'\n");
+                return failed;
+            }
+            Err(Refused::Command(fault)) if fault == COMMAND_FAILED => {
+                // Nothing has left before the command has returned.
+                output.take_back();
+                output.push(b"500 command '");
+                output.push(request.command);
+                output.push(b"' failed\n");
+                return failed;
+            }
+            Err(Refused::Command(fault)) => {
+                encoder.fail(&fault);
+                encoder.finish();
+                output.push(b"\n");
+                return failed;
+            }
+        }
+        encoder.finish();
+        output.push(b"\n");
+        Answer { is_error: false, more: None }
+    }
+
+    /// Runs a request in JSON.
+    pub(super) fn json(&mut self, text: &[u8], output: &mut Stream) -> Answer {
+        let answer = self.json_rpc.answer(self.context, text, output);
+        Answer { is_error: answer.is_error, more: answer.unfinished.map(More::JsonRpc) }
+    }
+
+    /// Writes the next piece of a reply.
+    pub(super) fn go_on(&mut self, more: &mut More, output: &mut Stream) -> Progress {
+        match more {
+            More::JsonRpc(unfinished) => unfinished.go_on(&mut self.json_rpc, self.context, output),
+            More::Text { rest, state } => {
+                let mut encoder = Encoder::resume(output, self.indent, *state);
+                let progress = rest(self.context, &mut encoder);
+                if progress == Progress::Done {
+                    encoder.finish();
+                    output.push(b"\n");
+                } else {
+                    *state = encoder.state();
+                }
+                progress
+            }
+        }
+    }
+}
+
+/// Says that what begins as JSON is none.
+pub(super) fn refuse_broken(output: &mut Stream) -> Answer {
+    json_rpc::refuse_broken(output);
+    Answer { is_error: true, more: None }
+}
+
+/// Says that a request is too long.
+pub(super) fn refuse_length(is_json: bool, length: Length, output: &mut Stream) -> Answer {
+    let length = match length {
+        Length::Exactly(length) => length.to_string(),
+        Length::MoreThan(length) => format!("more than {length}"),
+    };
+    let fault =
+        Fault::because(500, format_args!("request too large: {length} bytes, limit {MAX_REQUEST_BYTES}"));
+    if is_json {
+        json_rpc::refuse(&fault, output);
+    } else {
+        let mut encoder = Encoder::new(output, b"");
+        encoder.fail(&fault);
+        encoder.finish();
+        output.push(b"\n");
+    }
+    Answer { is_error: true, more: None }
+}

@@ -1,0 +1,76 @@
+//! The first line of a request.
+
+/// Longest name of a reply FIFO, in bytes, as file systems have it.
+pub(super) const MAX_NAME_BYTES: usize = 255;
+
+/// `:reply_fifo:{`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JsonHeader {
+    /// Where its first colon is.
+    pub(super) start: usize,
+    /// Where its bracket is.
+    pub(super) value: usize,
+}
+
+/// The first header of JSON-RPC in a line. At the line's start it may have any name.
+pub(super) fn json_header(line: &[u8]) -> Option<JsonHeader> {
+    header_at(line, 0, |_| true).or_else(|| next_json_header(line))
+}
+
+/// The first header of JSON-RPC in a line behind its start.
+pub(super) fn next_json_header(line: &[u8]) -> Option<JsonHeader> {
+    colons(line).find_map(|at| header_at(line, at, is_plain))
+}
+
+/// Where the first header in a line begins that may stand inside of broken JSON. Its names have nothing that JSON has
+/// outside of strings, and no quote, so no part of a value is mistaken for one; and inside of a string, where quotes and
+/// line ends are escaped, what follows is no request.
+pub(super) fn next_header(line: &[u8], has_end: bool) -> Option<usize> {
+    let is_text = |at: usize| {
+        let plain = |name: &[u8]| name.iter().all(|&byte| is_plain(byte));
+        has_end && text_header(&line[at..]).is_some_and(|(command, reply)| plain(command) && plain(reply))
+    };
+    colons(line).find(|&at| header_at(line, at, is_plain).is_some() || is_text(at))
+}
+
+fn colons(line: &[u8]) -> impl Iterator<Item = usize> {
+    line.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at)
+}
+
+fn is_plain(byte: u8) -> bool {
+    !byte.is_ascii_control() && !b" \"{}[],:./\\".contains(&byte)
+}
+
+fn header_at(line: &[u8], start: usize, fits: impl Fn(u8) -> bool) -> Option<JsonHeader> {
+    let name = line.get(start..)?.strip_prefix(b":")?;
+    let end = name.iter().take(MAX_NAME_BYTES + 1).position(|&byte| byte == b':')?;
+    let rest = &name[end + 1..];
+    let blanks = blanks(rest);
+    let is_header =
+        name[..end].iter().all(|&byte| fits(byte)) && matches!(rest.get(blanks), Some(b'{' | b'['));
+    is_header.then_some(JsonHeader { start, value: start + 1 + end + 1 + blanks })
+}
+
+/// The name of the reply FIFO in what begins with a header of JSON-RPC.
+pub(super) fn reply_of_json(request: &[u8]) -> &[u8] {
+    let name = request.strip_prefix(b":").unwrap_or_default();
+    name.split(|&byte| byte == b':').next().unwrap_or_default()
+}
+
+/// Command and reply FIFO of a text request's first line.
+pub(super) fn text_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = trim_end(line).strip_prefix(b":")?;
+    let end = rest.iter().position(|&byte| byte == b':').filter(|&end| end > 0)?;
+    Some((&rest[..end], &rest[end + 1..]))
+}
+
+/// C's idea of the end of a line.
+pub(super) fn trim_end(line: &[u8]) -> &[u8] {
+    let is_kept = |byte: &u8| !matches!(byte, b'\n' | b'\r' | b' ' | b'\t');
+    &line[..line.iter().rposition(is_kept).map_or(0, |last| last + 1)]
+}
+
+/// How many blanks a text begins with, line ends apart.
+pub(super) fn blanks(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count()
+}

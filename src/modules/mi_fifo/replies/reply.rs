@@ -1,0 +1,190 @@
+//! One reply on its way to its client.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::super::answer::{Answerer, More};
+use super::{Event, Tell};
+use crate::mi::Progress;
+use crate::system::fifo::{self, ReplyError};
+use crate::wire::Stream;
+
+/// How long a client may take to open its FIFO, or to read on.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How soon a FIFO that nobody reads is first tried again: clients write their request, and open it then.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+
+/// How long the pause between two tries gets.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// How much of a long reply is made at once, in bytes: what a FIFO holds.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Most that is written at once, in bytes.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A reply.
+#[derive(Debug)]
+pub(in super::super) struct Reply {
+    /// The order of requests.
+    pub(super) number: u64,
+    /// The client's FIFO; `None` when it goes nowhere.
+    pub(super) path: Option<PathBuf>,
+    fifo: Option<fifo::Reply>,
+    /// What was written and has not left.
+    pub(in super::super) stream: Stream,
+    /// What is not written yet.
+    pub(super) more: Option<More>,
+    pub(super) condition: Condition,
+    /// When the client made its last move, once it is waited for.
+    pub(super) since: Option<Instant>,
+    was_parked: bool,
+}
+
+/// What a reply waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Its turn.
+    Ready,
+    /// Room in the FIFO.
+    Blocked,
+    /// Somebody who reads the FIFO.
+    Absent { next_try: Instant, pause: Duration },
+    /// The end of another reply to the same FIFO.
+    Waiting,
+}
+
+impl Condition {
+    /// To be tried soon.
+    pub(super) fn absent() -> Condition {
+        Condition::Absent { next_try: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE }
+    }
+}
+
+/// What a turn has led to.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Its client has come.
+    Opened,
+    GoesOn,
+    /// All of it has left.
+    Ends,
+    /// Its client took too long.
+    Late,
+    Fails(ReplyError),
+}
+
+impl Reply {
+    pub(super) fn new(
+        number: u64,
+        path: Option<PathBuf>,
+        fifo: Option<fifo::Reply>,
+        condition: Condition,
+        stream: Stream,
+    ) -> Reply {
+        Reply { number, path, fifo, stream, more: None, condition, since: None, was_parked: false }
+    }
+
+    /// For the log.
+    pub(super) fn shown_path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new("nowhere"))
+    }
+
+    pub(super) fn tell_if_parked(&mut self, tell: &mut Tell<'_>) {
+        if self.condition != Condition::Ready && !std::mem::replace(&mut self.was_parked, true) {
+            tell(Event::Parked);
+        }
+    }
+
+    /// When something is to be done without anybody's move.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.condition {
+            Condition::Ready | Condition::Waiting => None,
+            Condition::Blocked => self.since.map(|since| since + PATIENCE),
+            Condition::Absent { next_try, .. } => Some(next_try),
+        }
+    }
+
+    /// The FIFO, when it must have room first.
+    pub(super) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
+        self.fifo.as_ref().filter(|_| self.condition == Condition::Blocked).map(AsFd::as_fd)
+    }
+
+    /// Tries to open the FIFO, when that is due, and sees whether the client is late.
+    pub(super) fn look(&mut self, now: Instant) -> Turn {
+        let since = *self.since.get_or_insert(now);
+        let is_late = now.saturating_duration_since(since) >= PATIENCE;
+        match (&mut self.condition, &self.path) {
+            (Condition::Absent { next_try, pause }, Some(path)) if now >= *next_try => {
+                match fifo::Reply::open(path) {
+                    Ok(fifo) => {
+                        self.fifo = Some(fifo);
+                        self.condition = Condition::Ready;
+                        self.since = Some(now);
+                        Turn::Opened
+                    }
+                    Err(ReplyError::Absent) if is_late => Turn::Late,
+                    Err(ReplyError::Absent) => {
+                        *pause = (*pause * 2).min(LONGEST_PAUSE);
+                        *next_try = now + *pause;
+                        Turn::GoesOn
+                    }
+                    Err(error) => Turn::Fails(error),
+                }
+            }
+            (Condition::Blocked, _) if is_late => Turn::Late,
+            _ => Turn::GoesOn,
+        }
+    }
+
+    /// Writes what there is room for, and the next piece when that has left.
+    pub(super) fn go_on(&mut self, answerer: &mut Answerer<'_>) -> Turn {
+        if self.stream.waiting().is_empty() {
+            while self.stream.waiting().len() < PIECE_BYTES
+                && let Some(more) = &mut self.more
+            {
+                if answerer.go_on(more, &mut self.stream) == Progress::Done {
+                    self.more = None;
+                }
+            }
+        }
+        let waiting = self.stream.waiting();
+        let piece = &waiting[..waiting.len().min(WRITE_BYTES)];
+        let written = match &self.fifo {
+            Some(fifo) if !piece.is_empty() => fifo.write(piece),
+            // Nobody reads it, or a client waits for an empty reply: its FIFO is opened and closed.
+            _ => Ok(piece.len()),
+        };
+        match written {
+            Ok(count) => self.stream.sent(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Some(fifo) = self.fifo.as_ref().filter(|_| self.more.is_some() && !self.was_parked) {
+                    fifo.widen();
+                }
+                self.condition = Condition::Blocked;
+                return Turn::GoesOn;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Turn::GoesOn,
+            Err(error) => return Turn::Fails(error.into()),
+        }
+        if self.stream.waiting().is_empty() && self.more.is_none() {
+            return Turn::Ends;
+        }
+        self.since = Some(Instant::now());
+        Turn::GoesOn
+    }
+
+    /// What has lost its client goes on without it, when there are requests that are to run. False when not.
+    pub(super) fn go_nowhere(&mut self) -> bool {
+        let goes_on = self.more.as_ref().is_some_and(More::has_requests);
+        if goes_on {
+            self.path = None;
+            self.fifo = None;
+            self.condition = Condition::Ready;
+        }
+        goes_on
+    }
+}

@@ -1,0 +1,307 @@
+//! The one process's loop: read, serve, go on with replies that wait.
+//!
+//! While no reply waits it sleeps in a plain read; else it waits for requests and for room at once. C:
+//! `mi_fifo_server` in fifo_fnc.c.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::GROUP;
+use super::answer::{self, Answerer};
+use super::frame::{Frame, Framer, Mode, Wait, What};
+use super::replies::{Event, Replies};
+use super::settings::Settings;
+use crate::logging::Throttle;
+use crate::module::{OpenError, Process};
+use crate::shm::ReadAhead;
+
+/// How long the rest of a request may stay away, where it is not to be waited for.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Requests that are served before replies have a turn.
+const BURST: usize = 16;
+
+/// Pause after an error that is not a client's doing, so that one that stays does not take a whole core.
+const AFTER_READ_ERROR: Duration = Duration::from_millis(10);
+
+/// How long a worker that was told to stop goes on.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How much of a refused request the log shows, in bytes.
+const SHOWN_BYTES: usize = 40;
+
+/// The process.
+#[derive(Debug)]
+pub(super) struct Worker<'a> {
+    process: &'a Process<'a>,
+    requests: BorrowedFd<'a>,
+    ahead: &'a ReadAhead,
+    /// What was read; its first `taken` bytes are served.
+    unread: Vec<u8>,
+    taken: usize,
+    framer: Framer,
+    /// Since when the rest of a request stays away.
+    waits_since: Option<Instant>,
+    /// Whether that is for [`QUIET`] now.
+    is_quiet: bool,
+    service: Service<'a>,
+}
+
+impl<'a> Worker<'a> {
+    /// Gets everything that serving needs, and what a predecessor has read and not served.
+    pub(super) fn new(
+        process: &'a Process<'a>,
+        settings: &'a Settings,
+        requests: &'a File,
+        ahead: &'a ReadAhead,
+    ) -> Result<Worker<'a>, OpenError> {
+        let mut unread = Vec::new();
+        let mode = Mode::of(ahead.take_over(&mut unread));
+        let service = Service {
+            answerer: Answerer::new(process.context(), &settings.indent),
+            replies: Replies::default(),
+            settings,
+            ledger: Ledger::new(process)?,
+        };
+        Ok(Worker {
+            process,
+            requests: requests.as_fd(),
+            ahead,
+            unread,
+            taken: 0,
+            framer: Framer::new(mode),
+            waits_since: None,
+            is_quiet: false,
+            service,
+        })
+    }
+
+    /// Serves until the process is told to stop, then answers what was written already.
+    pub(super) fn serve(mut self) {
+        self.process.set_ready();
+        while !self.process.should_stop() {
+            let served = self.serve_some();
+            self.service.go_on();
+            self.read(served);
+        }
+        self.drain();
+    }
+
+    /// Serves requests that were read already. What it takes to have another.
+    fn serve_some(&mut self) -> Result<(), Wait> {
+        for _ in 0..BURST {
+            let unread = &self.unread[self.taken..];
+            match self.framer.next(unread, self.is_quiet) {
+                Ok(Frame { length, next, what }) => {
+                    self.process.set_busy(true);
+                    // Taken before it runs: whatever happens, it never runs twice.
+                    self.ahead.consume(length, next.number());
+                    self.service.serve(what, &unread[..length]);
+                    self.framer.taken(next);
+                    self.taken += length;
+                    self.process.set_busy(false);
+                }
+                Err(wait) => {
+                    self.unread.drain(..self.taken);
+                    self.taken = 0;
+                    return Err(wait);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads more; waits for it unless there is something else to do.
+    fn read(&mut self, served: Result<(), Wait>) {
+        let replies = &mut self.service.replies;
+        let limit = match served {
+            Ok(()) => return,
+            Err(_) if replies.is_any_ready() => Some(Duration::ZERO),
+            Err(Wait::Briefly) => {
+                let since = *self.waits_since.get_or_insert_with(Instant::now);
+                Some(QUIET.saturating_sub(since.elapsed()))
+            }
+            Err(Wait::Patiently) => None,
+        };
+        let waits = limit.is_some() || !replies.is_empty();
+        if waits && !replies.wait(self.requests, limit) {
+            // Not before it was seen that nothing lies there: this process may have been held up for longer.
+            self.is_quiet = self.waits_since.is_some_and(|since| since.elapsed() >= QUIET);
+            return;
+        }
+        self.read_now();
+    }
+
+    fn read_now(&mut self) {
+        match self.ahead.read(self.requests, &mut self.unread) {
+            Ok(_) => {
+                self.waits_since = None;
+                self.is_quiet = false;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                self.service.ledger.unreadable.warn(format_args!("cannot read: {error}"));
+                std::thread::sleep(AFTER_READ_ERROR);
+            }
+        }
+    }
+
+    /// Requests that were written before the stop are answered too, and replies that wait get a last chance.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + DRAIN_TIME;
+        loop {
+            let served = self.serve_some();
+            self.service.go_on();
+            let now = Instant::now();
+            if now >= deadline {
+                return;
+            }
+            let replies = &mut self.service.replies;
+            let is_done = served.is_err() && replies.is_empty();
+            let limit = if is_done || served.is_ok() || replies.is_any_ready() {
+                Duration::ZERO
+            } else {
+                deadline - now
+            };
+            let is_readable = replies.wait(self.requests, Some(limit));
+            if is_readable && served.is_err() {
+                self.read_now();
+            } else if is_done {
+                return;
+            }
+        }
+    }
+}
+
+/// What serves requests, apart from where they come from.
+#[derive(Debug)]
+struct Service<'a> {
+    answerer: Answerer<'a>,
+    replies: Replies,
+    settings: &'a Settings,
+    ledger: Ledger,
+}
+
+impl Service<'_> {
+    fn serve(&mut self, what: What<'_>, bytes: &[u8]) {
+        let name = match &what {
+            What::Nothing => return,
+            What::Garbage => {
+                let shown = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii();
+                self.ledger.refused.warn(format_args!("no request, passed over: {shown}"));
+                return count(self.ledger.errors);
+            }
+            What::Text(text) => text.reply,
+            What::Json { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => reply,
+        };
+        count(self.ledger.requests);
+        let path = match self.reply_path(name) {
+            Ok(path) => path,
+            Err(reason) => {
+                let name = name.escape_ascii();
+                self.ledger.refused.warn(format_args!("no reply to {name}, nothing is run: {reason}"));
+                return count(self.ledger.errors);
+            }
+        };
+        let mut reply = match self.replies.begin(path.as_deref()) {
+            Ok(reply) => reply,
+            Err(error) => {
+                let path = path.unwrap_or_default();
+                let path = path.display();
+                self.ledger.refused.warn(format_args!("no reply to {path}, nothing is run: {error}"));
+                return count(self.ledger.errors);
+            }
+        };
+        let answer = match what {
+            What::Nothing | What::Garbage => return,
+            What::Text(text) => self.answerer.text(&text, &mut reply.stream),
+            What::Json { text, .. } => self.answerer.json(text, &mut reply.stream),
+            What::Broken { .. } => answer::refuse_broken(&mut reply.stream),
+            What::TooLarge { is_json, length, .. } => {
+                answer::refuse_length(is_json, length, &mut reply.stream)
+            }
+        };
+        if answer.is_error {
+            count(self.ledger.errors);
+        }
+        let ledger = &mut self.ledger;
+        self.replies.send(reply, answer.more, &mut self.answerer, &mut |event| ledger.note(event));
+    }
+
+    /// Where the reply to a client that gave that name goes; nowhere without one. C: `get_reply_filename`.
+    fn reply_path(&self, name: &[u8]) -> Result<Option<PathBuf>, &'static str> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        if name.iter().any(|byte| b"./\\\0".contains(byte)) {
+            return Err("a name must not hold a dot, a slash, a backslash or a NUL");
+        }
+        let mut path = self.settings.reply_dir.as_os_str().to_owned();
+        path.push(OsStr::from_bytes(name));
+        let path = PathBuf::from(path);
+        // Replies would be the next requests.
+        if path == self.settings.path { Err("it is the FIFO of the requests") } else { Ok(Some(path)) }
+    }
+
+    fn go_on(&mut self) {
+        if !self.replies.is_empty() {
+            let ledger = &mut self.ledger;
+            self.replies.take_turn(&mut self.answerer, &mut |event| ledger.note(event));
+        }
+    }
+}
+
+/// The worker's own cells of the module's statistics, and what it says in the log.
+#[derive(Debug)]
+struct Ledger {
+    requests: &'static AtomicU64,
+    errors: &'static AtomicU64,
+    parked: &'static AtomicU64,
+    timeouts: &'static AtomicU64,
+    dropped: &'static AtomicU64,
+    refused: Throttle,
+    undeliverable: Throttle,
+    unreadable: Throttle,
+}
+
+impl Ledger {
+    fn new(process: &Process<'_>) -> Result<Ledger, OpenError> {
+        let cell =
+            |name: &str| process.counter(GROUP, name).ok_or(format!("statistic {GROUP}:{name} is missing"));
+        Ok(Ledger {
+            requests: cell("fifo_requests")?,
+            errors: cell("fifo_errors")?,
+            parked: cell("fifo_parked_replies")?,
+            timeouts: cell("fifo_timeouts")?,
+            dropped: cell("fifo_dropped_replies")?,
+            refused: Throttle::new(module_path!()),
+            undeliverable: Throttle::new(module_path!()),
+            unreadable: Throttle::new(module_path!()),
+        })
+    }
+
+    fn note(&mut self, event: Event<'_>) {
+        match event {
+            Event::Parked => count(self.parked),
+            Event::TimedOut(path) => {
+                count(self.timeouts);
+                let path = path.display();
+                self.undeliverable.warn(format_args!("reply to {path} dropped: nobody reads it"));
+            }
+            Event::Dropped(path, error) => {
+                count(self.dropped);
+                self.undeliverable.warn(format_args!("reply to {} dropped: {error}", path.display()));
+            }
+        }
+    }
+}
+
+fn count(cell: &AtomicU64) {
+    cell.fetch_add(1, Ordering::Relaxed);
+}
