@@ -3,11 +3,14 @@
 //! `Nov 22 02:20:30 [1234] INFO:mi_datagram: text` on standard error, formatted by env_logger, or the same
 //! without time and number in the system log. One level for all processes lies in the segment; before there is
 //! a segment, and in programs without one, the level is this process's own. C: dprint.h.
+//!
+//! A line that clients can cause as often as they like says so, `log::warn!(often = true; "…")`, and is then written
+//! once in ten seconds by each process; what it shows of a request is cut by [`Shown`].
 
 use std::fmt;
 use std::io::Write;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{Level, Log, Metadata, Record};
@@ -47,6 +50,14 @@ pub struct Logger {
     stderr: env_logger::Logger,
     syslog: OnceLock<Syslog>,
     segment: OnceLock<&'static Segment>,
+    often: Mutex<Vec<Often>>,
+}
+
+/// A line of the source that clients can cause, and when it was written last.
+#[derive(Debug)]
+struct Often {
+    place: (&'static str, u32),
+    pause: Pause,
 }
 
 /// Makes the log of this process, on standard error at first. Once per process; a second call changes nothing
@@ -65,6 +76,7 @@ pub fn install(own_level: i32) -> &'static Logger {
         stderr,
         syslog: OnceLock::new(),
         segment: OnceLock::new(),
+        often: Mutex::default(),
     }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
@@ -92,6 +104,28 @@ impl Logger {
     fn level(&self) -> i32 {
         self.segment.get().map_or_else(|| self.own_level.load(Ordering::Relaxed), |segment| segment.level())
     }
+
+    /// Whether a line may be written now, and how many like it were not. There are as many places as the source has
+    /// lines with the mark.
+    fn turn(&self, record: &Record<'_>) -> Option<u64> {
+        let place = record.file_static().zip(record.line());
+        let Some(place) = place.filter(|_| record.key_values().get(OFTEN.into()).is_some()) else {
+            return Some(0);
+        };
+        let mut all = self.often.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = all.iter().position(|known| known.place == place).unwrap_or_else(|| {
+            all.push(Often { place, pause: Pause::default() });
+            all.len() - 1
+        });
+        all[at].pause.turn(Instant::now())
+    }
+
+    fn write(&self, record: &Record<'_>) {
+        match self.syslog.get() {
+            Some(syslog) => syslog.write(rank(record.level()).2, &Line(record).to_string()),
+            None => self.stderr.log(record),
+        }
+    }
 }
 
 impl Log for Logger {
@@ -103,9 +137,15 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        match self.syslog.get() {
-            Some(syslog) => syslog.write(rank(record.level()).2, &Line(record).to_string()),
-            None => self.stderr.log(record),
+        match self.turn(record) {
+            None => {}
+            Some(0) => self.write(record),
+            Some(more) => self.write(
+                &record
+                    .to_builder()
+                    .args(format_args!("{} (and {more} like it before)", record.args()))
+                    .build(),
+            ),
         }
     }
 
@@ -130,37 +170,68 @@ fn module(target: &str) -> &str {
     }
 }
 
-/// Keeps a log line that clients can cause from flooding the log: at most one in ten seconds, with the number
-/// of those kept back.
-#[derive(Debug)]
-pub struct Throttle {
-    target: &'static str,
+/// The mark of a line that clients can cause as often as they like.
+const OFTEN: &str = "often";
+
+/// How long a cause keeps silent after a line.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// At most one line in ten seconds, and the number of those kept back.
+#[derive(Debug, Default)]
+struct Pause {
     next: Option<Instant>,
     held_back: u64,
 }
 
-/// How long a cause keeps silent after a line.
-const SILENCE: Duration = Duration::from_secs(10);
+impl Pause {
+    /// `None` when the line is to be kept back, else how many were since the last one.
+    fn turn(&mut self, now: Instant) -> Option<u64> {
+        if self.next.is_some_and(|next| now < next) {
+            self.held_back += 1;
+            return None;
+        }
+        self.next = Some(now + SILENCE);
+        Some(std::mem::take(&mut self.held_back))
+    }
+}
+
+/// As the mark `often` of a line, for causes that are told apart by more than the place in the source.
+#[derive(Debug)]
+pub struct Throttle {
+    target: &'static str,
+    pause: Pause,
+}
 
 impl Throttle {
     /// For lines of one cause, logged under a module path.
     #[must_use]
     pub fn new(target: &'static str) -> Throttle {
-        Throttle { target, next: None, held_back: 0 }
+        Throttle { target, pause: Pause::default() }
     }
 
     /// Writes a warning, unless one was written shortly before.
     pub fn warn(&mut self, text: fmt::Arguments<'_>) {
-        let now = Instant::now();
-        if self.next.is_some_and(|next| now < next) {
-            self.held_back += 1;
-            return;
+        match self.pause.turn(Instant::now()) {
+            None => {}
+            Some(0) => log::warn!(target: self.target, "{text}"),
+            Some(more) => log::warn!(target: self.target, "{text} (and {more} like it before)"),
         }
-        match std::mem::take(&mut self.held_back) {
-            0 => log::warn!(target: self.target, "{text}"),
-            more => log::warn!(target: self.target, "{text} (and {more} like it before)"),
+    }
+}
+
+/// What clients have sent, as the log shows it: in ASCII, and not more than the first hundred bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a [u8]);
+
+/// Bytes of a value that the log shows at most.
+const SHOWN_BYTES: usize = 100;
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_at_checked(SHOWN_BYTES) {
+            Some((start, [_, ..])) => write!(f, "{}... ({} bytes)", start.escape_ascii(), self.0.len()),
+            _ => write!(f, "{}", self.0.escape_ascii()),
         }
-        self.next = Some(now + SILENCE);
     }
 }
 
@@ -185,6 +256,65 @@ mod tests {
         for _ in 0..5 {
             throttle.warn(format_args!("again"));
         }
-        assert_eq!(throttle.held_back, 4);
+        assert_eq!(throttle.pause.held_back, 4);
+        assert_eq!(throttle.pause.turn(Instant::now() + SILENCE), Some(4));
+        assert_eq!(throttle.pause.held_back, 0);
+    }
+
+    fn logger() -> Logger {
+        Logger {
+            own_level: AtomicI32::new(level::DEBUG),
+            stderr: env_logger::Builder::new().build(),
+            syslog: OnceLock::new(),
+            segment: OnceLock::new(),
+            often: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn a_line_with_the_mark_is_written_once_by_its_place() {
+        let logger = logger();
+        let turn = |line, marked: bool| {
+            let mark = [(OFTEN, true)];
+            let mut record = Record::builder();
+            record.file_static(Some("a.rs")).line(Some(line));
+            if marked {
+                record.key_values(&mark);
+            }
+            logger.turn(&record.build())
+        };
+        assert_eq!([turn(1, false), turn(1, false)], [Some(0); 2]);
+        assert_eq!(
+            [turn(1, true), turn(1, true), turn(2, true), turn(1, true)],
+            [Some(0), None, Some(0), None]
+        );
+        let held_back: Vec<_> =
+            logger.often.lock().unwrap().iter().map(|often| often.pause.held_back).collect();
+        assert_eq!(held_back, [2, 0]);
+    }
+
+    #[test]
+    fn the_mark_and_place_of_a_line_reach_the_log() {
+        struct Look;
+        impl Log for Look {
+            fn enabled(&self, _: &Metadata<'_>) -> bool {
+                true
+            }
+            fn log(&self, record: &Record<'_>) {
+                assert!(record.key_values().get(OFTEN.into()).is_some());
+                assert!(record.file_static().is_some_and(|file| file.ends_with("logging.rs")));
+                assert!(record.line().is_some());
+                assert_eq!(record.args().to_string(), "again and again");
+            }
+            fn flush(&self) {}
+        }
+        log::warn!(logger: Look, often = true; "again and {}", "again");
+    }
+
+    #[test]
+    fn what_clients_sent_is_shown_in_part() {
+        assert_eq!(Shown(b"a\n\"").to_string(), "a\\n\\\"");
+        assert_eq!(Shown(&[b'x'; 100]).to_string(), "x".repeat(100));
+        assert_eq!(Shown(&[b'x'; 60_000]).to_string(), "x".repeat(100) + "... (60000 bytes)");
     }
 }

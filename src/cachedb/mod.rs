@@ -7,13 +7,14 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::evi::{self, Event};
+use crate::logging::Shown;
 use crate::mi::{Context, Value};
 
 /// Why a cache system did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// There is no such system.
-    #[error("no cache system {0:?} is loaded; load its module, or name another")]
+    /// There is no such system: its name, as the log shows it.
+    #[error("no cache system \"{0}\" is loaded; load its module, or name another")]
     Unknown(String),
     /// The segment is full.
     #[error(transparent)]
@@ -46,7 +47,7 @@ pub fn timed<T>(
     let taken = start.elapsed();
     if taken > threshold {
         let micros = taken.as_micros();
-        log::warn!("threshold exceeded: {query} of {} took {micros} us", key.escape_ascii());
+        log::warn!(often = true; "threshold exceeded: {query} of {} took {micros} us", Shown(key));
         let parameters = &[
             ("source", query.into()),
             ("time", Value::Unsigned(u64::try_from(micros).unwrap_or(u64::MAX))),
@@ -101,6 +102,6 @@ impl Backends {
             self.0.iter().find(|backend| backend.name().split(':').next().map(str::as_bytes) == Some(name))
         };
         let found = exact.or_else(kind).map(|backend| &**backend);
-        found.ok_or_else(|| CacheError::Unknown(String::from_utf8_lossy(name).into_owned()))
+        found.ok_or_else(|| CacheError::Unknown(Shown(name).to_string()))
     }
 }

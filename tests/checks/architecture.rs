@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("bin", &["opensipsunix"]),
-    ("cachedb", &["evi", "mi", "shm"]),
+    ("cachedb", &["evi", "logging", "mi", "shm"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
     ("evi", &["logging", "mi", "shm"]),

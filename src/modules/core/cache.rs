@@ -4,6 +4,7 @@
 //! is looked for, so the order of the checks is part of the protocol.
 
 use crate::cachedb::{Backend, Backends, CacheError};
+use crate::logging::Shown;
 use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, optional, required, unsigned};
 
 /// Classic callers are checked in the commands, in C's order and with C's words.
@@ -63,7 +64,7 @@ fn at_most(call: &Call<'_>, count: usize, fault: &'static str) -> Result<(), Fau
 fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheError> {
     match call.context.states.get::<Backends>() {
         Some(backends) => backends.find(system),
-        None => Err(CacheError::Unknown(String::from_utf8_lossy(system).into_owned())),
+        None => Err(CacheError::Unknown(Shown(system).to_string())),
     }
 }
 
@@ -71,7 +72,7 @@ fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheE
 /// full.
 fn failed(error: &CacheError, answer: &'static str) -> Fault {
     if !matches!(error, CacheError::Remote { .. }) {
-        log::warn!("{answer}: {error}");
+        log::warn!(often = true; "{answer}: {error}");
     }
     match error {
         CacheError::Full(full) => Fault::because(500, full),
@@ -79,6 +80,9 @@ fn failed(error: &CacheError, answer: &'static str) -> Fault {
     }
 }
 
+/// C: `mi_cachestore`.
+///
+/// Differs: an expiry above 4294967295 is refused; C takes what is left of it in 32 bits.
 fn store(call: &mut Call<'_>) -> Result<(), Fault> {
     let system = argument(call, "system", "Empty memory cache id")?;
     let key = argument(call, "attr", "Empty attribute name")?;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
+use crate::logging::Shown;
 use crate::mi::{
     BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Reply,
     SERVER_ERROR, Value, optional, required, unsigned,
@@ -69,7 +70,7 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
         Some(text) => unsigned(text).ok_or(negative)?,
     };
     evi::subscribe(call.context, event, socket, expire, generation).map_err(|error| {
-        log::info!("{} to {} is refused: {error}", socket.escape_ascii(), event.escape_ascii());
+        log::info!(often = true; "{} to {} is refused: {error}", Shown(socket), Shown(event));
         match error {
             SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
             SubscribeError::Crowded | SubscribeError::Full(_) => Fault::because(500, error),

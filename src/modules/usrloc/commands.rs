@@ -119,7 +119,7 @@ pub(super) fn table_and_aor<'a>(
 
 /// C answers as to any failure; ours says what to do.
 fn full(full: Full) -> Fault {
-    log::warn!("usrloc: {full}");
+    log::warn!(often = true; "usrloc: {full}");
     Fault::because(500, full)
 }
 

@@ -6,6 +6,7 @@
 use super::DELETE_EVENT;
 use super::locations::{Buffers, LocationTable, Locations, parts};
 use super::record;
+use crate::logging::Shown;
 use crate::mi::Context;
 use crate::shm::keyed::{Full, Space, Update};
 
@@ -43,7 +44,9 @@ fn thin_out(context: &Context, locations: &Locations, table: &LocationTable, aor
                 table.raise(context, DELETE_EVENT, aor);
             }
         }
-        Err(full) => log::warn!("usrloc: expired contacts of {} stay: {full}", aor.escape_ascii()),
+        Err(full) => {
+            log::warn!(often = true; "usrloc: expired contacts of {} stay: {full}", Shown(aor));
+        }
     }
 }
 
