@@ -1,0 +1,231 @@
+//! Against fnmatch(3), and against the clock.
+#![expect(unsafe_code, reason = "fnmatch(3)")]
+
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    Pattern::new(pattern).unwrap().matches(text)
+}
+
+/// What the C library says.
+fn fnmatch(pattern: &[u8], text: &[u8]) -> bool {
+    let (pattern, text) = (CString::new(pattern).unwrap(), CString::new(text).unwrap());
+    // SAFETY: both are NUL-terminated and alive.
+    unsafe { libc::fnmatch(pattern.as_ptr(), text.as_ptr(), 0) == 0 }
+}
+
+#[test]
+fn patterns_match_as_in_a_shell() {
+    let matches = |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes());
+    assert!(matches("chunk_*", "chunk_a") && matches("*", "") && matches("a?[b-d]", "axc"));
+    assert!(!matches("chunk_*", "other") && !matches("a", "ab") && !matches("*", "a\0b"));
+    assert!(Pattern::new(b"a\0").is_none());
+}
+
+#[test]
+fn each_byte_is_in_a_set_as_in_the_c_library() {
+    for pattern in [
+        "?",
+        "a",
+        "\\*",
+        "\\",
+        "[a-f]",
+        "[!a-f]",
+        "[^a-f]",
+        "[]a]",
+        "[!]a]",
+        "[a-]",
+        "[-a]",
+        "[--a]",
+        "[a-c-e]",
+        "[z-a]",
+        "[\\]]",
+        "[a-\\]]",
+        "[\\a-c]",
+        "[!\\!]",
+        "[[:alnum:]]",
+        "[[:alpha:]]",
+        "[[:blank:]]",
+        "[[:cntrl:]]",
+        "[[:digit:]]",
+        "[[:graph:]]",
+        "[[:lower:]]",
+        "[[:print:]]",
+        "[[:punct:]]",
+        "[[:space:]]",
+        "[[:upper:]]",
+        "[[:xdigit:]]",
+        "[![:alpha:][:digit:]_]",
+        "[[:alpha:]-z]",
+        "[[=a=]b]",
+        "[[.a.]b]",
+        "[[.a.]-c]",
+        "[a-[.c.]]",
+        "[[.-.]]",
+        "[[:zzz:]]",
+        "[a[:foo:]b]",
+        "[!a[:foo:]b]",
+        "[[::]]",
+        "[[:alpha]",
+        "[a[.bb.]c]",
+        "[",
+        "[a",
+        "[!",
+        "[a-",
+        "[a-\\",
+        "[a\\",
+        "[[",
+        "[[:alpha:]",
+        "[]",
+        "[!]",
+        "[[.a]",
+        "[a[=b]",
+        "[a-\u{e9}]",
+        "[[.a.]-]",
+        "[a-[.bb.]c]",
+        "[\u{e9}-\u{ff}]",
+        "[[===]]",
+        "[a[:]",
+        "[^]",
+        "[a-z",
+    ] {
+        let pattern = pattern.as_bytes();
+        for byte in 1..=u8::MAX {
+            let text = [byte];
+            let (found, wanted) = (matches(pattern, &text), fnmatch(pattern, &text));
+            assert_eq!(found, wanted, "{} with {byte}", pattern.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_bracket_without_end_stands_for_itself() {
+    for pattern in [
+        "[abc",
+        "x[!a",
+        "*[a-z",
+        "[[",
+        "[a[",
+        "[a-",
+        "[a\\",
+        "[[.a",
+        "[[=a",
+        "[a[.",
+        "[[:alpha:]",
+        "[A-a",
+        "[[:foo:]",
+        "[a[:foo:]",
+        "[[a]",
+        "[[\\]",
+        "[\\]",
+        "[\\[",
+        "[!a",
+        "[![",
+        "[[[[",
+        "[a--",
+        "[[[a--",
+        "[[[\\]",
+        "[[a[b[c]",
+        "[!",
+        "[!!",
+        "[]",
+        "[[]",
+    ] {
+        let stripped = pattern.replace(['*', '\\'], "");
+        for text in [pattern, &stripped, "[l", "[:", "[f", "[af", "a", "["] {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            let (found, wanted) = (matches(pattern, text), fnmatch(pattern, text));
+            assert_eq!(found, wanted, "{} with {}", pattern.escape_ascii(), text.escape_ascii());
+        }
+    }
+}
+
+/// The part of a pattern, well formed.
+fn part() -> impl Strategy<Value = Vec<u8>> {
+    let member = prop_oneof![
+        prop::sample::select(&b"abcdxyz019_ \xe9!^"[..]).prop_map(|byte| vec![byte]),
+        (b'a'..=b'f', b'a'..=b'f').prop_map(|(first, last)| vec![first, b'-', last]),
+        prop::sample::select(&["[:alpha:]", "[:digit:]", "[:space:]", "[=b=]", "[.c.]", "\\]", "\\\\"][..])
+            .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    let bracket =
+        (prop::sample::select(&["[", "[!", "[^", "[]", "[!]"][..]), prop::collection::vec(member, 1..4))
+            .prop_map(|(start, members)| [start.as_bytes(), &members.concat(), b"]"].concat());
+    prop_oneof![
+        3 => Just(b"*".to_vec()),
+        1 => Just(b"?".to_vec()),
+        4 => prop::sample::select(&b"abc"[..]).prop_map(|byte| vec![byte]),
+        1 => prop::sample::select(&b"*?[]\\a"[..]).prop_map(|byte| vec![b'\\', byte]),
+        2 => bracket,
+    ]
+}
+
+/// Without `-`, as glibc takes `[[-` for itself.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop::sample::select(&b"aaabbbccdxz01*?[]!\\ \xe9"[..]), 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn well_formed_patterns_match_as_in_the_c_library(
+        parts in prop::collection::vec(part(), 0..8),
+        text in text(),
+    ) {
+        let pattern = parts.concat();
+        prop_assert_eq!(matches(&pattern, &text), fnmatch(&pattern, &text), "{}", pattern.escape_ascii());
+    }
+
+    #[test]
+    fn others_do_so_too(
+        pattern in prop::collection::vec(prop::sample::select(&b"aabc**?[[]]!^-\\"[..]), 0..10),
+        text in text(),
+    ) {
+        prop_assert_eq!(matches(&pattern, &text), fnmatch(&pattern, &text), "{}", pattern.escape_ascii());
+    }
+
+    /// Over several words of places.
+    #[test]
+    fn long_ones_do_so_too(
+        parts in prop::collection::vec(prop::sample::select(&["a", "aa", "b", "?", "*", "[ab]"][..]), 60..200),
+        cut in 0..4_usize,
+    ) {
+        let pattern = parts.concat();
+        let text = pattern.replace("[ab]", "b").replace('?', "a").replace('*', &"ab"[..cut.min(2)]);
+        let text = &text.as_bytes()[..text.len() - usize::from(cut == 3)];
+        prop_assert_eq!(matches(pattern.as_bytes(), text), fnmatch(pattern.as_bytes(), text));
+    }
+
+    #[test]
+    fn whatever_is_written_is_read(pattern in prop::collection::vec(1..=u8::MAX, 0..40), text in text()) {
+        let _either = matches(&pattern, &text);
+    }
+}
+
+/// What keeps fnmatch(3) busy for seconds each.
+#[test]
+fn no_pattern_takes_long() {
+    let key = |text: &str, count: usize| text.repeat(count).into_bytes();
+    let start = Instant::now();
+    for (pattern, text, wanted) in [
+        (key("*[a-z", 10_000), key("a", 60_000), false),
+        (key("*[a-z]", 10_000), key("a", 60_000), true),
+        (key("*a", 10_000), key("a", 9_999), false),
+        ([b"*", &key("a", 10_000)[..], b"b"].concat(), key("a", 20_000), false),
+        ([b"*", &key("?a", 5_000)[..], b"b*"].concat(), key("a", 20_000), false),
+        (key("[", 60_000), key("[", 60_000), true),
+        ([&key("[", 60_000)[..], b"\\]"].concat(), key("[", 60_001), false),
+        ([&key("[", 60_000)[..], b"a--"].concat(), key("[", 60_003), false),
+        ([b"[", &key("[:alpha:]", 6_000)[..], b"]"].concat(), key("a", 60_000), false),
+        ([b"[", &key("[:alpha:]", 6_000)[..]].concat(), key("a", 60_000), false),
+    ] {
+        assert_eq!(matches(&pattern, &text), wanted, "{}", pattern[..20].escape_ascii());
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
