@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::module::Identity;
+use crate::system::patience;
 use crate::system::process::ProcessId;
 
 /// Why a file could not be made.
@@ -72,7 +73,9 @@ impl PidFile {
         let mut made: Vec<PidFile> = Vec::new();
         for (path, number) in numbers {
             let Some(path) = path else { continue };
-            match PidFile::write(path, number, identity) {
+            // The workers of a server that was killed hold the lock until they have ended too.
+            let may_pass = |error: &PidFileError| matches!(error, PidFileError::Running { .. });
+            match patience::retry(|| PidFile::write(path, number, identity), may_pass) {
                 Ok(file) => made.push(file),
                 Err(error) => {
                     made.iter().for_each(PidFile::remove);

@@ -21,6 +21,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::datagram::Socket;
+use super::patience;
 
 /// Longest path of a UNIX socket, in bytes, without the closing NUL.
 pub const MAX_PATH_BYTES: usize = 107;
@@ -177,7 +178,7 @@ impl Endpoint {
         make: impl FnOnce(&Path) -> io::Result<T>,
     ) -> Result<(T, Endpoint), BindError> {
         let _turn = take_turn(folder(path));
-        clear(path, kind)?;
+        patience::retry(|| clear(path, kind), |error| matches!(error, BindError::InUse { .. }))?;
         let before = umask(Mode::from_bits_truncate(0o177));
         let made = make(path);
         umask(before);
@@ -371,6 +372,20 @@ mod tests {
     use super::*;
 
     const OPEN: Access = Access { mode: 0o666, uid: None, gid: None };
+
+    /// As after SIGKILL to an attendant, whose workers take some milliseconds to end.
+    #[test]
+    fn a_server_that_is_ending_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let ending = Socket::unix_bound(&path).unwrap();
+        let end = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(ending);
+        });
+        Endpoint::bind(&path, OPEN).unwrap();
+        end.join().unwrap();
+    }
 
     #[test]
     fn the_mode_is_as_asked_whatever_the_umask() {

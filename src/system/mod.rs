@@ -10,6 +10,7 @@ pub mod fifo;
 pub mod memory;
 pub mod names;
 pub mod notify;
+pub mod patience;
 pub mod pattern;
 pub mod process;
 pub mod signal;
