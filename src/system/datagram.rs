@@ -187,17 +187,20 @@ impl Socket {
         Ok(Socket(UdpSocket::bind(address)?.into()))
     }
 
-    /// A socket of its own to send from to a peer and others of its kind.
+    /// A socket of its own to send from to a peer and others of its kind. What is sent to it is not kept: nobody
+    /// reads it, so it has the smallest receive buffer.
     ///
     /// # Errors
     /// When no descriptor can be had, or there is no such kind.
     pub fn towards(peer: &Peer) -> io::Result<Socket> {
-        match i32::from(peer.family()) {
+        let socket = match i32::from(peer.family()) {
             libc::AF_UNIX => Socket::unix(),
             libc::AF_INET => Socket::udp_bound((Ipv4Addr::UNSPECIFIED, 0).into()),
             libc::AF_INET6 => Socket::udp_bound((Ipv6Addr::UNSPECIFIED, 0).into()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
-        }
+        }?;
+        setsockopt(&socket.0, sockopt::RcvBuf, &0)?;
+        Ok(socket)
     }
 
     /// A second descriptor of the same socket.
@@ -396,6 +399,20 @@ mod tests {
         let mut peer = Peer::new();
         server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();
         assert_eq!(peer.to_string(), client.local_addr().unwrap().to_string());
+    }
+
+    #[test]
+    fn a_socket_to_send_from_keeps_little_of_what_it_gets() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = Peer::udp(receiver.local_addr().unwrap());
+        let socket = Socket::towards(&peer).unwrap();
+        socket.send(b"event", &peer).unwrap();
+        let mut buffer = [0; 8];
+        let (_, from) = receiver.recv_from(&mut buffer).unwrap();
+        for _ in 0..100 {
+            receiver.send_to(&[0; 1000], from).unwrap();
+        }
+        assert!(socket.bytes_waiting() < 10_000, "{}", socket.bytes_waiting());
     }
 
     #[test]
