@@ -4,6 +4,7 @@
 //! once and outlives whoever took it; an event that nobody hears costs one look-up. How a message looks and how it
 //! leaves is a [`Transport`]'s. C: evi/event_interface.c, evi/evi_transport.c and evi/evi_core.c.
 
+mod outbox;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -11,11 +12,10 @@ mod tests;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::sync::atomic::Ordering;
 
-use crate::logging::Throttle;
 use crate::mi::{Context, Generation, Statistic, Value};
 use crate::shm::keyed::{Full, Space, Update};
+use outbox::{Counters, Destination, Fate, Message, Outbox};
 pub use subscription::Subscription;
 
 /// A query has taken longer than its limit: `source`, `time` in microseconds, `extra`. C: `log_expiry` in ut.h.
@@ -50,20 +50,39 @@ pub trait Transport: fmt::Debug {
     /// The schemes it serves: what stands before the first colon of a socket.
     fn schemes(&self) -> &'static [&'static str];
 
-    /// A socket as it is listed and compared, without its scheme. `None` when it is malformed.
-    fn canonical(&self, scheme: &str, socket: &[u8]) -> Option<Vec<u8>>;
+    /// What a socket says behind its scheme. `None` when it is malformed.
+    fn parse(&self, scheme: &str, socket: &[u8]) -> Option<Place>;
 
-    /// Where a canonical socket is, names looked up. `None` when that cannot be said.
-    fn resolve(&self, scheme: &str, socket: &[u8]) -> Option<Vec<u8>>;
+    /// Looks up the address of a place whose canonical form does not say it. Must not wait for more than a part of a
+    /// second.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Socket`] when there is none, [`SubscribeError::Slow`] when that is not known yet.
+    fn look_up(&self, scheme: &str, canonical: &[u8]) -> Result<Vec<u8>, SubscribeError>;
 
     /// Writes an event as subscribers of that generation get it.
     fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>);
 
-    /// Sends a message to what [`resolve`](Transport::resolve) gave. Must not wait.
+    /// Somebody who sends; each thread that does has one of its own.
+    fn sender(&self) -> Box<dyn Sender>;
+}
+
+/// What a socket says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// As it is listed and compared, without its scheme.
+    pub canonical: Vec<u8>,
+    /// Its address, unless there is a name to look up.
+    pub address: Option<Vec<u8>>,
+}
+
+/// Sends messages over a transport.
+pub trait Sender: fmt::Debug + Send {
+    /// Sends a message to an address. Must not wait.
     ///
     /// # Errors
-    /// When it did not leave.
-    fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()>;
+    /// When it did not leave: `WouldBlock` when there is no room for it now.
+    fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()>;
 }
 
 /// Why somebody could not subscribe.
@@ -75,6 +94,9 @@ pub enum SubscribeError {
     /// The socket is malformed, of no known scheme, or a name in it is unknown.
     #[error("cannot send there; write udp:HOST:PORT or unix:PATH, and load the module event_datagram")]
     Socket,
+    /// The name servers take their time.
+    #[error("host name not resolved in time, try again")]
+    Slow,
     /// The event has as many subscribers as it may have.
     #[error("too many subscribers, at most {} for an event", subscription::MAX_SUBSCRIBERS)]
     Crowded,
@@ -84,17 +106,31 @@ pub enum SubscribeError {
 }
 
 /// The events and transports of all loaded modules; a state of the context.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Events {
     names: Vec<&'static str>,
     transports: Vec<Box<dyn Transport>>,
-    complaint: RefCell<Throttle>,
+    office: RefCell<Option<Office>>,
 }
 
-impl Default for Events {
-    fn default() -> Events {
-        let complaint = RefCell::new(Throttle::new(module_path!()));
-        Events { names: Vec::new(), transports: Vec::new(), complaint }
+/// What a process sends with, from its first event on.
+#[derive(Debug)]
+struct Office {
+    /// Whose it is: a process that is forked gets one of its own.
+    slot: usize,
+    senders: Vec<Box<dyn Sender>>,
+    counters: Counters,
+    outbox: Outbox,
+}
+
+impl Office {
+    fn new(transports: &[Box<dyn Transport>], context: &Context) -> Office {
+        let row = context.segment.row(context.slot);
+        let [sent, dropped] =
+            STATISTICS.map(|statistic| context.statistics.counter(row, statistic.group, statistic.name));
+        let (counters, senders) = (Counters { sent, dropped }, || transports.iter().map(|one| one.sender()));
+        let outbox = Outbox::new(senders().collect(), counters);
+        Office { slot: context.slot, senders: senders().collect(), counters, outbox }
     }
 }
 
@@ -132,8 +168,7 @@ impl Events {
     #[must_use]
     pub fn canonical(&self, socket: &[u8]) -> Option<Vec<u8>> {
         let Route { transport, scheme, rest, .. } = self.route(socket)?;
-        let rest = transport.canonical(scheme, rest)?;
-        Some([scheme.as_bytes(), b":", &rest].concat())
+        Some(listed(scheme, &transport.parse(scheme, rest)?))
     }
 
     /// C: `get_trans_mod` in evi_transport.c.
@@ -146,31 +181,41 @@ impl Events {
         })
     }
 
-    /// Sends an event to those of a list who still want it. Counts what left and what did not.
-    fn deliver(&self, list: &[u8], now: u64, event: &Event<'_>) -> (u64, u64) {
+    /// Sends an event to those of a list who still want it, and counts what left and what did not.
+    fn deliver(&self, context: &Context, list: &[u8], now: u64, event: &Event<'_>) {
+        let mut office = self.office.borrow_mut();
+        let office = match &mut *office {
+            Some(office) if office.slot == context.slot => office,
+            other => other.insert(Office::new(&self.transports, context)),
+        };
         let (mut sent, mut dropped) = (0, 0);
-        let mut message = Vec::new();
+        let mut message = Message::default();
         let mut written_by = None;
+        let mut outbox = office.outbox.open();
         for subscriber in subscription::iter(list, now).filter(Subscription::is_awake) {
             let Some(route) = self.route(subscriber.socket) else { continue };
+            let Some(sender) = office.senders.get_mut(route.at) else { continue };
             let form = Some((route.at, subscriber.generation));
             if written_by != form {
                 message.clear();
-                route.transport.encode(event, subscriber.generation, &mut message);
+                route.transport.encode(event, subscriber.generation, &mut message.bytes);
                 written_by = form;
             }
-            match route.transport.send(&message, subscriber.address) {
-                Ok(()) => sent += 1,
-                Err(error) => {
-                    dropped += 1;
-                    let socket = subscriber.socket.escape_ascii();
-                    let complaint = &mut *self.complaint.borrow_mut();
-                    complaint.warn(format_args!("{} to {socket} is dropped: {error}", event.name));
-                }
+            let (name, address) = (subscriber.socket, subscriber.address);
+            let to = Destination { name, transport: route.at, address };
+            match outbox.send(to, &mut message, |bytes| sender.send(bytes, address)) {
+                Fate::Sent => sent += 1,
+                Fate::Dropped => dropped += 1,
+                Fate::Waits => {}
             }
         }
-        (sent, dropped)
+        office.counters.add(sent, dropped);
     }
+}
+
+/// A socket as it is listed.
+fn listed(scheme: &str, place: &Place) -> Vec<u8> {
+    [scheme.as_bytes(), b":", &place.canonical].concat()
 }
 
 /// Who serves a socket.
@@ -183,29 +228,24 @@ struct Route<'a> {
     rest: &'a [u8],
 }
 
-/// Tells the subscribers of an event. Never waits for one; who has no room for it does without.
+/// Tells the subscribers of an event. Never waits for one: who has no room for it now gets it a little later, who has
+/// none for two seconds does without.
 ///
 /// C: `evi_raise_event`.
 pub fn raise(context: &Context, event: &Event<'_>) {
     let Some(events) = context.states.get::<Events>() else { return };
     let now = context.segment.now();
     let mut list = Vec::new();
-    if !context.segment.table().get(Space::Subscription, event.name.as_bytes(), now, &mut list) {
-        return;
-    }
-    let (sent, dropped) = events.deliver(&list, now, event);
-    let row = context.segment.row(context.slot);
-    for (statistic, more) in STATISTICS.iter().zip([sent, dropped]) {
-        if let Some(cell) = context.statistics.counter(row, statistic.group, statistic.name) {
-            cell.fetch_add(more, Ordering::Relaxed);
-        }
+    if context.segment.table().get(Space::Subscription, event.name.as_bytes(), now, &mut list) {
+        events.deliver(context, &list, now, event);
     }
 }
 
 /// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before; it gets
-/// events in the form of `generation`. No time at all ends a subscription. A host's name is looked up here, once.
+/// events in the form of `generation`. No time at all ends a subscription, if there is one.
 ///
-/// C: `evi_event_subscribe`.
+/// A host's name is looked up here, once, when its socket is not subscribed yet: a subscription is renewed and ended
+/// without the name servers. C: `evi_event_subscribe`, which looks it up each time.
 ///
 /// # Errors
 /// See [`SubscribeError`].
@@ -218,16 +258,23 @@ pub fn subscribe(
 ) -> Result<(), SubscribeError> {
     let events = context.states.get::<Events>().ok_or(SubscribeError::Event)?;
     events.find(event).ok_or(SubscribeError::Event)?;
-    let socket = events.canonical(socket).ok_or(SubscribeError::Socket)?;
-    let Route { transport, scheme, rest, .. } = events.route(&socket).ok_or(SubscribeError::Socket)?;
-    let address = transport.resolve(scheme, rest).ok_or(SubscribeError::Socket)?;
+    let Route { transport, scheme, rest, .. } = events.route(socket).ok_or(SubscribeError::Socket)?;
+    let place = transport.parse(scheme, rest).ok_or(SubscribeError::Socket)?;
+    let socket = listed(scheme, &place);
 
     let (table, now) = (context.segment.table(), context.segment.now());
-    let new = Subscription { generation, ..Subscription::new(&socket, &address, expire, now) };
-    let (mut list, mut changed, mut fits) = (Vec::new(), Vec::new(), true);
-    // Room is made before the lock is taken.
+    let mut list = Vec::new();
     table.get(Space::Subscription, event, now, &mut list);
-    changed.reserve(list.len() + new.bytes());
+    let known = subscription::iter(&list, now).find(|one| one.socket == socket);
+    let address = match (known, place.address) {
+        (Some(known), _) => known.address.to_vec(),
+        (None, _) if expire == 0 => return Ok(()),
+        (None, Some(address)) => address,
+        (None, None) => transport.look_up(scheme, &place.canonical)?,
+    };
+    let new = Subscription { generation, ..Subscription::new(&socket, &address, expire, now) };
+    // Room is made before the lock is taken.
+    let (mut changed, mut fits) = (Vec::with_capacity(list.len() + new.bytes()), true);
     let (room, fitted) = (&mut changed, &mut fits);
     table.update(Space::Subscription, event, now, &mut list, |list| {
         match subscription::add(list.unwrap_or_default(), &new, now, room) {

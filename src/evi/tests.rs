@@ -1,29 +1,37 @@
 //! Subscribing and raising, over a transport that remembers.
 
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::mi::testing;
 
 /// What was sent: address and message.
-type Sent = Rc<RefCell<Vec<(String, String)>>>;
+type Sent = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Takes `mem:NAME`; a name in capitals is listed in small letters, `full` takes nothing, `nowhere` is unknown.
+/// Takes `mem:NAME`; a name in capitals is listed in small letters, `full` takes nothing, `gone` is not there,
+/// `nowhere` is unknown, `slow` is not known in time.
 #[derive(Debug, Default)]
 struct Memory {
     sent: Sent,
     encoded: Rc<RefCell<usize>>,
+    looked_up: Rc<RefCell<Vec<String>>>,
 }
 
 impl Transport for Memory {
     fn schemes(&self) -> &'static [&'static str] {
         &["mem"]
     }
-    fn canonical(&self, _scheme: &str, socket: &[u8]) -> Option<Vec<u8>> {
-        (!socket.is_empty()).then(|| socket.to_ascii_lowercase())
+    fn parse(&self, _scheme: &str, socket: &[u8]) -> Option<Place> {
+        (!socket.is_empty()).then(|| Place { canonical: socket.to_ascii_lowercase(), address: None })
     }
-    fn resolve(&self, _scheme: &str, socket: &[u8]) -> Option<Vec<u8>> {
-        (socket != b"nowhere").then(|| [b"at ", socket].concat())
+    fn look_up(&self, _scheme: &str, socket: &[u8]) -> Result<Vec<u8>, SubscribeError> {
+        self.looked_up.borrow_mut().push(String::from_utf8_lossy(socket).into_owned());
+        match socket {
+            b"nowhere" => Err(SubscribeError::Socket),
+            b"slow" => Err(SubscribeError::Slow),
+            _ => Ok([b"at ", socket].concat()),
+        }
     }
     fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>) {
         *self.encoded.borrow_mut() += 1;
@@ -31,12 +39,23 @@ impl Transport for Memory {
             format!("{} {generation:?} {}", event.name, event.parameters.len()).as_bytes(),
         );
     }
-    fn send(&self, message: &[u8], address: &[u8]) -> io::Result<()> {
+    fn sender(&self) -> Box<dyn Sender> {
+        Box::new(Postman(Arc::clone(&self.sent)))
+    }
+}
+
+#[derive(Debug)]
+struct Postman(Sent);
+
+impl Sender for Postman {
+    fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if address == b"at full" {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match address {
+            b"at full" => return Err(io::ErrorKind::WouldBlock.into()),
+            b"at gone" => return Err(io::ErrorKind::ConnectionRefused.into()),
+            _ => {}
         }
-        self.sent.borrow_mut().push((text(address), text(message)));
+        self.0.lock().unwrap().push((text(address), text(message)));
         Ok(())
     }
 }
@@ -47,18 +66,27 @@ struct Fixture {
     context: Context,
     sent: Sent,
     encoded: Rc<RefCell<usize>>,
+    looked_up: Rc<RefCell<Vec<String>>>,
+}
+
+impl Fixture {
+    /// What was sent since this was asked before.
+    fn sent(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.sent.lock().unwrap())
+    }
 }
 
 fn fixture() -> Fixture {
     let memory = Memory::default();
-    let (sent, encoded) = (Rc::clone(&memory.sent), Rc::clone(&memory.encoded));
+    let (sent, encoded) = (Arc::clone(&memory.sent), Rc::clone(&memory.encoded));
+    let looked_up = Rc::clone(&memory.looked_up);
     let mut events = Events::default();
     events.publish(&["E_A", "E_B", "E_A"]);
     events.add(Box::new(memory));
     let mut context = testing::context();
     context.statistics.add(&STATISTICS);
     context.states.add(Box::new(events));
-    Fixture { context, sent, encoded }
+    Fixture { context, sent, encoded, looked_up }
 }
 
 fn subscribed(context: &Context, event: &str, socket: &str) -> Result<(), SubscribeError> {
@@ -77,29 +105,63 @@ fn counted(context: &Context) -> [u64; 2] {
 
 #[test]
 fn an_event_goes_to_its_subscribers_alone_and_is_written_once() {
-    let Fixture { context, sent, encoded } = fixture();
-    raise(&context, &SILENT);
-    assert_eq!((sent.take().len(), *encoded.borrow()), (0, 0));
-    for socket in ["mem:one", "mem:full", "mem:two"] {
-        subscribed(&context, "E_A", socket).unwrap();
+    let fixture = fixture();
+    let context = &fixture.context;
+    raise(context, &SILENT);
+    assert_eq!((fixture.sent().len(), *fixture.encoded.borrow()), (0, 0));
+    for socket in ["mem:one", "mem:gone", "mem:two"] {
+        subscribed(context, "E_A", socket).unwrap();
     }
-    subscribed(&context, "E_B", "mem:three").unwrap();
-    raise(&context, &Event { parameters: &[("a", Value::Unsigned(1))], ..SILENT });
+    subscribed(context, "E_B", "mem:three").unwrap();
+    raise(context, &Event { parameters: &[("a", Value::Unsigned(1))], ..SILENT });
     let wanted = ["at two", "at one"].map(|address| (address.to_owned(), "E_A Classic 1".to_owned()));
-    assert_eq!(sent.take(), wanted);
-    assert_eq!(*encoded.borrow(), 1);
-    assert_eq!(counted(&context), [2, 1]);
+    assert_eq!(fixture.sent(), wanted);
+    assert_eq!(*fixture.encoded.borrow(), 1);
+    assert_eq!(counted(context), [2, 1]);
 }
 
 #[test]
 fn each_subscriber_gets_the_form_it_subscribed_in() {
-    let Fixture { context, sent, encoded } = fixture();
-    subscribed(&context, "E_A", "mem:old").unwrap();
-    subscribe(&context, b"E_A", b"mem:new", 60, Generation::JsonRpc).unwrap();
-    raise(&context, &SILENT);
-    let sent: Vec<_> = sent.take().into_iter().map(|(_, message)| message).collect();
+    let fixture = fixture();
+    subscribed(&fixture.context, "E_A", "mem:old").unwrap();
+    subscribe(&fixture.context, b"E_A", b"mem:new", 60, Generation::JsonRpc).unwrap();
+    raise(&fixture.context, &SILENT);
+    let sent: Vec<_> = fixture.sent().into_iter().map(|(_, message)| message).collect();
     assert_eq!(sent, ["E_A JsonRpc 0", "E_A Classic 0"]);
-    assert_eq!(*encoded.borrow(), 2);
+    assert_eq!(*fixture.encoded.borrow(), 2);
+}
+
+#[test]
+fn who_is_known_needs_no_look_up_and_who_is_unknown_has_nothing_to_end() {
+    let fixture = fixture();
+    let ask = |socket: &str, expire| {
+        subscribe(&fixture.context, b"E_A", socket.as_bytes(), expire, Generation::Classic)
+    };
+    assert_eq!(ask("mem:slow", 60), Err(SubscribeError::Slow));
+    assert_eq!(ask("mem:slow", 0), Ok(()));
+    assert_eq!(listed(&fixture.context, "E_A"), []);
+    for expire in [60, 70, 0] {
+        assert_eq!(ask("mem:one", expire), Ok(()));
+    }
+    assert_eq!(*fixture.looked_up.borrow(), ["slow", "one"]);
+    assert_eq!(listed(&fixture.context, "E_A"), [("mem:one".to_owned(), 0)]);
+}
+
+#[test]
+fn a_process_that_was_forked_sends_and_counts_for_itself() {
+    let mut fixture = fixture();
+    subscribed(&fixture.context, "E_A", "mem:one").unwrap();
+    for slot in [0, 1, 1] {
+        fixture.context.slot = slot;
+        raise(&fixture.context, &SILENT);
+    }
+    let context = &fixture.context;
+    let sent = [0, 1].map(|slot| {
+        let row = context.segment.row(slot);
+        let cell = context.statistics.counter(row, STATISTICS[0].group, STATISTICS[0].name);
+        cell.unwrap().load(std::sync::atomic::Ordering::Relaxed)
+    });
+    assert_eq!(sent, [1, 2]);
 }
 
 #[test]
@@ -145,12 +207,12 @@ fn what_cannot_be_is_refused() {
 
 #[test]
 fn no_time_at_all_ends_a_subscription_at_once() {
-    let Fixture { context, sent, .. } = fixture();
-    subscribed(&context, "E_A", "mem:one").unwrap();
-    subscribe(&context, b"E_A", b"mem:one", 0, Generation::Classic).unwrap();
-    raise(&context, &SILENT);
-    assert_eq!(sent.take(), []);
-    assert_eq!(counted(&context), [0, 0]);
+    let fixture = fixture();
+    subscribed(&fixture.context, "E_A", "mem:one").unwrap();
+    subscribe(&fixture.context, b"E_A", b"mem:one", 0, Generation::Classic).unwrap();
+    raise(&fixture.context, &SILENT);
+    assert_eq!(fixture.sent(), []);
+    assert_eq!(counted(&fixture.context), [0, 0]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cachedb", &["evi", "logging", "mi", "shm"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
-    ("evi", &["logging", "mi", "shm"]),
+    ("evi", &["logging", "mi", "shm", "system"]),
     ("logging", &["shm", "system"]),
     ("main", &["server"]),
     ("mi", &["shm", "system"]),

@@ -2,10 +2,11 @@
 //!
 //! C: `datagram_parse` and `datagram_print` in event_datagram.c, which know IPv4 alone.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 
+use crate::evi::SubscribeError;
 use crate::system::datagram::Peer;
-use crate::system::names::Resolver;
+use crate::system::names::{Answer, Resolver};
 
 /// Where datagrams are to go.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,20 +43,32 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Its address, with the host looked up.
-    pub(super) fn peer(&self, resolver: &Resolver) -> Option<Peer> {
+    /// Its address, unless the host is a name.
+    pub(super) fn peer(&self) -> Option<Peer> {
         match *self {
             Target::Unix(path) => Peer::unix(path),
-            Target::Udp(host, port) => {
-                let address = host.parse::<IpAddr>().ok().or_else(|| resolver.look_up(host))?;
-                Some(Peer::udp(SocketAddr::new(address, port)))
-            }
+            Target::Udp(host, port) => Some(Peer::udp(SocketAddr::new(host.parse().ok()?, port))),
+        }
+    }
+
+    /// Its address, with the host looked up.
+    pub(super) fn look_up(&self, resolver: &Resolver) -> Result<Peer, SubscribeError> {
+        match (self.peer(), self) {
+            (Some(peer), _) => Ok(peer),
+            (None, Target::Unix(_)) => Err(SubscribeError::Socket),
+            (None, &Target::Udp(host, port)) => match resolver.look_up(host) {
+                Answer::Address(address) => Ok(Peer::udp(SocketAddr::new(address, port))),
+                Answer::Unknown => Err(SubscribeError::Socket),
+                Answer::NotYet => Err(SubscribeError::Slow),
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn parsed(scheme: &str, socket: &str) -> Option<String> {
@@ -103,13 +116,22 @@ mod tests {
     #[test]
     fn names_are_looked_up_and_numbers_are_not() {
         let resolver = Resolver::default();
-        let peer = |socket: &str| {
-            let target = Target::parse("udp", socket.as_bytes()).unwrap();
-            target.peer(&resolver).map(|peer| peer.to_string())
+        let target = |socket: &'static str| Target::parse("udp", socket.as_bytes()).unwrap();
+        let text = |peer: Peer| peer.to_string();
+        for (socket, wanted) in [("127.0.0.1:9", "127.0.0.1:9"), ("::1:9", "[::1]:9")] {
+            assert_eq!(target(socket).peer().map(text).as_deref(), Some(wanted));
+        }
+        assert_eq!(target("localhost:9").peer(), None);
+        let at_last = |socket: &'static str| {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                match target(socket).look_up(&resolver) {
+                    Err(SubscribeError::Slow) if Instant::now() < deadline => std::thread::yield_now(),
+                    found => return found.map(text),
+                }
+            }
         };
-        assert_eq!(peer("127.0.0.1:9").as_deref(), Some("127.0.0.1:9"));
-        assert_eq!(peer("::1:9").as_deref(), Some("[::1]:9"));
-        assert_eq!(peer("localhost:9").as_deref(), Some("127.0.0.1:9"));
-        assert_eq!(peer("no such host:9"), None);
+        assert_eq!(at_last("localhost:9").as_deref(), Ok("127.0.0.1:9"));
+        assert_eq!(at_last("no such host:9"), Err(SubscribeError::Socket));
     }
 }
