@@ -24,6 +24,7 @@ mod golden;
 mod golden_json;
 /// Clients that people have: opensipsunix, Python, socat.
 mod interop;
+mod log_lines;
 /// The real opensipsctl, when it is there.
 mod opensipsctl;
 /// Clients that never read their replies.

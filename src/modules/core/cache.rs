@@ -71,12 +71,16 @@ fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheE
 /// The log gets the reason, unless the system has logged it; the client gets C's words, but is told when memory is
 /// full.
 fn failed(error: &CacheError, answer: &'static str) -> Fault {
-    if !matches!(error, CacheError::Remote { .. }) {
-        log::warn!(often = true; "{answer}: {error}");
-    }
     match error {
-        CacheError::Full(full) => Fault::because(500, full),
-        _ => Fault::new(500, answer),
+        CacheError::Remote { .. } => Fault::new(500, answer),
+        CacheError::Full(full) => {
+            log::warn!(often = true; "{answer}: {full}");
+            Fault::because(500, full)
+        }
+        CacheError::Unknown(_) => {
+            log::warn!(often = true; "{answer}: {error}");
+            Fault::new(500, answer)
+        }
     }
 }
 
