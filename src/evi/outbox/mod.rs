@@ -2,7 +2,8 @@
 //!
 //! A thread tries them again, so that neither a burst is lost for one who reads nor a dead or slow subscriber holds up
 //! whoever raises an event: what goes to a socket in trouble is put here without a try, and leaves in its order. One
-//! for each process, bounded; what waits when the process ends is lost. C tries once and forgets.
+//! for each process, bounded; what waits when the process ends is lost, and what another process raises meanwhile may
+//! arrive before it. C tries once and forgets.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
