@@ -7,20 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, 
 use crate::system::memory::Private;
 use crate::system::process::ProcessId;
 
-/// First eight bytes of every segment.
-const MAGIC: u64 = u64::from_le_bytes(*b"osips-mi");
-
-/// Changes with every change of the layout.
-const LAYOUT: u32 = 1;
-
-/// Sizes and what all processes share.
+/// What all processes share.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Header {
-    magic: AtomicU64,
-    layout: AtomicU32,
-    processes: AtomicU32,
-    counters: AtomicU32,
     level: AtomicI32,
     bytes: AtomicU64,
     started_wall: AtomicI64,
@@ -30,17 +20,13 @@ pub struct Header {
 }
 
 impl Header {
-    pub(super) fn initialize(&self, bytes: u64, processes: usize, counters: usize) {
-        self.layout.store(LAYOUT, Ordering::Relaxed);
-        self.processes.store(u32::try_from(processes).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.counters.store(u32::try_from(counters).unwrap_or(u32::MAX), Ordering::Relaxed);
+    pub(super) fn initialize(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.started_wall.store(crate::system::clock::wall_seconds(), Ordering::Relaxed);
         self.started_boot.store(crate::system::clock::boot_seconds(), Ordering::Relaxed);
-        self.magic.store(MAGIC, Ordering::Release);
     }
 
-    /// Bytes that were asked for, which all parts of the segment share.
+    /// Bytes of all parts of the segment.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }

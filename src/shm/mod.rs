@@ -5,7 +5,7 @@
 //! each single value whole. Laid out as
 //!
 //! ```text
-//! 0          Header     magic, layout version, sizes, log level, start time
+//! 0          Header     size, log level, start time
 //! 4096       Slot × processes                     one per line of `ps`, never moves
 //!            counter row × processes              one cell per statistic, written by that process alone
 //! ```
@@ -48,10 +48,10 @@ const SLOTS_OFFSET: usize = 4096;
 pub enum SegmentError {
     /// The memory asked for does not hold the hot part.
     #[error(
-        "shared memory: {asked} bytes asked for, but {processes} processes and {counters} statistics need more; give -m {megabytes} or more"
+        "shared memory: {asked} bytes asked for, but {processes} processes and {counters} statistics need more; give -m {megabytes} or more, or as much by restart_persistency_size if that is set"
     )]
     TooSmall {
-        /// By `-m`, in bytes.
+        /// In bytes.
         asked: u64,
         /// Slots.
         processes: usize,
@@ -111,15 +111,17 @@ impl Segment {
     /// # Errors
     /// See [`SegmentError`].
     pub fn create(bytes: u64, processes: usize, counters: usize) -> Result<&'static Segment, SegmentError> {
-        let (length, layout) = Segment::measure(bytes, processes, counters)?;
+        let layout =
+            Segment::measure(bytes, row_offset(processes, counters, processes), processes, counters)?;
         let refused = |source| SegmentError::System { bytes, source };
-        let keyed = Region::anonymous(length).map_err(refused)?;
+        let keyed = Region::anonymous(layout.bytes()).map_err(refused)?;
         keyed::Table::new(&keyed, layout).initialize();
         Segment::finish(bytes, processes, counters, keyed, layout, None)
     }
 
     /// As [`create`](Segment::create), with the keyed state in a file: what an earlier server has left there is
-    /// found again.
+    /// found again. The file takes all of `bytes`, and the rest of the segment is beside it: its size does not depend on
+    /// processes and statistics.
     ///
     /// # Errors
     /// See [`SegmentError`].
@@ -129,29 +131,25 @@ impl Segment {
         counters: usize,
         persistent: Persistent<'_>,
     ) -> Result<&'static Segment, SegmentError> {
-        let (length, layout) = Segment::measure(bytes, processes, counters)?;
-        let (file, keyed) = persist::open(persistent, length, layout)?;
+        let layout = Segment::measure(bytes, 0, processes, counters)?;
+        let (file, keyed) = persist::open(persistent, layout)?;
         Segment::finish(bytes, processes, counters, keyed, layout, Some(file))
     }
 
-    /// What the hot part leaves of so many bytes, in whole pages of the system.
+    /// Lays out what `others` leave of so many bytes, in whole pages of the system.
     fn measure(
         bytes: u64,
+        others: usize,
         processes: usize,
         counters: usize,
-    ) -> Result<(usize, keyed::Layout), SegmentError> {
-        let hot = row_offset(processes, counters, processes);
-        let length = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(hot) / 4096 * 4096;
-        match keyed::Layout::new(length) {
-            Some(layout) => Ok((length, layout)),
-            None if length > MAX_BYTES => Err(SegmentError::TooLarge { asked: bytes }),
-            None => {
-                let fits =
-                    |megabytes: &usize| keyed::Layout::new((megabytes << 20).saturating_sub(hot)).is_some();
-                let megabytes = (1..).find(fits).unwrap_or(0);
-                Err(SegmentError::TooSmall { asked: bytes, processes, counters, megabytes })
-            }
-        }
+    ) -> Result<keyed::Layout, SegmentError> {
+        let layout = |bytes: usize| keyed::Layout::new(bytes.saturating_sub(others) / 4096 * 4096);
+        let asked = usize::try_from(bytes).ok().filter(|&bytes| bytes <= MAX_BYTES);
+        let asked = asked.ok_or(SegmentError::TooLarge { asked: bytes })?;
+        layout(asked).ok_or_else(|| {
+            let megabytes = (1..).find(|megabytes| layout(megabytes << 20).is_some()).unwrap_or(0);
+            SegmentError::TooSmall { asked: bytes, processes, counters, megabytes }
+        })
     }
 
     fn finish(
@@ -172,7 +170,8 @@ impl Segment {
         let segment = Segment { hot, keyed, layout, processes, counters, timeline, file, own_slot };
         let segment: &'static Segment = Box::leak(Box::new(segment));
         segment.note_clocks();
-        segment.header().initialize(bytes, processes, counters);
+        let beside = if segment.file.is_some() { segment.hot.len() as u64 } else { 0 };
+        segment.header().initialize(bytes + beside);
         Ok(segment)
     }
 
@@ -294,6 +293,8 @@ mod tests {
         let SegmentError::TooSmall { megabytes, .. } = error else { panic!("{error}") };
         assert!(Segment::create((megabytes as u64) << 20, 1000, 1000).is_ok());
         assert!(Segment::create((megabytes as u64 - 1) << 20, 1000, 1000).is_err());
-        assert!(matches!(Segment::create(1 << 50, 1, 1), Err(SegmentError::TooLarge { .. })));
+        for bytes in [(MAX_BYTES as u64) + 1, 1 << 50, u64::MAX] {
+            assert!(matches!(Segment::create(bytes, 1, 1), Err(SegmentError::TooLarge { .. })), "{bytes}");
+        }
     }
 }

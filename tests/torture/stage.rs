@@ -24,6 +24,9 @@ const NEIGHBOURS: u64 = 150;
 /// Chunks of a page that entries can use.
 const PAGE_CHUNKS: usize = 127;
 
+/// Chunks that a shard of short entries keeps free.
+const SPARE_CHUNKS: usize = 16;
+
 /// A change of a key, or none when both lengths are the same number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
@@ -33,7 +36,7 @@ pub(crate) struct Operation {
     pub(crate) before: Option<usize>,
     /// Bytes of the value after.
     pub(crate) after: Option<usize>,
-    /// Whether the target's shard has one page that has one chunk left.
+    /// Whether the target's shard has a full page, and one with one chunk more than it must keep free.
     pub(crate) crowded: bool,
     /// Whether it is stepped without being asked for.
     pub(crate) in_sample: bool,
@@ -68,7 +71,8 @@ impl Operation {
     }
 }
 
-/// All operations that are stepped. 300 bytes take three chunks: one of the crowded page, and a page for the others.
+/// All operations that are stepped. 300 bytes take three chunks, for which a
+/// crowded shard must claim a page, as all but one of its free chunks are spare.
 pub(crate) const OPERATIONS: [Operation; 19] = [
     row("put new, empty value", Verb::Put, None, Some(0)),
     row("put new, short", Verb::Put, None, Some(40)),
@@ -180,7 +184,8 @@ impl Stage {
             }
         }
         if crowded {
-            neighbours.extend(same.take(PAGE_CHUNKS - 1).map(|key| (key, filled(1, 1, 20))));
+            let chunks = 2 * PAGE_CHUNKS - SPARE_CHUNKS - 1;
+            neighbours.extend(same.take(chunks).map(|key| (key, filled(1, 1, 20))));
         }
         for (key, value) in &neighbours {
             table.put(Space::Cache, key, value, NEVER).map_err(|full| full.to_string())?;

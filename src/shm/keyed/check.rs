@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::layout::{PAGE_CHUNKS, SHARDS};
 use super::shard::Shard;
-use super::{Space, Table};
+use super::sizes::{self, CLASSES};
+use super::{Space, Table, hash_of};
 
 /// What a walk has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl Shard<'_> {
         let pages = self.pages();
         let mut reached = HashSet::new();
         let mut counts = Space::ALL.map(|_| (0_u32, 0_u32));
+        let mut classes = [0_u32; CLASSES];
         for bucket in 0..self.layout.buckets_per_shard() {
             let mut entry = self.region.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
             while entry != 0 {
@@ -80,12 +82,18 @@ impl Shard<'_> {
                     length += 1;
                     chunk = self.next(chunk);
                 }
-                let needed = self.chunks_needed(entry);
+                let needed = self.chunks(entry);
                 if length != needed {
                     return Err(violation(format!("entry {entry} has {length} chunks and needs {needed}")));
                 }
                 let space =
                     self.space(entry).ok_or_else(|| violation(format!("entry {entry} is of no space")))?;
+                if !self.is_true(bucket, entry, |space, key| hash_of(self.region, space, key)) {
+                    return Err(violation(format!("entry {entry} is damaged, or lies in the wrong bucket")));
+                }
+                if let Some(class) = sizes::class_of(length) {
+                    classes[class] += 1;
+                }
                 let (count, weight) = &mut counts[space as usize];
                 *count += 1;
                 *weight = weight.wrapping_add(self.weight(entry));
@@ -95,13 +103,41 @@ impl Shard<'_> {
         }
         census.chunks += reached.len();
         census.pages += self.check_pages(&reached).map_err(violation)?;
-        self.check_counts(&counts, reached.len()).map_err(violation)
+        self.check_counts(&counts, reached.len()).map_err(violation)?;
+        self.check_spare(&classes).map_err(violation)
+    }
+
+    /// What is kept free for replacements: enough, and no page more.
+    fn check_spare(&self, classes: &[u32]) -> Result<(), String> {
+        let mut in_use = 0;
+        for (class, &count) in classes.iter().enumerate() {
+            let counted = self.region.cell(self.layout.class_cell(self.index, class)).load(Ordering::Relaxed);
+            if counted != count {
+                return Err(format!("{count} entries of class {class}, counted {counted}"));
+            }
+            in_use |= if count > 0 { sizes::bit_of(Some(class)) } else { 0 };
+        }
+        if self.region.wide(self.layout.classes_cell(self.index)).load(Ordering::Relaxed) != in_use {
+            return Err(String::from("the classes that have entries are not those that are noted"));
+        }
+        let pages = self.pages();
+        let is_empty = self.region.cell(self.layout.used_cell(self.index)).load(Ordering::Relaxed) == 0;
+        let (free, spare) = (pages.free_chunks(), if is_empty { 0 } else { sizes::spare(in_use) });
+        let empty = pages.empty().ok_or("the list of empty pages is broken")?;
+        if free < spare || (!empty.is_empty() && free >= spare + (PAGE_CHUNKS - 1)) {
+            return Err(format!(
+                "{free} chunks are free, {} pages empty, {spare} are to be spare",
+                empty.len()
+            ));
+        }
+        Ok(())
     }
 
     /// The pages' own books against what is reached. Returns how many pages there are.
     fn check_pages(&self, reached: &HashSet<u32>) -> Result<usize, String> {
         let pages = self.pages();
         let with_room = pages.with_room().ok_or("the list of pages with room is broken")?;
+        let empty = pages.empty().ok_or("the list of empty pages is broken")?;
         let owned: Vec<u32> = pages.owned().collect();
         for &page in &owned {
             let used = reached.iter().filter(|&&chunk| chunk / PAGE_CHUNKS == page).fold(0, |sum, _| sum + 1);
@@ -112,11 +148,11 @@ impl Shard<'_> {
                     pages.used(page)
                 ));
             }
-            if with_room.contains(&page) != (free > 0) {
+            if with_room.contains(&page) != (used > 0 && free > 0) || empty.contains(&page) != (used == 0) {
                 return Err(format!("page {page}: has {free} free chunks and is wrongly listed"));
             }
         }
-        if let Some(stray) = with_room.iter().find(|page| !owned.contains(page)) {
+        if let Some(stray) = with_room.iter().chain(&empty).find(|page| !owned.contains(page)) {
             return Err(format!("page {stray} is listed and not owned"));
         }
         Ok(owned.len())

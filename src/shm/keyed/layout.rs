@@ -1,8 +1,8 @@
 //! Where the keyed part's pieces lie in the region, all by offset.
 //!
 //! ```text
-//! 0          control   magic, layout version, size, hash key, note of the clocks
-//!            shards    64 × 256 bytes: lock, counts, list of pages with room
+//! 0          control   magic, layout version, size, hash key and their sum, note of the clocks
+//!            shards    64 × 384 bytes: lock, counts, lists of pages
 //!            owners    4 bytes a page: 0 free, else the shard plus one
 //!            groups    a bit for 64 pages: whether one of them may be free
 //!            buckets   4 bytes each, the shards' one after the other
@@ -11,7 +11,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{SPACES, Space};
+use super::sizes::CLASSES;
+use super::{SPACES, Space, checksum};
 use crate::shm::region::Region;
 
 /// Shards of the table.
@@ -33,17 +34,13 @@ pub(super) const GROUP_PAGES: u32 = 64;
 pub(super) const GROUPS_A_WORD: u32 = 32;
 
 /// Bytes of a shard's header.
-const SHARD_BYTES: usize = 256;
+const SHARD_BYTES: usize = 384;
 
 /// Bytes of the control block.
 const CONTROL_BYTES: usize = 64;
 
-/// Pages that inserts leave for replacements: enough for two values of 64 KiB at once.
-pub(super) const RESERVE_PAGES: u32 = 10;
-
-/// Chunks that inserts leave free in each shard, so that a value of up to 1.9 KiB can always be replaced: what a
-/// replacement takes it gives back to the same shard. Larger ones take from the reserve of pages.
-pub(super) const SPARE_CHUNKS: u32 = 16;
+/// Fewest pages: one for each shard, and what a value of 64 KiB takes with the room to replace it.
+const MIN_PAGES: usize = SHARDS + 10;
 
 /// Room for a `pthread_mutex_t`.
 pub(super) const LOCK_BYTES: usize = 64;
@@ -68,6 +65,8 @@ const VERSION_CELL: usize = 8;
 const SIZE_CELL: usize = 16;
 /// Two random halves.
 const HASH_KEY_CELL: usize = 24;
+/// Of size and hash key.
+const SUM_CELL: usize = 40;
 
 /// What the clocks said, see timeline.rs: two cells of eight bytes.
 pub(in crate::shm) const CLOCK_NOTE: [usize; 2] = [48, 56];
@@ -89,44 +88,24 @@ pub(super) fn set_hash_key(region: &Region, key: [u64; 2]) {
 const MAGIC: u64 = u64::from_le_bytes(*b"osips-kt");
 
 /// Changes with every change of the layout.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// What a region says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::shm) enum Stamp {
-    /// It was never made to the end.
-    Blank,
-    /// It is laid out as this version of the server does, over so many bytes.
-    Known(u64),
-    /// It is something else, or of another version.
-    Other,
-}
-
-impl Stamp {
-    /// Reads a region of a page or more.
-    pub(in crate::shm) fn of(region: &Region) -> Stamp {
-        match (
-            region.wide(MAGIC_CELL).load(Ordering::Acquire),
-            region.cell(VERSION_CELL).load(Ordering::Relaxed),
-        ) {
-            (0, _) => Stamp::Blank,
-            (MAGIC, VERSION) => Stamp::Known(region.wide(SIZE_CELL).load(Ordering::Relaxed)),
-            _ => Stamp::Other,
-        }
-    }
-}
-
-/// Fields of a shard's header, as offsets from its start. The lock comes first.
+/// Fields of a shard's header, as offsets from its start. The lock comes first; all but the counts of the classes lie
+/// on one cache line.
 const PAGES_WITH_ROOM: usize = LOCK_BYTES;
 const USED: usize = LOCK_BYTES + 4;
 const TURN: usize = LOCK_BYTES + 8;
 const OWNED: usize = LOCK_BYTES + 12;
 const ENTRIES: usize = LOCK_BYTES + 16;
 const WEIGHTS: usize = ENTRIES + 4 * SPACES;
-const _: () = assert!(WEIGHTS + 4 * SPACES <= SHARD_BYTES, "a shard's header has room for its fields");
+const EMPTY_PAGES: usize = WEIGHTS + 4 * SPACES;
+const CLASSES_IN_USE: usize = EMPTY_PAGES + 8;
+const IN_CLASS: usize = CLASSES_IN_USE + 8;
+const _: () = assert!(CLASSES_IN_USE.is_multiple_of(8), "a field of eight bytes is aligned");
+const _: () = assert!(IN_CLASS + 4 * CLASSES <= SHARD_BYTES, "a shard's header has room for its fields");
 
 impl Layout {
-    /// Lays out so many bytes. `None` when they do not hold a page for each shard and the reserve.
+    /// Lays out so many bytes. `None` when they hold too few pages, or more than numbers reach.
     pub(in crate::shm) fn new(bytes: usize) -> Option<Layout> {
         let shards = CONTROL_BYTES;
         let owners = shards + SHARDS * SHARD_BYTES;
@@ -139,13 +118,32 @@ impl Layout {
         let first_page = (buckets + bucket_count * 4).next_multiple_of(CHUNK_BYTES);
         let pages = u32::try_from(bytes.checked_sub(first_page)? / PAGE_BYTES).ok()?;
         let layout = Layout { bytes, shards, owners, groups, buckets, bucket_count, first_page, pages };
-        (pages as usize >= SHARDS + RESERVE_PAGES as usize
-            && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
-        .then_some(layout)
+        (pages as usize >= MIN_PAGES && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
+            .then_some(layout)
+    }
+
+    /// How a region is laid out, of which the first page is given: `None` when it was not made to the end, is of another
+    /// version, or something else, or when what everything else is found by is damaged.
+    pub(in crate::shm) fn of(region: &Region) -> Option<Layout> {
+        let magic = region.wide(MAGIC_CELL).load(Ordering::Acquire);
+        let version = region.cell(VERSION_CELL).load(Ordering::Relaxed);
+        let bytes = region.wide(SIZE_CELL).load(Ordering::Relaxed);
+        let sum = region.wide(SUM_CELL).load(Ordering::Relaxed);
+        if (magic, version, sum) != (MAGIC, VERSION, control_sum(bytes, hash_key(region))) {
+            return None;
+        }
+        Layout::new(usize::try_from(bytes).ok()?)
+    }
+
+    /// Bytes of the region.
+    pub(in crate::shm) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Marks a region as laid out in this way. The last thing to be done to a new one.
     pub(super) fn stamp(&self, region: &Region) {
+        let sum = control_sum(self.bytes as u64, hash_key(region));
+        region.wide(SUM_CELL).store(sum, Ordering::Relaxed);
         region.cell(VERSION_CELL).store(VERSION, Ordering::Relaxed);
         region.wide(SIZE_CELL).store(self.bytes as u64, Ordering::Relaxed);
         region.wide(MAGIC_CELL).store(MAGIC, Ordering::Release);
@@ -164,6 +162,21 @@ impl Layout {
     /// First of the shard's pages that have a free chunk, plus one; 0 for none.
     pub(super) fn room_cell(&self, index: usize) -> usize {
         self.shard(index) + PAGES_WITH_ROOM
+    }
+
+    /// First of the shard's pages that are empty, plus one; 0 for none.
+    pub(super) fn empty_cell(&self, index: usize) -> usize {
+        self.shard(index) + EMPTY_PAGES
+    }
+
+    /// A bit for each class of sizes that has an entry; eight bytes.
+    pub(super) fn classes_cell(&self, index: usize) -> usize {
+        self.shard(index) + CLASSES_IN_USE
+    }
+
+    /// Entries of a class of sizes.
+    pub(super) fn class_cell(&self, index: usize, class: usize) -> usize {
+        self.shard(index) + IN_CLASS + 4 * class
     }
 
     /// Chunks in use.
@@ -225,6 +238,10 @@ impl Layout {
     pub(super) fn chunk(&self, chunk: u32) -> usize {
         self.first_page + chunk as usize * CHUNK_BYTES
     }
+}
+
+fn control_sum(bytes: u64, [first, second]: [u64; 2]) -> u64 {
+    [bytes, first, second].into_iter().fold(MAGIC, checksum::mix)
 }
 
 /// The shard of a hash.

@@ -4,8 +4,11 @@
 //! layout.rs    where things lie
 //! lock.rs      a shard's lock, which survives its holder
 //! pool.rs      pages that all shards share, and who owns them
-//! pages.rs     a shard's pages of chunks
-//! shard.rs     get, put, delete under the lock
+//! pages.rs     a shard's pages of chunks, and how many it keeps free
+//! sizes.rs     how large entries are, for that
+//! shard.rs     find, put, remove under the lock
+//! copies.rs    room for what is copied out under the lock
+//! checksum.rs  the sum that tells damage
 //! recover.rs   mark and sweep after a dead holder
 //! check.rs     all invariants, walked
 //! ```
@@ -22,6 +25,7 @@
 //!    shard owns; no chunk is reached twice.
 //! 2. What no bucket reaches is garbage, whatever bytes it holds.
 //! 3. Free lists, counts and page lists only say again what 1 and 2 imply, and can be made anew from them.
+//! 4. A shard with any entry has as many free chunks as its largest entry takes, and never less than 16.
 //!
 //! # Why a kill cannot hurt
 //! A change builds its entry in chunks that nothing reaches, then commits by **one release store** of a link: an
@@ -30,18 +34,32 @@
 //! next owner of the lock learns that its holder died, and makes 3 again by mark and sweep before it does
 //! anything else; if it dies doing so, the one after it starts over. Nothing else needs to be undone.
 //!
+//! # When it is full
+//! A removal, and a replacement that takes no more chunks than what it replaces, always work, for every entry: the new
+//! one is built beside the old one, in the chunks of 4, and what it frees is spare in its turn. Only an insert, and a
+//! replacement that takes more chunks, may be refused: they must leave 4 true. That costs a shard the room of its largest
+//! entry and up to a quarter more; for entries of up to 1.9 KiB, 2 KiB.
+//!
+//! # A damaged file
+//! While no process works on it, a file may be damaged by the disk or a power loss. Each entry has a checksum, which
+//! `recover` of a file compares, as well as whether the key belongs where it is found: what is not true is cut out, and
+//! what is left is what was stored.
+//!
 //! # What a caller must know
 //! Locks are held for bounded work without a system call, so a waiter waits for microseconds, or for one
 //! recovery. Changes of one key are atomic; a listing is shard by shard and holds no lock while its caller works
 //! on what was copied. Times are the caller's: an entry that expires at 7 is gone for one who says it is 8.
 
 mod check;
+mod checksum;
+mod copies;
 mod layout;
 mod lock;
 mod pages;
 mod pool;
 mod recover;
 mod shard;
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -52,11 +70,12 @@ use siphasher::sip::SipHasher13;
 
 use super::region::Region;
 pub use check::{Census, Violation};
+use copies::Copies;
 use layout::SHARDS;
-pub(super) use layout::{CLOCK_NOTE, Layout, Stamp};
+pub(super) use layout::{CLOCK_NOTE, Layout};
 pub use lock::Holder;
 use pool::Pool;
-use shard::{Content, Key, Shard};
+use shard::{Content, Found, Key, Shard};
 
 /// What an entry is for. Keys of different spaces do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,13 +158,17 @@ impl<'s> Table<'s> {
         self.layout.stamp(self.region);
     }
 
-    /// Makes a table whole that processes which are all gone have left. Only while no other process uses the region.
-    pub(super) fn recover(&self) {
+    /// Makes a table whole that processes which are all gone have left, and drops what was damaged since. Returns how
+    /// many entries were. Only while no other process uses the region.
+    pub(super) fn recover(&self) -> usize {
         lock::initialize(self.region, &self.layout);
         self.pool().drop_strange_owners();
-        for index in 0..SHARDS {
-            Shard::lock(self.region, &self.layout, index).recover();
-        }
+        let hash = |space: Space, key: &[u8]| hash_of(self.region, space, key);
+        let recover = |index| {
+            let shard = Shard::lock(self.region, &self.layout, index);
+            shard.recover(|bucket, entry| shard.is_true(bucket, entry, hash))
+        };
+        (0..SHARDS).map(recover).sum()
     }
 
     /// Removes all entries of a space.
@@ -160,36 +183,58 @@ impl<'s> Table<'s> {
     pub(super) fn insert(&self, space: Space, entry: &Entry) -> Result<(), Full> {
         let key = self.key(space, &entry.key);
         let Entry { ref value, expires, weight, .. } = *entry;
-        self.lock(key).put(key, Content { value, expires, weight })
+        let shard = self.lock(key);
+        shard.put(key, shard.find(key), Content { value, expires, weight })
     }
 
     /// Copies the value of a key into `value`, which is cleared first. False when there is none, or it has
     /// expired by `now`.
     pub fn get(&self, space: Space, key: &[u8], now: u64, value: &mut Vec<u8>) -> bool {
-        let key = self.key(space, key);
-        self.lock(key).get(key, now, value)
+        let (_shard, _found, is_there) = self.read(self.key(space, key), now, value);
+        is_there
+    }
+
+    /// Finds a key and copies its value. The lock is still held; false when there is no value, or it has expired.
+    fn read(&self, key: Key<'_>, now: u64, value: &mut Vec<u8>) -> (Shard<'s>, Option<Found<'s>>, bool) {
+        loop {
+            let shard = self.lock(key);
+            let found = shard.find(key);
+            let live = found.filter(|found| !shard.is_expired(found.entry, now));
+            let Some(Found { entry, .. }) = live else {
+                value.clear();
+                return (shard, found, false);
+            };
+            match shard.copy_value(entry, value) {
+                Ok(()) => return (shard, found, true),
+                Err(bytes) => {
+                    drop(shard); // no allocation under the lock
+                    value.reserve(bytes);
+                }
+            }
+        }
     }
 
     /// Stores a value, in place of the one before.
     ///
-    /// A full table refuses new keys and still replaces values: what inserts leave free in each shard is enough for one
-    /// of up to 1.9 KiB with its key, if it is not longer than the one before. Longer values, and those that grow, take
-    /// from a reserve of 160 KiB that all shards share. What a replacement frees stays with its shard as long as
-    /// something else lies in the same pages; so when long values are replaced in many shards of a full table the
-    /// reserve ends, and replacements are refused too, until something is removed.
-    ///
     /// # Errors
-    /// [`Full`]; a key that exists keeps its value then.
+    /// [`Full`]; a key that exists keeps its value then. A value that is not longer than the one before is never
+    /// refused, and a key can always be removed. A value that is longer may be refused as a new key is, unless both take
+    /// as many chunks: an entry takes one for 88 bytes of key and value, and one for each 120 more. A key and value of more
+    /// than 120 MiB are always refused.
     pub fn put(&self, space: Space, key: &[u8], value: &[u8], expires: u64) -> Result<(), Full> {
         let key = self.key(space, key);
-        self.lock(key).put(key, Content { value, expires, weight: 1 })
+        let shard = self.lock(key);
+        shard.put(key, shard.find(key), Content { value, expires, weight: 1 })
     }
 
     /// Removes a key. False when there was none.
     #[expect(clippy::must_use_candidate, reason = "a caller need not care whether there was one")]
     pub fn remove(&self, space: Space, key: &[u8]) -> bool {
         let key = self.key(space, key);
-        self.lock(key).remove(key)
+        let shard = self.lock(key);
+        let found = shard.find(key);
+        found.into_iter().for_each(|found| shard.remove(found));
+        found.is_some()
     }
 
     /// Looks at a key's value and changes it in one step, under the lock: two processes that update one key at
@@ -198,7 +243,7 @@ impl<'s> Table<'s> {
     /// `change` must be quick, and make no system call.
     ///
     /// # Errors
-    /// [`Full`]; the old value stays then.
+    /// [`Full`]; the old value stays then. When it is refused: as for [`put`](Table::put).
     pub fn update<'v>(
         &self,
         space: Space,
@@ -208,25 +253,24 @@ impl<'s> Table<'s> {
         change: impl FnOnce(Option<&'v [u8]>) -> Update<'v>,
     ) -> Result<(), Full> {
         let key = self.key(space, key);
-        let shard = self.lock(key);
-        let found = shard.get(key, now, scratch);
-        match change(found.then_some(&scratch[..])) {
-            Update::Keep => Ok(()),
-            Update::Put { value, expires, weight } => shard.put(key, Content { value, expires, weight }),
-            Update::Remove => {
-                shard.remove(key);
-                Ok(())
+        let (shard, found, is_there) = self.read(key, now, scratch);
+        match change(is_there.then_some(&scratch[..])) {
+            Update::Keep => {}
+            Update::Put { value, expires, weight } => {
+                return shard.put(key, found, Content { value, expires, weight });
             }
+            Update::Remove => found.into_iter().for_each(|found| shard.remove(found)),
         }
+        Ok(())
     }
 
     /// Shows all entries of a space that have not expired by `now`, bucket by bucket. No lock is held while `show`
     /// runs. Stops when `show` says false. An entry that nobody changes meanwhile is shown exactly once.
     pub fn list(&self, space: Space, now: u64, mut show: impl FnMut(&Entry) -> bool) {
-        let mut entries = Vec::new();
+        let mut copies = Copies::default();
         for (index, bucket) in self.buckets_in_use() {
-            Shard::lock(self.region, &self.layout, index).copy_bucket(space, bucket, now, &mut entries);
-            if !entries.iter().all(&mut show) {
+            self.copy_bucket((index, bucket), space, now, &mut copies);
+            if !copies.entries().all(|entry| show(&entry)) {
                 return;
             }
         }
@@ -235,24 +279,41 @@ impl<'s> Table<'s> {
     /// The entries of a space that have not expired by `now`, some at a time, for whoever does other things between.
     /// No lock is held from one to the next; what is added or removed meanwhile may be among them or not.
     pub fn batches(&self, space: Space, now: u64) -> impl Iterator<Item = Vec<Entry>> + use<'s> {
-        let Table { region, layout } = *self;
-        self.buckets_in_use().map(move |(index, bucket)| {
-            let mut entries = Vec::new();
-            Shard::lock(region, &layout, index).copy_bucket(space, bucket, now, &mut entries);
-            entries
+        let (table, mut copies) = (*self, Copies::default());
+        self.buckets_in_use().map(move |place| {
+            table.copy_bucket(place, space, now, &mut copies);
+            copies.entries().collect()
         })
+    }
+
+    fn copy_bucket(&self, (index, bucket): (usize, usize), space: Space, now: u64, copies: &mut Copies) {
+        loop {
+            let copied =
+                Shard::lock(self.region, &self.layout, index).copy_bucket(space, bucket, now, copies);
+            match copied {
+                Ok(()) => return,
+                Err(room) => copies.make(room),
+            }
+        }
     }
 
     /// Removes the entries of a space that have expired by `now`; `told` learns of each.
     /// Returns how many. The lock is held for one entry at a time, and not while `told` runs.
     pub fn expire(&self, space: Space, now: u64, mut told: impl FnMut(&Entry)) -> usize {
-        let mut removed = 0;
+        let (mut removed, mut copies) = (0, Copies::default());
         for (index, bucket) in self.buckets_in_use() {
             loop {
-                let found = Shard::lock(self.region, &self.layout, index).remove_expired(space, bucket, now);
-                let Some(entry) = found else { break };
-                told(&entry);
-                removed += 1;
+                let shard = Shard::lock(self.region, &self.layout, index);
+                let is_removed = shard.remove_expired(space, bucket, now, &mut copies);
+                drop(shard);
+                match is_removed {
+                    Ok(true) => {
+                        copies.entries().for_each(|entry| told(&entry));
+                        removed += 1;
+                    }
+                    Ok(false) => break,
+                    Err(room) => copies.make(room),
+                }
             }
         }
         removed
@@ -276,7 +337,7 @@ impl<'s> Table<'s> {
         self.sum(|index| self.layout.used_cell(index)) * layout::CHUNK_BYTES as u64
     }
 
-    /// Pages that shards own; each may have free chunks.
+    /// Pages that shards own; each may have free chunks, and some be kept empty.
     #[must_use]
     pub fn claimed_pages(&self) -> u64 {
         self.sum(|index| self.layout.owned_cell(index))
@@ -315,10 +376,15 @@ impl<'s> Table<'s> {
     }
 
     fn key<'k>(&self, space: Space, bytes: &'k [u8]) -> Key<'k> {
-        let [first, second] = layout::hash_key(self.region);
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        hasher.write_u8(space as u8);
-        hasher.write(bytes);
-        Key { space, bytes, hash: hasher.finish() }
+        Key { space, bytes, hash: hash_of(self.region, space, bytes) }
     }
+}
+
+/// The hash that says where a key belongs.
+fn hash_of(region: &Region, space: Space, key: &[u8]) -> u64 {
+    let [first, second] = layout::hash_key(region);
+    let mut hasher = SipHasher13::new_with_keys(first, second);
+    hasher.write_u8(space as u8);
+    hasher.write(key);
+    hasher.finish()
 }

@@ -1,12 +1,17 @@
 //! A shard's pages of chunks: claimed from the pool that all shards share, given back when empty.
 //!
-//! All functions are called with the shard's lock held; only the pool is contended. The first chunk of a page is its header: how many chunks are in use, the list of free ones, the first that was never used, its
-//! neighbours in the shard's list of pages with room, and a mark for each chunk that only `recover` uses.
+//! All functions are called with the shard's lock held; only the pool is contended. The first chunk of a page is its
+//! header: how many chunks are in use, the list of free ones, the first that was never used, its neighbours in the
+//! shard's list of pages with room, and a mark for each chunk that only `recover` uses.
+//!
+//! A shard keeps as many chunks free as its largest entry takes, so that each entry can be written anew beside itself
+//! however full the table is. Empty pages that it keeps for that are in a list of their own and are used last.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::layout::{Layout, PAGE_CHUNKS};
 use super::pool::Pool;
+use super::sizes;
 use crate::shm::region::Region;
 
 /// Fields of a page's header, as offsets from its start.
@@ -29,12 +34,13 @@ pub(super) struct Pages<'s> {
 }
 
 impl<'s> Pages<'s> {
-    /// Takes a chunk. When the shard must claim a page, `keep` free ones have to be left over in the pool.
-    pub(super) fn take(&self, keep: u32) -> Option<u32> {
-        let page = match self.list_head() {
-            Some(page) => page,
-            None => self.claim(keep)?,
-        };
+    /// Takes a chunk of those that [`provide`](Pages::provide) has seen to. `None` when there is none, which is damage.
+    pub(super) fn take(&self) -> Option<u32> {
+        let page = self.list_head().or_else(|| {
+            let page = self.pop_empty()?;
+            self.list(page);
+            Some(page)
+        })?;
         let (free, fresh) = (self.get(page, FREE), self.get(page, FRESH));
         let chunk = if free != 0 {
             self.set(page, FREE, self.next_free(free).load(Ordering::Relaxed));
@@ -51,7 +57,7 @@ impl<'s> Pages<'s> {
         Some(chunk)
     }
 
-    /// Gives a chunk back; an empty page goes back to the pool.
+    /// Gives a chunk back. The page may be empty then; [`shrink`](Pages::shrink) is called after the last one.
     pub(super) fn give(&self, chunk: u32) {
         let page = chunk / PAGE_CHUNKS;
         // After the commit that unlinked it: never to be seen before that.
@@ -65,31 +71,50 @@ impl<'s> Pages<'s> {
         }
         if used == 0 {
             self.unlist(page);
+            self.clear(page);
+            self.push_empty(page);
+        }
+    }
+
+    /// Gives empty pages back to the pool, but for what is spare.
+    pub(super) fn shrink(&self) {
+        let is_empty = self.region.cell(self.layout.used_cell(self.shard)).load(Ordering::Relaxed) == 0;
+        let spare = if is_empty { 0 } else { self.spare(0) };
+        while self.free_chunks() >= spare + (PAGE_CHUNKS - 1)
+            && let Some(page) = self.pop_empty()
+        {
             self.add(self.layout.owned_cell(self.shard), u32::MAX);
             self.pool().release(page);
         }
     }
 
-    /// Claims pages until the shard has so many free chunks. False when the pool does not give them.
-    pub(super) fn provide(&self, chunks: u32, keep: u32) -> bool {
-        loop {
-            let owned = self.region.cell(self.layout.owned_cell(self.shard)).load(Ordering::Relaxed);
-            let used = self.region.cell(self.layout.used_cell(self.shard)).load(Ordering::Relaxed);
-            if (owned * (PAGE_CHUNKS - 1)).saturating_sub(used) >= chunks {
-                return true;
-            }
-            if self.claim(keep).is_none() {
-                return false;
-            }
-        }
+    /// Chunks that must stay free so that each entry can be replaced by one that takes as many, also one of `chunks` that
+    /// is to come.
+    pub(super) fn spare(&self, chunks: u32) -> u32 {
+        let classes = self.region.wide(self.layout.classes_cell(self.shard)).load(Ordering::Relaxed);
+        sizes::spare(classes | sizes::bit_of(sizes::class_of(chunks)))
     }
 
-    fn claim(&self, keep: u32) -> Option<u32> {
-        let page = self.pool().claim(self.owner_mark(), keep)?;
-        self.add(self.layout.owned_cell(self.shard), 1);
-        self.clear(page);
-        self.list(page);
-        Some(page)
+    /// Free chunks in the pages of the shard.
+    pub(super) fn free_chunks(&self) -> u32 {
+        let owned = self.region.cell(self.layout.owned_cell(self.shard)).load(Ordering::Relaxed);
+        let used = self.region.cell(self.layout.used_cell(self.shard)).load(Ordering::Relaxed);
+        (owned * (PAGE_CHUNKS - 1)).saturating_sub(used)
+    }
+
+    /// Claims pages until the shard has so many free chunks. False when the pool does not give them; then it gets back
+    /// what was claimed in vain.
+    pub(super) fn provide(&self, chunks: u32) -> bool {
+        while self.free_chunks() < chunks {
+            let Some(page) = self.pool().claim(self.owner_mark()) else {
+                self.shrink();
+                return false;
+            };
+            self.add(self.layout.owned_cell(self.shard), 1);
+            self.clear(page);
+            self.push_empty(page);
+        }
+        true
     }
 
     /// Makes the header of a page without any chunk in use.
@@ -165,6 +190,20 @@ impl<'s> Pages<'s> {
         Some(listed)
     }
 
+    /// The shard's list of empty pages. `None` when it does not end.
+    pub(super) fn empty(&self) -> Option<Vec<u32>> {
+        let mut listed = Vec::new();
+        let mut at = self.region.cell(self.layout.empty_cell(self.shard)).load(Ordering::Relaxed);
+        while let Some(page) = at.checked_sub(1) {
+            if page >= self.layout.pages || listed.contains(&page) {
+                return None;
+            }
+            listed.push(page);
+            at = self.get(page, NEXT);
+        }
+        Some(listed)
+    }
+
     /// Forgets which chunks were marked.
     pub(super) fn clear_marks(&self, page: u32) {
         for word in 0..PAGE_CHUNKS as usize / 32 {
@@ -181,8 +220,15 @@ impl<'s> Pages<'s> {
         word & bit == 0
     }
 
-    /// Makes a page's header anew from its marks, and lists the page or gives it back as it deserves. Returns how
-    /// many of its chunks are in use.
+    /// Forgets that a chunk was marked.
+    pub(super) fn unmark(&self, chunk: u32) {
+        let (page, index) = (chunk / PAGE_CHUNKS, chunk % PAGE_CHUNKS);
+        let field = MARKS + 4 * (index as usize / 32);
+        self.set(page, field, self.get(page, field) & !(1 << (index % 32)));
+    }
+
+    /// Makes a page's header anew from its marks, and lists the page as it deserves. Returns how many of its chunks are
+    /// in use.
     pub(super) fn rebuild(&self, page: u32) -> u32 {
         self.clear(page);
         let marked =
@@ -197,16 +243,30 @@ impl<'s> Pages<'s> {
         let used = (1..=last).filter(|&index| marked(index)).fold(0, |sum, _| sum + 1);
         self.set(page, USED, used);
         if used == 0 {
-            self.pool().release(page);
+            self.push_empty(page);
         } else if used + 1 < PAGE_CHUNKS {
             self.list(page);
         }
         used
     }
 
-    /// Empties the list of pages with room; `rebuild` fills it again.
-    pub(super) fn clear_list(&self) {
+    /// Empties the lists of pages; `rebuild` fills them again.
+    pub(super) fn clear_lists(&self) {
         self.region.cell(self.layout.room_cell(self.shard)).store(0, Ordering::Relaxed);
+        self.region.cell(self.layout.empty_cell(self.shard)).store(0, Ordering::Relaxed);
+    }
+
+    fn push_empty(&self, page: u32) {
+        let head = self.region.cell(self.layout.empty_cell(self.shard));
+        self.set(page, NEXT, head.load(Ordering::Relaxed));
+        head.store(page + 1, Ordering::Relaxed);
+    }
+
+    fn pop_empty(&self) -> Option<u32> {
+        let head = self.region.cell(self.layout.empty_cell(self.shard));
+        let page = head.load(Ordering::Relaxed).checked_sub(1)?;
+        head.store(self.get(page, NEXT), Ordering::Relaxed);
+        Some(page)
     }
 
     fn list_head(&self) -> Option<u32> {

@@ -28,10 +28,10 @@ impl<'s> Pool<'s> {
         self.region.cell(self.layout.owner(page))
     }
 
-    /// Takes a free page for `owner`, when `keep` others stay free.
-    pub(super) fn claim(&self, owner: u32, keep: u32) -> Option<u32> {
+    /// Takes a free page for `owner`.
+    pub(super) fn claim(&self, owner: u32) -> Option<u32> {
         loop {
-            let page = self.find(keep)?;
+            let page = self.find()?;
             let cell = self.owner(page);
             if cell.compare_exchange(NOBODY, owner, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return Some(page);
@@ -69,20 +69,15 @@ impl<'s> Pool<'s> {
         (0..self.layout.pages).filter(|page| unmarked(page) && free(page)).collect()
     }
 
-    /// The first free page, when `keep` more are found.
-    fn find(&self, keep: u32) -> Option<u32> {
-        let (mut first, mut count) = (None, 0);
+    /// The first free page.
+    fn find(&self) -> Option<u32> {
         for (number, word) in (0..).zip(self.words()) {
             let mut bits = word.load(Ordering::Relaxed);
             while bits != 0 {
                 let group = number * GROUPS_A_WORD + bits.trailing_zeros();
                 let free = self.look(group);
                 if free != 0 {
-                    first = first.or(Some(group * GROUP_PAGES + free.trailing_zeros()));
-                }
-                count += free.count_ones();
-                if count > keep {
-                    return first;
+                    return Some(group * GROUP_PAGES + free.trailing_zeros());
                 }
                 bits &= bits - 1;
             }

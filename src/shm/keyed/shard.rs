@@ -4,16 +4,18 @@
 //! the chain:
 //!
 //! ```text
-//! first chunk   link  next  hash  key length  value length  weight  expires  space  data (88 bytes)
+//! first chunk   link  next  hash  key length  value length  weight  expires  space  checksum  data (88 bytes)
 //! others        -     next  data (120 bytes)
 //! ```
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::layout::{CHUNK_BYTES, Layout, RESERVE_PAGES, SPARE_CHUNKS};
+use super::copies::{Copies, Room, Row};
+use super::layout::{CHUNK_BYTES, Layout, shard_of};
 use super::lock::{self, Got};
 use super::pages::Pages;
-use super::{Entry, Full, NEVER, Space};
+use super::sizes::{self, MAX_CHUNKS};
+use super::{Full, NEVER, Space, checksum};
 use crate::shm::region::Region;
 
 /// Fields of a chunk, as offsets from its start.
@@ -25,6 +27,8 @@ const VALUE_LENGTH: usize = 16;
 const WEIGHT: usize = 20;
 const EXPIRES: usize = 24;
 const SPACE: usize = 32;
+/// Of all that does not change while the entry lives.
+const CHECKSUM: usize = 36;
 const FIRST_DATA: usize = 40;
 const OTHER_DATA: usize = 8;
 
@@ -42,6 +46,27 @@ pub(super) struct Content<'a> {
     pub(super) value: &'a [u8],
     pub(super) expires: u64,
     pub(super) weight: u32,
+}
+
+impl Content<'_> {
+    /// The sum that tells damage, under a key of that hash.
+    fn checksum(&self, hash: u64) -> u32 {
+        checksum::of([hash, self.expires, self.weight.into()], self.value)
+    }
+}
+
+/// Whether an entry is counted in or out.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Comes,
+    Goes,
+}
+
+/// An entry, and the link that leads to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'s> {
+    link: &'s AtomicU32,
+    pub(super) entry: u32,
 }
 
 /// A shard whose lock is held until this is dropped.
@@ -68,7 +93,7 @@ impl<'s> Shard<'s> {
         let got = lock::acquire(region, layout, index);
         let shard = Shard { region, layout: *layout, index };
         if got == Got::OwnerDied {
-            shard.recover();
+            shard.recover(|_, _| true);
             lock::make_consistent(region, layout, index);
         }
         shard
@@ -79,100 +104,126 @@ impl<'s> Shard<'s> {
         region.cell(layout.bucket(index, bucket)).load(Ordering::Relaxed) == 0
     }
 
-    pub(super) fn get(&self, key: Key<'_>, now: u64, value: &mut Vec<u8>) -> bool {
-        value.clear();
-        let Some((_, entry)) = self.find(key) else { return false };
-        if self.is_expired(entry, now) {
-            return false;
-        }
-        self.copy_value(entry, value);
-        true
-    }
-
-    pub(super) fn put(&self, key: Key<'_>, content: Content<'_>) -> Result<(), Full> {
-        let found = self.find(key);
-        // A replacement may use what inserts leave over: it gives back as much as it takes, or nearly so.
-        let keep = if found.is_some() { 0 } else { RESERVE_PAGES };
-        let needed = u32::try_from(chunks_for(key.bytes.len() + content.value.len())).map_err(|_| Full)?;
-        if found.is_none() && !self.pages().provide(needed.saturating_add(SPARE_CHUNKS), keep) {
+    /// Stores an entry in the place of the one that was found for its key, if there was one.
+    ///
+    /// In the end as many chunks are free as the largest entry takes. So what takes no more chunks than the one that it
+    /// replaces needs nothing of the pool, and is never refused.
+    pub(super) fn put(
+        &self,
+        key: Key<'_>,
+        found: Option<Found<'_>>,
+        content: Content<'_>,
+    ) -> Result<(), Full> {
+        let pages = self.pages();
+        let needed = chunks_for(key.bytes.len() + content.value.len());
+        let needed = u32::try_from(needed).ok().filter(|&needed| needed <= MAX_CHUNKS).ok_or(Full)?;
+        let freed = found.map_or(0, |found| self.chunks(found.entry));
+        let provided = if needed <= freed { needed } else { needed - freed + pages.spare(needed) };
+        if !pages.provide(provided) {
             return Err(Full);
         }
-        let entry = self.build(key, content, keep)?;
-        let (link, old) = found.unwrap_or_else(|| (self.bucket(key.hash), 0));
-        let next = if old == 0 {
-            link.load(Ordering::Relaxed)
-        } else {
-            self.field(old, LINK).load(Ordering::Relaxed)
+        let entry = self.build(key, content)?;
+        let (link, next) = match found {
+            Some(Found { link, entry: old }) => (link, self.link(old).load(Ordering::Relaxed)),
+            None => {
+                let bucket = self.bucket(key.hash);
+                (bucket, bucket.load(Ordering::Relaxed))
+            }
         };
-        self.field(entry, LINK).store(next, Ordering::Release);
+        self.link(entry).store(next, Ordering::Release);
         link.store(entry, Ordering::Release); // the commit
-        self.account(key.space, 1, content.weight);
-        if old != 0 {
-            self.discard(old);
+        self.account(entry, Change::Comes);
+        if let Some(found) = found {
+            self.discard(found.entry);
         }
         Ok(())
     }
 
-    pub(super) fn remove(&self, key: Key<'_>) -> bool {
-        let Some((link, entry)) = self.find(key) else { return false };
-        self.unlink(link, entry);
-        true
+    /// Removes an entry.
+    pub(super) fn remove(&self, found: Found<'_>) {
+        found.link.store(self.link(found.entry).load(Ordering::Relaxed), Ordering::Release); // the commit
+        self.discard(found.entry);
     }
 
     /// Copies all entries of a space in a bucket that have not expired.
-    pub(super) fn copy_bucket(&self, space: Space, bucket: usize, now: u64, entries: &mut Vec<Entry>) {
-        entries.clear();
-        let mut entry = self.region.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
-        while entry != 0 {
-            if self.space(entry) == Some(space) && !self.is_expired(entry, now) {
-                entries.push(self.copy(entry));
-            }
-            entry = self.field(entry, LINK).load(Ordering::Relaxed);
+    ///
+    /// # Errors
+    /// The room that this takes, when there is too little.
+    pub(super) fn copy_bucket(
+        &self,
+        space: Space,
+        bucket: usize,
+        now: u64,
+        copies: &mut Copies,
+    ) -> Result<(), Room> {
+        copies.clear();
+        let wanted = |entry: &u32| self.space(*entry) == Some(space) && !self.is_expired(*entry, now);
+        let entries = || self.entries(bucket).map(|found| found.entry).filter(wanted);
+        let room = entries().fold(Room::default(), |room, entry| Room {
+            entries: room.entries + 1,
+            bytes: room.bytes + self.bytes(entry),
+        });
+        if !copies.fits(room) {
+            return Err(room);
         }
+        entries().for_each(|entry| self.copy(entry, copies));
+        Ok(())
     }
 
-    /// Removes the first entry of a space in a bucket that has expired, and gives a copy of it.
-    pub(super) fn remove_expired(&self, space: Space, bucket: usize, now: u64) -> Option<Entry> {
-        let mut link = self.region.cell(self.layout.bucket(self.index, bucket));
-        loop {
-            let entry = link.load(Ordering::Acquire);
-            if entry == 0 {
-                return None;
-            }
-            if self.space(entry) == Some(space) && self.is_expired(entry, now) {
-                let copy = self.copy(entry);
-                self.unlink(link, entry);
-                return Some(copy);
-            }
-            link = self.field(entry, LINK);
+    /// Removes the first entry of a space in a bucket that has expired, and copies it. False when there is none.
+    ///
+    /// # Errors
+    /// The room that the copy takes, when there is too little; nothing was removed.
+    pub(super) fn remove_expired(
+        &self,
+        space: Space,
+        bucket: usize,
+        now: u64,
+        copies: &mut Copies,
+    ) -> Result<bool, Room> {
+        copies.clear();
+        let is_over =
+            |found: &Found<'_>| self.space(found.entry) == Some(space) && self.is_expired(found.entry, now);
+        let Some(found) = self.entries(bucket).find(is_over) else { return Ok(false) };
+        let room = Room { entries: 1, bytes: self.bytes(found.entry) };
+        if !copies.fits(room) {
+            return Err(room);
         }
+        self.copy(found.entry, copies);
+        self.remove(found);
+        Ok(true)
     }
 
-    /// The link that leads to a key's entry, and the entry.
-    fn find(&self, key: Key<'_>) -> Option<(&'s AtomicU32, u32)> {
-        let mut link = self.bucket(key.hash);
-        loop {
-            let entry = link.load(Ordering::Acquire);
-            if entry == 0 {
-                return None;
-            }
-            let same = self.field(entry, HASH).load(Ordering::Relaxed) == mark_of(key.hash)
+    /// Finds a key's entry.
+    pub(super) fn find(&self, key: Key<'_>) -> Option<Found<'s>> {
+        self.entries(self.layout.bucket_of(key.hash)).find(|&Found { entry, .. }| {
+            self.field(entry, HASH).load(Ordering::Relaxed) == mark_of(key.hash)
                 && self.length(entry, KEY_LENGTH) == key.bytes.len()
                 && self.space(entry) == Some(key.space)
-                && self.key_is(entry, key.bytes);
-            if same {
-                return Some((link, entry));
+                && self.key_is(entry, key.bytes)
+        })
+    }
+
+    /// The entries of a bucket.
+    fn entries(&self, bucket: usize) -> impl Iterator<Item = Found<'s>> + use<'s> {
+        let (region, layout) = (self.region, self.layout);
+        let mut link = region.cell(layout.bucket(self.index, bucket));
+        std::iter::from_fn(move || {
+            let found = Found { link, entry: link.load(Ordering::Acquire) };
+            if found.entry == 0 {
+                return None;
             }
-            link = self.field(entry, LINK);
-        }
+            link = region.cell(layout.chunk(found.entry) + LINK);
+            Some(found)
+        })
     }
 
     /// Builds an entry in chunks that nothing reaches.
-    fn build(&self, key: Key<'_>, content: Content<'_>, keep: u32) -> Result<u32, Full> {
+    fn build(&self, key: Key<'_>, content: Content<'_>) -> Result<u32, Full> {
         let pages = self.pages();
         let lengths = (u32::try_from(key.bytes.len()), u32::try_from(content.value.len()));
         let (Ok(key_length), Ok(value_length)) = lengths else { return Err(Full) };
-        let first = pages.take(keep).ok_or(Full)?;
+        let first = pages.take().ok_or(Full)?;
         for (field, content) in [
             (NEXT, 0),
             (HASH, mark_of(key.hash)),
@@ -180,6 +231,7 @@ impl<'s> Shard<'s> {
             (VALUE_LENGTH, value_length),
             (WEIGHT, content.weight),
             (SPACE, key.space as u32),
+            (CHECKSUM, content.checksum(key.hash)),
         ] {
             self.field(first, field).store(content, Ordering::Relaxed);
         }
@@ -189,7 +241,7 @@ impl<'s> Shard<'s> {
             let mut rest = part;
             while !rest.is_empty() {
                 if at == CHUNK_BYTES {
-                    let Some(next) = pages.take(keep) else {
+                    let Some(next) = pages.take() else {
                         self.free_chain(first);
                         return Err(Full);
                     };
@@ -206,17 +258,9 @@ impl<'s> Shard<'s> {
         Ok(first)
     }
 
-    fn unlink(&self, link: &AtomicU32, entry: u32) {
-        link.store(self.field(entry, LINK).load(Ordering::Relaxed), Ordering::Release); // the commit
-        self.discard(entry);
-    }
-
     /// Counts an entry out that nothing reaches any more, and frees it.
     fn discard(&self, entry: u32) {
-        if let Some(space) = self.space(entry) {
-            let weight = self.field(entry, WEIGHT).load(Ordering::Relaxed);
-            self.account(space, u32::MAX, weight.wrapping_neg());
-        }
+        self.account(entry, Change::Goes);
         self.free_chain(entry);
     }
 
@@ -228,35 +272,73 @@ impl<'s> Shard<'s> {
             pages.give(chunk);
             chunk = next;
         }
+        pages.shrink();
     }
 
-    /// Adds to the counts of a space; they wrap, so adding the two's complement subtracts.
-    fn account(&self, space: Space, entries: u32, weight: u32) {
-        for (cell, change) in [
-            (self.layout.entries_cell(self.index, space), entries),
-            (self.layout.weight_cell(self.index, space), weight),
-        ] {
+    /// Counts an entry in or out. The counts wrap, so adding the two's complement subtracts.
+    fn account(&self, entry: u32, change: Change) {
+        let Some(space) = self.space(entry) else { return };
+        let add = |cell: usize, amount: u32| {
             let cell = self.region.cell(cell);
-            cell.store(cell.load(Ordering::Relaxed).wrapping_add(change), Ordering::Release);
+            let sum = cell.load(Ordering::Relaxed).wrapping_add(match change {
+                Change::Comes => amount,
+                Change::Goes => amount.wrapping_neg(),
+            });
+            cell.store(sum, Ordering::Release);
+            sum
+        };
+        add(self.layout.entries_cell(self.index, space), 1);
+        add(self.layout.weight_cell(self.index, space), self.weight(entry));
+        if let Some(class) = sizes::class_of(self.chunks(entry)) {
+            let count = add(self.layout.class_cell(self.index, class), 1);
+            let classes = self.region.wide(self.layout.classes_cell(self.index));
+            let bit = sizes::bit_of(Some(class));
+            let others = classes.load(Ordering::Relaxed) & !bit;
+            classes.store(if count == 0 { others } else { others | bit }, Ordering::Release);
         }
     }
 
-    pub(super) fn copy(&self, entry: u32) -> Entry {
-        let mut key = Vec::new();
-        let mut value = Vec::new();
-        self.pieces(entry, 0, self.length(entry, KEY_LENGTH), |offset, length| {
-            self.region.copy_out(offset, length, &mut key);
-            true
-        });
-        self.copy_value(entry, &mut value);
-        let expires = self.expires(entry);
-        Entry { key, value, expires, weight: self.field(entry, WEIGHT).load(Ordering::Relaxed) }
+    /// Adds an entry to copies that have room for it.
+    fn copy(&self, entry: u32, copies: &mut Copies) {
+        let row = Row {
+            key_length: self.length(entry, KEY_LENGTH),
+            value_length: self.length(entry, VALUE_LENGTH),
+            expires: self.expires(entry),
+            weight: self.weight(entry),
+        };
+        copies.push(row, |bytes| self.copy_bytes(entry, 0, row.key_length + row.value_length, bytes));
     }
 
-    fn copy_value(&self, entry: u32, value: &mut Vec<u8>) {
+    /// Copies an entry's value in place of what `value` holds.
+    ///
+    /// # Errors
+    /// The bytes that this takes, when there is not room for so many.
+    pub(super) fn copy_value(&self, entry: u32, value: &mut Vec<u8>) -> Result<(), usize> {
+        value.clear();
         let (start, length) = (self.length(entry, KEY_LENGTH), self.length(entry, VALUE_LENGTH));
+        if length > value.capacity() {
+            return Err(length);
+        }
+        self.copy_bytes(entry, start, length, value);
+        Ok(())
+    }
+
+    /// Whether an entry is what was stored, and where its key belongs. `hash` is the hash of a key.
+    pub(super) fn is_true(&self, bucket: usize, entry: u32, hash: impl Fn(Space, &[u8]) -> u64) -> bool {
+        let Some(space) = self.space(entry) else { return false };
+        let mut bytes = Vec::new();
+        self.copy_bytes(entry, 0, self.bytes(entry), &mut bytes);
+        let (key, value) = bytes.split_at(self.length(entry, KEY_LENGTH));
+        let hash = hash(space, key);
+        let content = Content { value, expires: self.expires(entry), weight: self.weight(entry) };
+        (shard_of(hash), self.layout.bucket_of(hash)) == (self.index, bucket)
+            && self.field(entry, HASH).load(Ordering::Relaxed) == mark_of(hash)
+            && self.field(entry, CHECKSUM).load(Ordering::Relaxed) == content.checksum(hash)
+    }
+
+    fn copy_bytes(&self, entry: u32, start: usize, length: usize, to: &mut Vec<u8>) {
         self.pieces(entry, start, length, |offset, length| {
-            self.region.copy_out(offset, length, value);
+            self.region.copy_out(offset, length, to);
             true
         });
     }
@@ -298,12 +380,17 @@ impl<'s> Shard<'s> {
         true
     }
 
-    /// Chunks that an entry's lengths ask for.
-    pub(super) fn chunks_needed(&self, entry: u32) -> usize {
-        chunks_for(self.length(entry, KEY_LENGTH) + self.length(entry, VALUE_LENGTH))
+    /// Bytes of an entry's key and value.
+    fn bytes(&self, entry: u32) -> usize {
+        self.length(entry, KEY_LENGTH) + self.length(entry, VALUE_LENGTH)
     }
 
-    fn is_expired(&self, entry: u32, now: u64) -> bool {
+    /// Chunks that an entry's lengths ask for.
+    pub(super) fn chunks(&self, entry: u32) -> u32 {
+        u32::try_from(chunks_for(self.bytes(entry))).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn is_expired(&self, entry: u32, now: u64) -> bool {
         let expires = self.expires(entry);
         expires != NEVER && expires <= now
     }

@@ -1,4 +1,6 @@
-//! The table against a `BTreeMap`, full and empty, and after holders that died.
+//! The table against a `BTreeMap`, and after holders that died and files that were damaged.
+
+mod full;
 
 use std::collections::BTreeMap;
 
@@ -82,30 +84,6 @@ fn expired_entries_are_absent_and_then_removed() {
 }
 
 #[test]
-fn a_full_table_refuses_new_keys_replaces_old_ones_and_uses_freed_space_again() {
-    let table = table();
-    let value = [7_u8; 1000];
-    let key = |n: u32| n.to_be_bytes();
-    let fill =
-        |from: u32| (from..).find(|&n| table.put(Space::Cache, &key(n), &value, NEVER).is_err()).unwrap();
-    let first_refused = fill(0);
-    assert!(first_refused > 500, "{first_refused}");
-    table.check().unwrap();
-    for n in 0..first_refused {
-        table.put(Space::Cache, &key(n), &[8; 1000], NEVER).unwrap();
-    }
-    table.put(Space::Cache, &key(0), &[9; 65_000], NEVER).unwrap();
-    assert_eq!(value_of(&table, &key(0)).unwrap().len(), 65_000);
-    table.check().unwrap();
-    for n in 0..first_refused {
-        assert!(table.remove(Space::Cache, &key(n)));
-    }
-    assert_eq!((table.used_bytes(), table.count(Space::Cache)), (0, 0));
-    assert!(fill(1_000_000) - 1_000_000 > first_refused * 8 / 10);
-    table.check().unwrap();
-}
-
-#[test]
 fn what_a_dead_holder_left_is_made_whole() {
     let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
     let table = segment.table();
@@ -117,7 +95,8 @@ fn what_a_dead_holder_left_is_made_whole() {
         die_holding(segment, shard, |shard| {
             // Chunks taken for an entry that was never committed, and counts that are wrong.
             let pages = shard.pages();
-            let taken: Vec<_> = (0..5).map(|_| pages.take(0).unwrap()).collect();
+            assert!(pages.provide(100));
+            let taken: Vec<_> = (0..5).map(|_| pages.take().unwrap()).collect();
             pages.give(taken[2]);
             shard
                 .region
@@ -172,6 +151,94 @@ fn free_pages_are_found_again_after_a_death_and_a_restart() {
     table.recover();
     assert_eq!(pool.owner(table.layout.pages - 1).load(Ordering::Relaxed), pool::NOBODY);
     assert_eq!(table.check().unwrap().entries, 1);
+}
+
+/// The chunk that begins a key's entry, and the link that leads to it.
+fn entry_of(table: &Table<'static>, key: &[u8]) -> (u32, &'static std::sync::atomic::AtomicU32) {
+    let key = table.key(Space::Cache, key);
+    let index = layout::shard_of(key.hash);
+    let mut link = table.region.cell(table.layout.bucket(index, table.layout.bucket_of(key.hash)));
+    let entry = table.lock(key).find(key).unwrap().entry;
+    while link.load(Ordering::Relaxed) != entry {
+        link = table.region.cell(table.layout.chunk(link.load(Ordering::Relaxed)));
+    }
+    (entry, link)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever is damaged in a file: what is found afterwards is what was stored, and found by its key.
+    #[test]
+    fn damage_never_shows_as_something_else(
+        damages in proptest::collection::vec((0..200_u32, 0..4_usize, 0..32_usize, any::<u32>()), 1..12),
+    ) {
+        let table = table();
+        let value = |n: u32| n.to_le_bytes().repeat(usize::try_from(n % 100).unwrap());
+        let chunks: Vec<u32> = (0..200_u32).map(|n| {
+            table.put(Space::Cache, &n.to_be_bytes(), &value(n), NEVER).unwrap();
+            entry_of(&table, &n.to_be_bytes()).0
+        }).collect();
+        for (entry, kind, word, bits) in damages {
+            let chunk = chunks[usize::try_from(entry).unwrap()];
+            let cell = table.region.cell(table.layout.chunk(chunk) + 4 * word);
+            let link = some_link(&table, chunk);
+            match kind {
+                0 => cell.store(bits, Ordering::Relaxed),
+                1 => drop(cell.fetch_xor(1 << (bits % 32), Ordering::Relaxed)),
+                // A number that could be one: of another entry.
+                2 => cell.store(chunks[usize::try_from(bits).unwrap() % chunks.len()], Ordering::Relaxed),
+                _ => link.store(chunks[usize::try_from(bits).unwrap() % chunks.len()], Ordering::Relaxed),
+            }
+        }
+        table.recover();
+        let found = table.check().unwrap().entries;
+        let mut listed = 0;
+        table.list(Space::Cache, 0, |entry| {
+            let n = u32::from_be_bytes(entry.key[..].try_into().unwrap());
+            assert_eq!(entry.value, value(n));
+            assert_eq!(value_of(&table, &entry.key).as_ref(), Some(&entry.value));
+            listed += 1;
+            true
+        });
+        prop_assert_eq!(listed, found);
+        for n in 0..200_u32 {
+            table.put(Space::Cache, &n.to_be_bytes(), b"anew", NEVER).unwrap();
+        }
+        prop_assert_eq!(table.check().unwrap().entries, 200);
+    }
+}
+
+/// A bucket's link, any one, of the shard that a chunk lies in.
+fn some_link(table: &Table<'static>, chunk: u32) -> &'static std::sync::atomic::AtomicU32 {
+    let owner = table.pool().owner(chunk / layout::PAGE_CHUNKS).load(Ordering::Relaxed);
+    let index = usize::try_from(owner).unwrap() - 1;
+    table
+        .region
+        .cell(table.layout.bucket(index, usize::try_from(chunk).unwrap() % table.layout.buckets_per_shard()))
+}
+
+#[test]
+fn only_what_is_damaged_goes() {
+    let table = table();
+    for n in 0..2000_u32 {
+        table.put(Space::Cache, &n.to_be_bytes(), &n.to_be_bytes().repeat(100), NEVER).unwrap();
+    }
+    let free_before = table.claimed_pages();
+    for n in [3, 500, 1999_u32] {
+        let (entry, _) = entry_of(&table, &n.to_be_bytes());
+        table.region.cell(table.layout.chunk(entry) + 100).fetch_xor(1 << 7, Ordering::Relaxed);
+    }
+    assert_eq!(table.recover(), 3);
+    assert_eq!(table.check().unwrap().entries, 1997);
+    assert!(
+        (0..2000_u32).all(|n| value_of(&table, &n.to_be_bytes()).is_some() != [3, 500, 1999].contains(&n))
+    );
+    assert!(table.claimed_pages() <= free_before);
+    // Chunks of what was cut are free: all of it can be removed.
+    let removed = (0..2000_u32).filter(|n| table.remove(Space::Cache, &n.to_be_bytes())).count();
+    assert_eq!(removed, 1997);
+    assert_eq!((table.used_bytes(), table.claimed_pages()), (0, 0));
 }
 
 #[test]

@@ -4,21 +4,35 @@
 //! pages, which the kernel keeps when processes are killed, all of them and at any moment. The next start makes the
 //! table whole as after any dead holder of a lock. **A power loss or a crash of the machine is another matter**: the
 //! kernel writes dirty pages when it likes, so anything of the last half minute may be lost, and the table with it
-//! may be torn; the walk at the start drops what is not sound.
+//! may be torn; the walk at the start drops each entry that is not what was stored.
 //!
 //! While a server lives it holds a lock on the file. A file of another layout is moved aside, one of another size is
-//! copied entry by entry into one of the right size.
+//! copied entry by entry into one of the right size. A new file is made beside its place, and put there when it is whole:
+//! what lies at the path is a table, or nothing, or not ours.
+//!
+//! The file must keep its size while a server has it: where somebody cuts it off, each process that touches the missing
+//! part ends by SIGBUS. Nothing here guards against that; the man page says so.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Persistent;
-use super::keyed::{Layout, Space, Stamp, Table};
+use super::keyed::{Layout, Space, Table};
 use super::region::Region;
 use super::timeline::Note;
+
+/// How long a start waits for the lock. The workers of a server whose attendant was killed end a moment after it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it waits from one try to the next.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// What of a file says how it is laid out, in bytes.
+const HEAD_BYTES: usize = 4096;
 
 /// Why the state of an earlier server cannot be used, and none be kept.
 #[derive(Debug, thiserror::Error)]
@@ -44,43 +58,37 @@ pub enum PersistError {
         remedy: &'static str,
     },
     /// The memory has become too small.
-    #[error("{path}: the state of {entries} entries does not fit; give as much memory as before, or more")]
+    #[error(
+        "{path}: the state of {entries} entries does not fit; give {megabytes} megabytes or more, by restart_persistency_size or -m"
+    )]
     TooSmall {
         /// The file.
         path: PathBuf,
         /// How many there were.
         entries: u64,
+        /// What the file had; with as many it is taken as it is.
+        megabytes: usize,
     },
 }
 
 /// Opens the file of a server's state, or makes it, and makes the table whole.
-pub(super) fn open(
-    wanted: Persistent<'_>,
-    bytes: usize,
-    layout: Layout,
-) -> Result<(File, Region), PersistError> {
+pub(super) fn open(wanted: Persistent<'_>, layout: Layout) -> Result<(File, Region), PersistError> {
     let path = wanted.path;
     let file = lock(path)?;
-    let length = file.metadata().map_err(failed(path, "look at it", "see the system error"))?.len();
-    let found = if length >= 4096 {
-        stamp(path, &file)?
-    } else if is_blank(&file).map_err(failed(path, "read it", "see the system error"))? {
-        Stamp::Blank
-    } else {
-        Stamp::Other
-    };
-    match found {
-        Stamp::Known(size) if size == bytes as u64 && length == size => {
-            let region = map(path, &file, bytes)?;
+    match layout_of(path, &file)? {
+        Some(old) if old == layout => {
+            let region = map(path, &file, layout.bytes())?;
             let table = Table::new(&region, layout);
-            table.recover();
+            recover(path, &table);
             keep_only(&table, wanted.spaces);
             log::info!("{}: found {} entries again", path.display(), count(&table, wanted.spaces));
             Ok((file, region))
         }
-        Stamp::Known(size) if length == size => resize(wanted, &file, size, bytes, layout),
-        Stamp::Blank => make(path, file, bytes, layout),
-        Stamp::Known(_) | Stamp::Other => {
+        Some(old) => resize(wanted, &file, old, layout),
+        None if is_blank(&file).map_err(failed(path, "read it", "see the system error"))? => {
+            begin(path, &file, layout)
+        }
+        None => {
             let aside = beside(path, ".other-layout");
             fs::rename(path, &aside).map_err(failed(path, "move it aside", "remove it"))?;
             log::warn!(
@@ -88,7 +96,7 @@ pub(super) fn open(
                 path.display(),
                 aside.display()
             );
-            make(path, lock(path)?, bytes, layout)
+            begin(path, &lock(path)?, layout)
         }
     }
 }
@@ -109,15 +117,28 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Opens the file and takes its lock.
 fn lock(path: &Path) -> Result<File, PersistError> {
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Some(file) = try_lock(path)? {
+            return Ok(file);
+        }
+        if Instant::now() >= end {
+            return Err(PersistError::InUse { path: path.to_owned() });
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// `None` when another process has the lock.
+fn try_lock(path: &Path) -> Result<Option<File>, PersistError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let remedy = "set restart_persistency_cache_file to a file in a folder that the server may write";
     let file = options.open(path).map_err(failed(path, "open it", remedy))?;
-    let in_use = PersistError::InUse { path: path.to_owned() };
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(in_use),
+        Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(source)) => {
             return Err(failed(path, "lock it", "put it on a local file system")(source));
         }
@@ -127,43 +148,78 @@ fn lock(path: &Path) -> Result<File, PersistError> {
         (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
         _ => false,
     };
-    if is_there { Ok(file) } else { Err(in_use) }
+    Ok(is_there.then_some(file))
 }
 
-/// Whether a file holds nothing but zeros: it is new, or a server was killed before it had its size.
+/// How the file is laid out; `None` when it holds no table of this version, or not all of it.
+fn layout_of(path: &Path, file: &File) -> Result<Option<Layout>, PersistError> {
+    let length = file.metadata().map_err(failed(path, "look at it", "see the system error"))?.len();
+    if length < HEAD_BYTES as u64 {
+        return Ok(None);
+    }
+    let layout = Layout::of(&map(path, file, HEAD_BYTES)?);
+    Ok(layout.filter(|layout| layout.bytes() as u64 == length))
+}
+
+/// Whether a file holds nothing but zeros, or nothing.
 fn is_blank(mut file: &File) -> io::Result<bool> {
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes.iter().all(|&byte| byte == 0))
-}
-
-fn stamp(path: &Path, file: &File) -> Result<Stamp, PersistError> {
-    Ok(Stamp::of(&map(path, file, 4096)?))
+    let mut bytes = vec![0; 1 << 16];
+    file.rewind()?;
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(true),
+            length if bytes[..length].iter().any(|&byte| byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 fn map(path: &Path, file: &File, bytes: usize) -> Result<Region, PersistError> {
     Region::of(file, bytes).map_err(failed(path, "map it into memory", "give a smaller -m, or free memory"))
 }
 
-/// Makes an empty table in a new file. All of it is allocated now: a hole that the disk cannot fill later would be
-/// a SIGBUS.
-fn make(path: &Path, file: File, bytes: usize, layout: Layout) -> Result<(File, Region), PersistError> {
-    let step =
-        failed(path, "give it its size", "free disk space, or give a smaller restart_persistency_size");
+/// Makes an empty table in place of a blank file, whose lock is held.
+fn begin(path: &Path, blank: &File, layout: Layout) -> Result<(File, Region), PersistError> {
+    blank.set_len(0).map_err(failed(path, "empty it", "remove it"))?;
+    let made = replace(path, layout, |_| Ok(()));
+    if made.is_err() {
+        // Best effort: an empty file counts as new at the next start.
+        let _removed = fs::remove_file(path);
+    }
+    made
+}
+
+/// Makes a table in a new file, lets it be filled, and puts the file in the place of the one at the path.
+///
+/// All of it is allocated now: a hole that the disk cannot fill later would be a SIGBUS.
+fn replace(
+    path: &Path,
+    layout: Layout,
+    fill: impl FnOnce(&Region) -> Result<(), PersistError>,
+) -> Result<(File, Region), PersistError> {
+    let new_path = beside(path, ".new");
+    let file = lock(&new_path)?;
     let allocate = || {
         file.set_len(0)?;
-        let length = i64::try_from(bytes).map_err(io::Error::other)?;
+        let length = i64::try_from(layout.bytes()).map_err(io::Error::other)?;
         nix::fcntl::posix_fallocate(&file, 0, length).map_err(io::Error::from)
     };
-    match allocate().map_err(step).and_then(|()| map(path, &file, bytes)) {
-        Ok(region) => {
-            Table::new(&region, layout).initialize();
-            Ok((file, region))
-        }
+    let make = || {
+        let remedy = "free disk space, or give a smaller restart_persistency_size";
+        allocate().map_err(failed(&new_path, "give it its size", remedy))?;
+        let region = map(&new_path, &file, layout.bytes())?;
+        Table::new(&region, layout).initialize();
+        fill(&region)?;
+        // A power loss must not find the new name without what it stands for.
+        file.sync_all().map_err(failed(&new_path, "write it to the disk", "see the system error"))?;
+        fs::rename(&new_path, path).map_err(failed(path, "put it in its place", "see the system error"))?;
+        Ok(region)
+    };
+    match make() {
+        Ok(region) => Ok((file, region)),
         Err(error) => {
-            // Best effort: an empty file counts as new at the next start.
-            let _emptied = file.set_len(0);
-            let _removed = fs::remove_file(path);
+            // Best effort: it is made anew at the next start.
+            let _removed = fs::remove_file(&new_path);
             Err(error)
         }
     }
@@ -173,42 +229,39 @@ fn make(path: &Path, file: File, bytes: usize, layout: Layout) -> Result<(File, 
 fn resize(
     wanted: Persistent<'_>,
     old_file: &File,
-    old_bytes: u64,
-    bytes: usize,
+    old_layout: Layout,
     layout: Layout,
 ) -> Result<(File, Region), PersistError> {
     let path = wanted.path;
-    let old_length = usize::try_from(old_bytes).unwrap_or(usize::MAX);
-    let Some(old_layout) = Layout::new(old_length) else { return make(path, lock(path)?, bytes, layout) };
-    let old_region = map(path, old_file, old_length)?;
+    let old_region = map(path, old_file, old_layout.bytes())?;
     let old = Table::new(&old_region, old_layout);
-    old.recover();
-    let new_path = beside(path, ".new");
-    let (file, region) = make(&new_path, lock(&new_path)?, bytes, layout)?;
-    let table = Table::new(&region, layout);
-    Note::read(&old_region).write(&region);
-    for &space in wanted.spaces {
+    recover(path, &old);
+    let made = replace(path, layout, |region| {
+        Note::read(&old_region).write(region);
+        let table = Table::new(region, layout);
         let mut fits = true;
-        old.list(space, 0, |entry| {
-            fits = table.insert(space, entry).is_ok();
-            fits
-        });
-        if !fits {
-            // Best effort: the old file is the one that counts.
-            let _removed = fs::remove_file(&new_path);
-            return Err(PersistError::TooSmall {
-                path: path.to_owned(),
-                entries: count(&old, wanted.spaces),
+        for &space in wanted.spaces {
+            old.list(space, 0, |entry| {
+                fits = fits && table.insert(space, entry).is_ok();
+                fits
             });
         }
+        fits.then_some(()).ok_or_else(|| PersistError::TooSmall {
+            path: path.to_owned(),
+            entries: count(&old, wanted.spaces),
+            megabytes: old_layout.bytes().div_ceil(1 << 20),
+        })
+    })?;
+    let entries = count(&Table::new(&made.1, layout), wanted.spaces);
+    log::info!("{}: {entries} entries copied to the new size", path.display());
+    Ok(made)
+}
+
+fn recover(path: &Path, table: &Table<'_>) {
+    let lost = table.recover();
+    if lost > 0 {
+        log::warn!("{}: {lost} entries were damaged and are gone", path.display());
     }
-    fs::rename(&new_path, path).map_err(failed(
-        path,
-        "put the resized state in its place",
-        "see the system error",
-    ))?;
-    log::info!("{}: {} entries copied to the new size", path.display(), count(&table, wanted.spaces));
-    Ok((file, region))
 }
 
 fn count(table: &Table<'_>, spaces: &[Space]) -> u64 {

@@ -61,11 +61,89 @@ fn locks_and_changes_of_the_dead_do_not_matter() {
     let path = folder.path().join("state");
     let first = start(&path, MIN_BYTES + 65_536).unwrap();
     fill(first);
-    // All processes are killed: locks stay taken, counts are wrong.
-    std::mem::forget(first.table().holders());
-    std::fs::write(folder.path().join("copy"), std::fs::read(&path).unwrap()).unwrap();
-    let copy = start(&folder.path().join("copy"), MIN_BYTES + 65_536).unwrap();
-    verify(copy);
+    // All processes are killed, some of them with locks: those stay taken in what is left. A copy made while one of us
+    // holds them is that.
+    for key in 0..20_u32 {
+        let copy = folder.path().join(format!("copy {key}"));
+        let update = |_: Option<&[u8]>| {
+            assert_eq!(first.table().holders().count(), 1);
+            fs::copy(&path, &copy).unwrap();
+            Update::Keep
+        };
+        first.table().update(Space::Location, &key.to_be_bytes(), 0, &mut Vec::new(), update).unwrap();
+        let second = start(&copy, MIN_BYTES + 65_536).unwrap();
+        assert_eq!(second.table().holders().count(), 0);
+        verify(second);
+    }
+}
+
+#[test]
+fn the_size_of_the_file_is_what_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, MIN_BYTES).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().len(), MIN_BYTES);
+    let table = first.table();
+    let stored =
+        (0..u32::MAX).find(|n| table.put(Space::Location, &n.to_be_bytes(), &[1; 1000], NEVER).is_err());
+    stop(first);
+    // More processes and statistics take nothing of it.
+    let persistent = Persistent { path: &path, spaces: KEPT };
+    let again = Segment::restore(MIN_BYTES, 100, 1000, persistent).unwrap();
+    assert_eq!(again.table().count(Space::Location), u64::from(stored.unwrap()));
+    assert_eq!(fs::metadata(&path).unwrap().len(), MIN_BYTES);
+}
+
+#[test]
+fn a_lock_that_is_let_go_in_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let first = start(&path, MIN_BYTES).unwrap();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| start(&path, MIN_BYTES).map(|segment| segment.table().check().unwrap()));
+        std::thread::sleep(LOCK_PATIENCE / 4);
+        stop(first);
+        assert!(second.join().unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_file_that_only_begins_with_zeros_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path().join("state"), folder.path().join("state.other-layout"));
+    let mut content = vec![0; 200_000];
+    for at in [199_999, 8] {
+        content[at] = b'x';
+        fs::write(&path, &content).unwrap();
+        stop(start(&path, MIN_BYTES).unwrap());
+        assert!(fs::read(&aside).unwrap() == content, "byte {at}");
+    }
+}
+
+#[test]
+fn a_file_whose_head_makes_no_sense_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path().join("state"), folder.path().join("state.other-layout"));
+    // Size, both halves of the hash key, their sum.
+    for at in [16, 24, 32, 40] {
+        let first = start(&path, MIN_BYTES).unwrap();
+        fill(first);
+        stop(first);
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        file.write_all_at(&(u64::from_ne_bytes(bytes) ^ 0x2000).to_ne_bytes(), at).unwrap();
+        let second = start(&path, MIN_BYTES).unwrap();
+        assert_eq!(second.table().count(Space::Location), 0, "{at}");
+        stop(second);
+        assert!(aside.exists(), "{at}");
+        fs::remove_file(&aside).unwrap();
+    }
+    // One that was cut off.
+    let tiny = fs::read(&path).unwrap()[..8192].to_vec();
+    fs::write(&path, &tiny).unwrap();
+    stop(start(&path, MIN_BYTES).unwrap());
+    assert_eq!(fs::read(&aside).unwrap(), tiny);
 }
 
 #[test]
@@ -155,7 +233,10 @@ fn state_that_does_not_fit_is_not_lost() {
         (0..u32::MAX).find(|n| table.put(Space::Location, &n.to_be_bytes(), &[1; 1000], NEVER).is_err());
     stop(first);
     let refused = start(&path, MIN_BYTES + 65_536).unwrap_err();
-    assert!(matches!(refused, SegmentError::Persist(PersistError::TooSmall { .. })), "{refused}");
+    let SegmentError::Persist(PersistError::TooSmall { megabytes: 6, .. }) = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no leftovers");
     let again = start(&path, 3 * MIN_BYTES).unwrap();
     assert_eq!(again.table().count(Space::Location), u64::from(stored.unwrap()));
 }
