@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::daemon::{self, Report, Side, Terminal};
 use super::pid_file::{PidFile, PidFileError};
-use super::prepare::Plan;
+use super::prepare::{Plan, memory_bytes};
 use super::supervise::{Pool, Supervisor};
 use super::time_keeper::TimeKeeper;
 use crate::cachedb::Backends;
@@ -25,9 +25,6 @@ use crate::system::{signal, user};
 
 /// Where state is kept without `restart_persistency_cache_file`, in the working folder.
 const DEFAULT_STATE_FILE: &str = ".restart_persistency.cache";
-
-/// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
-const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -285,11 +282,10 @@ fn segment(
     processes: usize,
     counters: usize,
 ) -> Result<&'static Segment, SegmentError> {
-    let bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
+    let bytes = memory_bytes(options, globals, !persistent.is_empty());
     if persistent.is_empty() {
         return Segment::create(bytes, processes, counters);
     }
     let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
-    let bytes = globals.restart_persistency_size.map_or(bytes, |megabytes| u64::from(megabytes) << 20);
     Segment::restore(bytes, processes, counters, Persistent { path, spaces: persistent })
 }

@@ -6,7 +6,11 @@ use std::ffi::OsStr;
 use crate::config::{Configuration, Diagnostics, Globals, Known};
 use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
+use crate::shm;
 use crate::system::user;
+
+/// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
+const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
 
 /// What the configuration and the command line ask for.
 #[derive(Debug)]
@@ -48,7 +52,28 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
             }
         }
     }
+    let is_persistent = loaded.iter().any(|(_, made)| !made.persistent.is_empty());
+    let bytes = memory_bytes(options, &configuration.globals, is_persistent);
+    if !(shm::MIN_BYTES..=shm::MAX_BYTES).contains(&bytes) {
+        let [least, most] = [shm::MIN_BYTES, shm::MAX_BYTES].map(|bytes| bytes >> 20);
+        let found = bytes >> 20;
+        match configuration.globals.position("restart_persistency_size").filter(|_| is_persistent) {
+            Some(place) => diagnostics.error_at(
+                place,
+                format!("restart_persistency_size={found}: expected {least} to {most} megabytes"),
+            ),
+            None => diagnostics
+                .error_elsewhere(format!("option -m: {found}: expected {least} to {most} megabytes")),
+        }
+    }
     Plan { globals: configuration.globals, identity, modules: loaded }
+}
+
+/// The size of the shared memory; of what survives a restart, if anything does.
+pub(super) fn memory_bytes(options: &Options, globals: &Globals, is_persistent: bool) -> u64 {
+    let of_file = globals.restart_persistency_size.filter(|_| is_persistent);
+    let of_file = of_file.map(|megabytes| u64::from(megabytes) << 20);
+    of_file.or(options.memory_bytes).unwrap_or(DEFAULT_MEMORY_BYTES)
 }
 
 fn unknown_module(name: &str) -> String {

@@ -38,7 +38,7 @@ use crate::system::clock;
 pub const MIN_BYTES: u64 = 2 << 20;
 
 /// Largest segment, in bytes: chunks of 128 bytes, named by 32 bits.
-const MAX_BYTES: usize = 256 << 30;
+pub const MAX_BYTES: u64 = 256 << 30;
 
 /// Where the slots begin: one page after the header.
 const SLOTS_OFFSET: usize = 4096;
@@ -144,7 +144,7 @@ impl Segment {
         counters: usize,
     ) -> Result<keyed::Layout, SegmentError> {
         let layout = |bytes: usize| keyed::Layout::new(bytes.saturating_sub(others) / 4096 * 4096);
-        let asked = usize::try_from(bytes).ok().filter(|&bytes| bytes <= MAX_BYTES);
+        let asked = usize::try_from(bytes).ok().filter(|_| bytes <= MAX_BYTES);
         let asked = asked.ok_or(SegmentError::TooLarge { asked: bytes })?;
         layout(asked).ok_or_else(|| {
             let megabytes = (1..).find(|megabytes| layout(megabytes << 20).is_some()).unwrap_or(0);
@@ -293,7 +293,7 @@ mod tests {
         let SegmentError::TooSmall { megabytes, .. } = error else { panic!("{error}") };
         assert!(Segment::create((megabytes as u64) << 20, 1000, 1000).is_ok());
         assert!(Segment::create((megabytes as u64 - 1) << 20, 1000, 1000).is_err());
-        for bytes in [(MAX_BYTES as u64) + 1, 1 << 50, u64::MAX] {
+        for bytes in [MAX_BYTES + 1, 1 << 50, u64::MAX] {
             assert!(matches!(Segment::create(bytes, 1, 1), Err(SegmentError::TooLarge { .. })), "{bytes}");
         }
     }

@@ -161,6 +161,50 @@ fn the_file_of_an_older_version_is_moved_aside() {
     server.stop_clean(&[]);
 }
 
+#[test]
+fn a_damaged_entry_is_dropped_and_the_others_stay() {
+    let folder = Folder::new();
+    let state = folder.join("state");
+    let server = setup(&state).start();
+    store(&server, KEYS);
+    server.stop_clean(&[]);
+    // Key and value follow each other.
+    let stored = format!("key7{}", value(7));
+    let mut bytes = fs::read(&state).unwrap();
+    let at = bytes.windows(20).position(|window| window == &stored.as_bytes()[..20]).unwrap();
+    bytes[at + 10] ^= 1;
+    fs::write(&state, &bytes).unwrap();
+
+    let server = setup(&state).start();
+    for key in 0..KEYS {
+        assert_eq!(fetched(&server, key), (key != 7).then_some(key));
+    }
+    wait_for("a line in the log", || {
+        server.stderr().contains("damaged entries that were dropped: 1\n").then_some(())
+    });
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn a_size_that_cannot_be_is_found_by_the_check() {
+    let folder = Folder::new();
+    let state = folder.join("state");
+    let check = |setup: Setup, memory| {
+        let config = setup.config_path();
+        setup.run(&["-c", "-f", config.to_str().unwrap(), "-m", memory])
+    };
+    for size in ["1", "262145"] {
+        let outcome = check(setup(&state), size);
+        outcome.assert_refused(size, &["option -m", size, "expected 2 to 262144 megabytes"]);
+        let global = format!("restart_persistency_size={size}");
+        let outcome = check(setup(&state).global(&global), "64");
+        outcome.assert_refused(&global, &[&global, "expected 2 to 262144 megabytes"]);
+        // It is of no account where nothing is kept.
+        assert_eq!(check(Setup::unix().global(&global), "64").status.code(), Some(0));
+    }
+    assert!(!state.exists());
+}
+
 /// Gives the command that follows a file system of its own at $2, so many bytes large as $1 says, with the state of $3
 /// if that is there; then lists what is left and copies the state back.
 const SMALL_DISK: &str = r#"
@@ -215,7 +259,7 @@ fn a_full_disk_is_an_error_at_the_start() {
     let kept = folder.join("none");
     let outcome = on_small_disk("4m", &kept, disk.path(), setup(&disk.join("state")));
     let wanted =
-        format!("{}: cannot give it its size: No space left on device", disk.join("state").display());
+        format!("{}: cannot give it its size: No space left on device", disk.join("state.new").display());
     let words = [&*wanted, "free disk space, or give a smaller restart_persistency_size"];
     outcome.assert_refused("a full disk", &words);
     assert_eq!(outcome.stdout, "left: \n", "the disk");

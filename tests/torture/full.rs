@@ -1,5 +1,6 @@
 //! A table that is too small for its load: refused changes, kills, and space that can be used again.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use opensips_mi::shm::keyed::{NEVER, Space, Table};
@@ -17,6 +18,12 @@ const TIME: Duration = Duration::from_millis(1500);
 
 /// Bytes of the values that fill what is left.
 const FILL_BYTES: usize = 1000;
+
+/// Bytes by which they grow, one after the other until nothing is left.
+const GROWTH_BYTES: usize = 500;
+
+/// Bytes that they do not grow above.
+const MOST_BYTES: usize = 20_000;
 
 /// Inserts in a row that must be refused before the table counts as full: every shard was tried many times.
 const REFUSALS: usize = 1000;
@@ -44,43 +51,57 @@ pub(crate) fn storm(seed: u64) -> Outcome {
     Ok(format!("{seen}; then three times emptied and filled: {bytes:?} bytes"))
 }
 
-/// Full to the last insert; then each key is replaced by a value of the same length, and half of them removed.
+/// Full to the last insert, and to the last growth of what is there. Then each key is replaced by values of the same and
+/// of a smaller length, and removed.
 pub(crate) fn replace() -> Outcome {
     let segment = Segment::create(MIN_BYTES, 1, 1).map_err(|error| error.to_string())?;
-    let (table, refused) = (segment.table(), &segment.row(0)[0]);
+    let (table, longer) = (segment.table(), &segment.row(0)[0]);
+    let whole = || table.check().map(drop).map_err(|violation| violation.to_string());
     children::second_process(|| fill(table, 0).map(drop))?;
     let keys = usize::try_from(table.count(Space::Cache)).unwrap_or(0);
     children::second_process(|| {
-        let mut value = Vec::new();
-        for number in all_keys(table) {
+        let (mut value, mut grown) = (Vec::new(), 0);
+        let numbers = all_keys(table);
+        for &number in &numbers {
             let (name, id) = (key(0, number), number as u64);
-            let (old, new) = (filled(0, id, FILL_BYTES), filled(1, id, FILL_BYTES));
-            let expected = match table.put(Space::Cache, &name, &new, NEVER) {
-                Ok(()) => new,
-                Err(_) => {
-                    refused.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                    old
+            let mut length = FILL_BYTES;
+            while length < MOST_BYTES
+                && table.put(Space::Cache, &name, &filled(1, id, length + GROWTH_BYTES), NEVER).is_ok()
+            {
+                length += GROWTH_BYTES;
+                grown += 1;
+            }
+            for (turn, length) in [(2, length), (3, length), (4, length / 2), (5, length / 2), (6, 0)] {
+                let new = filled(turn, id, length);
+                let put = table.put(Space::Cache, &name, &new, NEVER);
+                put.map_err(|full| {
+                    format!("key {number}, {length} bytes, which is no more than before: {full}")
+                })?;
+                if !table.get(Space::Cache, &name, 0, &mut value) || value != new {
+                    return Err(format!("key {number}: {}", describe(Some(&value))));
                 }
-            };
-            if !table.get(Space::Cache, &name, 0, &mut value) || value != expected {
-                return Err(format!("key {number}: {}", describe(Some(&value))));
+                if turn == 3 && number % 2 == 0 {
+                    break; // stays long, so that the table stays full
+                }
             }
         }
-        table.check().map(drop).map_err(|violation| violation.to_string())
+        if grown > numbers.len() as u64 * ((MOST_BYTES - FILL_BYTES) / GROWTH_BYTES) as u64 / 2 {
+            return Err(format!("{grown} times a value grew, so the table was not full"));
+        }
+        longer.store(grown, SeqCst);
+        whole()
     })?;
     children::second_process(|| {
-        for number in all_keys(table).into_iter().step_by(2) {
+        for number in all_keys(table) {
             if !table.remove(Space::Cache, &key(0, number)) {
                 return Err(format!("key {number} cannot be removed"));
             }
         }
-        table.check().map(drop).map_err(|violation| violation.to_string())
+        whole()
     })?;
-    match refused.load(std::sync::atomic::Ordering::SeqCst) {
-        0 => Ok(format!("{keys} keys replaced, half of them removed")),
-        refused => {
-            Err(format!("{refused} of {keys} replacements by a value of the same length were refused"))
-        }
+    match longer.load(SeqCst) {
+        0 => Err(String::from("nothing grew, so nothing was refused for that")),
+        grown => Ok(format!("{keys} keys, grown {grown} times until refused, all replaced and removed")),
     }
 }
 

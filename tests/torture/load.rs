@@ -17,7 +17,7 @@ use crate::values::{Random, describe, header, state};
 pub(crate) struct Load {
     pub(crate) table: Table<'static>,
     pub(crate) ledger: Ledger,
-    /// Whether the table may be full; a refused change must leave the key as it was.
+    /// Whether the table may be full; a refused change must leave the key as it was, and have made it longer.
     pub(crate) may_be_full: bool,
 }
 
@@ -163,7 +163,12 @@ impl Worker {
             Err(full) if !self.load.may_be_full || new.is_none() => {
                 return Err(format!("key {id}: change {sequence}: {full}"));
             }
-            Err(_) => {
+            Err(full) => {
+                if let (Some(old), Some(new)) = (&old, &new)
+                    && new.len() <= old.len()
+                {
+                    return Err(format!("key {id}: {} bytes in place of {}: {full}", new.len(), old.len()));
+                }
                 ledger.count(worker, Figure::Refused);
                 key.intended.store(before, SeqCst);
             }

@@ -28,7 +28,7 @@ pub(super) fn of(numbers: [u64; 3], bytes: &[u8]) -> u32 {
         sums[0] = mix(sums[0], u64::from_le_bytes(word));
     }
     let sum = sums.into_iter().fold(FACTOR, mix);
-    (sum ^ sum >> 32) as u32
+    ((sum ^ sum << 32) >> 32) as u32
 }
 
 #[cfg(test)]

@@ -260,7 +260,7 @@ fn resize(
 fn recover(path: &Path, table: &Table<'_>) {
     let lost = table.recover();
     if lost > 0 {
-        log::warn!("{}: {lost} entries were damaged and are gone", path.display());
+        log::warn!("{}: damaged entries that were dropped: {lost}", path.display());
     }
 }
 
