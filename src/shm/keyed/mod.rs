@@ -254,6 +254,7 @@ impl<'s> Table<'s> {
     ) -> Result<(), Full> {
         let key = self.key(space, key);
         let (shard, found, is_there) = self.read(key, now, scratch);
+        found.into_iter().for_each(|found| shard.pages().prefetch(found.entry));
         match change(is_there.then_some(&scratch[..])) {
             Update::Keep => {}
             Update::Put { value, expires, weight } => {
@@ -371,8 +372,11 @@ impl<'s> Table<'s> {
         Pool { region: self.region, layout: self.layout }
     }
 
+    /// Takes the lock of a key's shard, and lets the processor fetch the bucket meanwhile.
     fn lock(&self, key: Key<'_>) -> Shard<'s> {
-        Shard::lock(self.region, &self.layout, layout::shard_of(key.hash))
+        let index = layout::shard_of(key.hash);
+        self.region.prefetch(self.layout.bucket(index, self.layout.bucket_of(key.hash)));
+        Shard::lock(self.region, &self.layout, index)
     }
 
     fn key<'k>(&self, space: Space, bytes: &'k [u8]) -> Key<'k> {

@@ -57,6 +57,11 @@ impl<'s> Pages<'s> {
         Some(chunk)
     }
 
+    /// Lets the processor fetch what `give` of a chunk will look at.
+    pub(super) fn prefetch(&self, chunk: u32) {
+        self.region.prefetch(self.layout.chunk(chunk - chunk % PAGE_CHUNKS));
+    }
+
     /// Gives a chunk back. The page may be empty then; [`shrink`](Pages::shrink) is called after the last one.
     pub(super) fn give(&self, chunk: u32) {
         let page = chunk / PAGE_CHUNKS;

@@ -117,6 +117,7 @@ impl<'s> Shard<'s> {
         let pages = self.pages();
         let needed = chunks_for(key.bytes.len() + content.value.len());
         let needed = u32::try_from(needed).ok().filter(|&needed| needed <= MAX_CHUNKS).ok_or(Full)?;
+        found.into_iter().for_each(|found| pages.prefetch(found.entry));
         let freed = found.map_or(0, |found| self.chunks(found.entry));
         let provided = if needed <= freed { needed } else { needed - freed + pages.spare(needed) };
         if !pages.provide(provided) {
