@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "fnmatch(3)")]
 
 use std::ffi::CString;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -208,24 +207,22 @@ proptest! {
     }
 }
 
-/// What keeps fnmatch(3) busy for seconds each.
+/// What keeps fnmatch(3) busy for so long that this test would never end.
 #[test]
-fn no_pattern_takes_long() {
+fn no_pattern_takes_for_ever() {
     let key = |text: &str, count: usize| text.repeat(count).into_bytes();
-    let start = Instant::now();
     for (pattern, text, wanted) in [
-        (key("*[a-z", 10_000), key("a", 60_000), false),
-        (key("*[a-z]", 10_000), key("a", 60_000), true),
-        (key("*a", 10_000), key("a", 9_999), false),
-        ([b"*", &key("a", 10_000)[..], b"b"].concat(), key("a", 20_000), false),
-        ([b"*", &key("?a", 5_000)[..], b"b*"].concat(), key("a", 20_000), false),
-        (key("[", 60_000), key("[", 60_000), true),
-        ([&key("[", 60_000)[..], b"\\]"].concat(), key("[", 60_001), false),
-        ([&key("[", 60_000)[..], b"a--"].concat(), key("[", 60_003), false),
-        ([b"[", &key("[:alpha:]", 6_000)[..], b"]"].concat(), key("a", 60_000), false),
-        ([b"[", &key("[:alpha:]", 6_000)[..]].concat(), key("a", 60_000), false),
+        (key("*[a-z", 1000), key("a", 6000), false),
+        (key("*[a-z]", 1000), key("a", 6000), true),
+        (key("*a", 1000), key("a", 999), false),
+        ([b"*", &key("a", 1000)[..], b"b"].concat(), key("a", 2000), false),
+        ([b"*", &key("?a", 500)[..], b"b*"].concat(), key("a", 2000), false),
+        (key("[", 6000), key("[", 6000), true),
+        ([&key("[", 6000)[..], b"\\]"].concat(), key("[", 6001), false),
+        ([&key("[", 6000)[..], b"a--"].concat(), key("[", 6003), false),
+        ([b"[", &key("[:alpha:]", 600)[..], b"]"].concat(), key("a", 6000), false),
+        ([b"[", &key("[:alpha:]", 600)[..]].concat(), key("a", 6000), false),
     ] {
         assert_eq!(matches(&pattern, &text), wanted, "{}", pattern[..20].escape_ascii());
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
