@@ -25,6 +25,8 @@ mod golden_json;
 /// Clients that people have: opensipsunix, Python, socat.
 mod interop;
 mod log_lines;
+/// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
+mod opensips_cli;
 /// The real opensipsctl, when it is there.
 mod opensipsctl;
 /// Clients that never read their replies.
