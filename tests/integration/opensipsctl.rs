@@ -1,11 +1,12 @@
-//! The real opensipsctl with its engine UNIXSOCK.
+//! The real opensipsctl with its engines UNIXSOCK and FIFO.
 //!
 //! It belongs to OpenSIPS and is not here: `OPENSIPSCTL_DIR` names a folder with it and its libraries (`scripts` of a
 //! source tree). Without that these tests say that they are skipped.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::killpg;
@@ -13,6 +14,26 @@ use nix::unistd::Pid;
 
 use crate::scripted::{Keeper, Running, run};
 use crate::support::{Folder, Outcome, Server, Setup, Signal, is_alive, skip, wait_for};
+
+/// How opensipsctl reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    Unixsock,
+    /// Its default: a reply FIFO for each command, with a new name.
+    Fifo,
+}
+
+const ENGINES: [Engine; 2] = [Engine::Unixsock, Engine::Fifo];
+
+impl Engine {
+    /// The word before a command that goes to the server as it is.
+    fn word(self) -> &'static str {
+        match self {
+            Engine::Unixsock => "unixsock",
+            Engine::Fifo => "fifo",
+        }
+    }
+}
 
 /// The real opensipsctl with a home of its own, whose `.opensipsctlrc` tells it about our programs.
 struct Opensipsctl {
@@ -22,7 +43,7 @@ struct Opensipsctl {
 
 impl Opensipsctl {
     /// `None`, said aloud, when there is none on this machine.
-    fn new(test: &str, setup: &Setup, pid_file: &Path) -> Option<Self> {
+    fn new(test: &str, engine: Engine, setup: &Setup) -> Option<Self> {
         let Some(folder) = std::env::var_os("OPENSIPSCTL_DIR").map(PathBuf::from) else {
             skip(test, "OPENSIPSCTL_DIR does not name a folder with opensipsctl");
             return None;
@@ -30,12 +51,22 @@ impl Opensipsctl {
         let program = folder.join("opensipsctl");
         assert!(program.is_file(), "OPENSIPSCTL_DIR has no opensipsctl: {}", folder.display());
         let home = Folder::new();
+        let engine = match engine {
+            Engine::Unixsock => "CTLENGINE=UNIXSOCK".to_owned(),
+            Engine::Fifo => {
+                // It makes its reply FIFOs in CHROOT_DIR/tmp: the folder where the server looks for them.
+                let folder = setup.folder.path();
+                symlink(".", folder.join("tmp")).unwrap();
+                let fifo = setup.fifo_path();
+                format!("OSIPS_FIFO='{}'\nCHROOT_DIR='{}'", fifo.display(), folder.display())
+            }
+        };
         let lines = [
-            "CTLENGINE=UNIXSOCK".to_owned(),
+            engine,
             format!("OSIPSUNIX='{}'", env!("CARGO_BIN_EXE_opensipsunix")),
             format!("OSIPS_UNIXSOCK='{}'", setup.socket().display()),
             format!("OSIPSBIN='{}'", env!("CARGO_BIN_EXE_opensips-mi")),
-            format!("PID_FILE='{}'", pid_file.display()),
+            format!("PID_FILE='{}'", setup.folder.join("opensips.pid").display()),
             format!("STARTOPTIONS='-f {}'", setup.config_path().display()),
             format!("MYLIBDIR='{}'", folder.display()),
             "SIP_DOMAIN=example.org".to_owned(),
@@ -89,40 +120,85 @@ fn without_numbers(text: &str) -> String {
 /// What opensipsctl shows is the reply without its first line.
 #[test]
 fn opensipsctl_asks_the_server() {
-    let server = Setup::unix().workers(2).start();
-    let none = server.setup.folder.join("none.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl unixsock", &server.setup, &none) else { return };
-    for (args, request) in [
-        (&["ps"][..], ":ps:\n"),
-        (&["which"], ":which:\n"),
-        (&["uptime"], ":uptime:\n"),
-        (&["version"], ":version:\n"),
-        (&["get_statistics", "core:"], ":get_statistics:\ncore:\n"),
-        (&["get_statistics", "shmem:", "load:"], ":get_statistics:\nshmem:\nload:\n"),
-        (&["debug", "2"], ":debug:\n"),
-        (&["help", "ps"], ":help:\nps\n"),
-    ] {
-        let shown = opensipsctl.ok(&[&["unixsock"], args].concat());
-        let reply = String::from_utf8(server.ask(request.as_bytes())).unwrap();
-        let wanted = reply.strip_prefix("200 OK\n").unwrap();
-        assert!(!wanted.is_empty(), "{args:?}");
-        let same = if args[0] == "ps" {
-            shown == wanted
-        } else {
-            without_numbers(&shown) == without_numbers(wanted)
+    for engine in ENGINES {
+        let server = Setup::unix().workers(2).fifo().start();
+        let Some(opensipsctl) = Opensipsctl::new("opensipsctl", engine, &server.setup) else { return };
+        for (args, request) in [
+            (&["ps"][..], ":ps:\n"),
+            (&["which"], ":which:\n"),
+            (&["uptime"], ":uptime:\n"),
+            (&["version"], ":version:\n"),
+            (&["get_statistics", "core:"], ":get_statistics:\ncore:\n"),
+            (&["get_statistics", "shmem:", "load:"], ":get_statistics:\nshmem:\nload:\n"),
+            (&["debug", "2"], ":debug:\n"),
+            (&["help", "ps"], ":help:\nps\n"),
+        ] {
+            let shown = opensipsctl.ok(&[&[engine.word()], args].concat());
+            let reply = String::from_utf8(server.ask(request.as_bytes())).unwrap();
+            let wanted = reply.strip_prefix("200 OK\n").unwrap();
+            assert!(!wanted.is_empty(), "{args:?}");
+            let same = if args[0] == "ps" {
+                shown == wanted
+            } else {
+                without_numbers(&shown) == without_numbers(wanted)
+            };
+            assert!(same, "{engine:?} {args:?}: wanted {wanted}, found {shown}");
+        }
+        assert_eq!(opensipsctl.ok(&[engine.word(), "debug"]), "DEBUG:: 2\n", "the level that it set");
+        let ps = opensipsctl.ok(&["ps"]);
+        assert_eq!(ps.lines().count(), 5, "attendant, two workers, FIFO, time keeper: {ps}");
+        let unknown = match engine {
+            Engine::Unixsock => "500 command not available\n",
+            Engine::Fifo => "500 command 'nope' not available\n",
         };
-        assert!(same, "{args:?}: wanted {wanted}, found {shown}");
+        assert_eq!(opensipsctl.ok(&[engine.word(), "nope"]), unknown);
+        server.stop_clean(&[]);
     }
-    assert_eq!(opensipsctl.ok(&["unixsock", "debug"]), "DEBUG:: 2\n", "the level that it set");
-    assert_eq!(opensipsctl.ok(&["ps"]).lines().count(), 4, "attendant, two workers, time keeper");
-    assert_eq!(opensipsctl.ok(&["unixsock", "nope"]), "500 command not available\n");
+}
+
+/// Each of many gets its own reply, whole and at once: ten at a time with an opensipsctl that writes under a lock, as
+/// that of OpenSIPS 2.4 does. Older ones write line by line, and would mix their requests in the FIFO.
+#[test]
+fn opensipsctl_gets_its_own_reply_among_many() {
+    let server = Setup::unix().fifo().start();
+    let Some(opensipsctl) = Opensipsctl::new("opensipsctl among many", Engine::Fifo, &server.setup) else {
+        return;
+    };
+    let requests: [&[&str]; 5] = [
+        &["which"],
+        &["ps"],
+        &["help", "ps"],
+        &["get_statistics", "drop_requests", "drop_replies"],
+        &["nope"],
+    ];
+    let ask = |args: &[&str]| opensipsctl.ok(&[&["fifo"], args].concat());
+    let wanted = requests.map(ask);
+    let library = opensipsctl.program.with_extension("fifo");
+    let at_once = if fs::read_to_string(library).unwrap().contains("FLOCK") { 10 } else { 1 };
+    std::thread::scope(|scope| {
+        for first in 0..at_once {
+            let (ask, wanted) = (&ask, &wanted);
+            scope.spawn(move || {
+                for at in (first..first + 50 / at_once).map(|at| at % requests.len()) {
+                    assert_eq!(ask(requests[at]), wanted[at]);
+                }
+            });
+        }
+    });
+    let counted = server.ask(b":get_statistics:\nfifo_requests\nfifo_timeouts\nfifo_dropped_replies\n");
+    let wanted = "200 OK\nmi:fifo_requests:: 55\nmi:fifo_timeouts:: 0\nmi:fifo_dropped_replies:: 0\n";
+    assert_eq!(String::from_utf8_lossy(&counted), wanted);
+    let left = fs::read_dir(server.setup.folder.path()).unwrap().map(|file| file.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("o")).collect();
+    assert_eq!(left, ["opensips.cfg"], "reply FIFOs are left");
+    server.stop_clean(&[]);
 }
 
 #[test]
 fn opensipsctl_starts_restarts_and_stops_the_server() {
     let setup = Setup::unix().workers(2);
     let pid_file = setup.folder.join("opensips.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl start", &setup, &pid_file) else { return };
+    let Some(opensipsctl) = Opensipsctl::new("opensipsctl start", Engine::Unixsock, &setup) else { return };
     fs::write(setup.config_path(), setup.config()).unwrap();
     let keeper = Keeper(&setup);
     let pid = || fs::read_to_string(&pid_file).unwrap().trim().parse::<i32>().unwrap();
@@ -149,7 +225,7 @@ fn opensipsctl_starts_restarts_and_stops_the_server() {
 
 /// A server with the tables `location` and `aliases`.
 fn user_location() -> Server {
-    Setup::unix().workers(2).module("usrloc").param_of("usrloc", "domain", "\"aliases\"").start()
+    Setup::unix().workers(2).fifo().module("usrloc").param_of("usrloc", "domain", "\"aliases\"").start()
 }
 
 /// A contact as `ul show` shows it.
@@ -173,9 +249,12 @@ fn lines_of(shown: &str, aor: &str) -> String {
 
 #[test]
 fn opensipsctl_adds_shows_and_removes_contacts() {
+    ENGINES.into_iter().for_each(adds_shows_and_removes_contacts);
+}
+
+fn adds_shows_and_removes_contacts(engine: Engine) {
     let server = user_location();
-    let none = server.setup.folder.join("none.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl ul", &server.setup, &none) else { return };
+    let Some(opensipsctl) = Opensipsctl::new("opensipsctl ul", engine, &server.setup) else { return };
     assert_eq!(opensipsctl.ok(&["online"]), "");
     for added in [
         &["alice", "sip:alice@192.0.2.1"][..],
@@ -224,13 +303,14 @@ fn opensipsctl_adds_shows_and_removes_contacts() {
 #[test]
 fn opensipsctl_asks_for_aliases_before_it_adds() {
     let server = user_location();
-    let none = server.setup.folder.join("none.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl ul add", &server.setup, &none) else { return };
+    let Some(opensipsctl) = Opensipsctl::new("opensipsctl ul add", Engine::Fifo, &server.setup) else {
+        return;
+    };
     if !fs::read_to_string(&opensipsctl.program).unwrap().contains("check_ul_alias") {
         return skip("opensipsctl ul add", "this opensipsctl has no aliases in user location");
     }
     let opensipsctl = opensipsctl.with("ALIASES_TYPE=UL").with("ALS_TABLE=aliases");
-    let add = ["unixsock", "ul_add", "aliases", "carol@example.org", "sip:alice@example.org"];
+    let add = ["fifo", "ul_add", "aliases", "carol@example.org", "sip:alice@example.org"];
     assert_eq!(opensipsctl.ok(&[&add[..], &["0", "1", "0", "0", "0", "0"]].concat()), "");
     assert_eq!(opensipsctl.ok(&["ul", "add", "alice", "sip:alice@192.0.2.1"]), "");
     let refused = opensipsctl.run(&["ul", "add", "carol", "sip:carol@192.0.2.1"]);
@@ -240,8 +320,9 @@ fn opensipsctl_asks_for_aliases_before_it_adds() {
     assert_eq!(opensipsctl.ok(&["ul", "show", "carol"]), "404 AOR not found\n");
 }
 
-/// One screen of `monitor`; the statistics of SIP are those of modules that are not there.
-const SCREEN: &str = "\
+/// One screen of `monitor`; the statistics of SIP are those of modules that are not there. This engine asks for each
+/// on its own.
+const UNIXSOCK_SCREEN: &str = "\
 Server:: OpenSIPS
 Now:: DATE
 Up since:: DATE
@@ -261,6 +342,29 @@ usrloc:location-contacts:: 2
 usrloc:location-expires:: 0
 ";
 
+/// The same by FIFO.
+const FIFO_SCREEN: &str = "\
+Server:: OpenSIPS
+Now:: DATE
+Up since:: DATE
+Up time:: # [sec]
+
+Transaction Statistics: 
+404 Statistics Not Found
+
+Stateless Server Statistics: 
+404 Statistics Not Found
+
+UsrLoc Stats: 
+usrloc:registered_users:: 1
+usrloc:location-users:: 1
+usrloc:location-contacts:: 2
+usrloc:location-expires:: 0
+usrloc:aliases-users:: 0
+usrloc:aliases-contacts:: 0
+usrloc:aliases-expires:: 0
+";
+
 /// A screen without what differs from one moment, or one machine, to the next.
 fn plain(screen: &str) -> String {
     let line = |line: &str| match line.split_once(":: ") {
@@ -274,9 +378,17 @@ fn plain(screen: &str) -> String {
 
 #[test]
 fn opensipsctl_monitors_the_server() {
+    monitors_the_server(Engine::Unixsock, UNIXSOCK_SCREEN);
+}
+
+#[test]
+fn opensipsctl_monitors_the_server_by_fifo() {
+    monitors_the_server(Engine::Fifo, FIFO_SCREEN);
+}
+
+fn monitors_the_server(engine: Engine, wanted: &str) {
     let server = user_location();
-    let none = server.setup.folder.join("none.pid");
-    let Some(opensipsctl) = Opensipsctl::new("opensipsctl monitor", &server.setup, &none) else { return };
+    let Some(opensipsctl) = Opensipsctl::new("opensipsctl monitor", engine, &server.setup) else { return };
     for uri in ["sip:alice@192.0.2.1", "sip:alice@192.0.2.2"] {
         assert_eq!(opensipsctl.ok(&["ul", "add", "alice", uri]), "");
     }
@@ -298,6 +410,6 @@ fn opensipsctl_monitors_the_server() {
         let screen = found.next().unwrap();
         let head = format!("{cycle}; if constant make sure server lives]\n");
         let screen = screen.strip_prefix(&head).unwrap_or_else(|| panic!("{shown}"));
-        assert_eq!(plain(screen), SCREEN, "{shown}");
+        assert_eq!(plain(screen), wanted, "{shown}");
     }
 }
