@@ -29,6 +29,8 @@ mod log_lines;
 mod opensips_cli;
 /// The real opensipsctl, when it is there.
 mod opensipsctl;
+/// The real osipsconsole, when it is there.
+mod osipsconsole;
 /// Clients that never read their replies.
 mod parked;
 /// The socket file: mode, owner, and what stood there before.
