@@ -1,5 +1,7 @@
-//! Clients that people have: opensipsunix, Python, socat. opensipsctl has a file of its own.
+//! Clients that people have: opensipsunix, Python, socat, a shell; and the examples of the documents, as they stand.
+//! OpenSIPS's own clients have files of their own.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -133,6 +135,99 @@ fn socat_asks_over_udp() {
         let _server: Server = Setup::udp(&format!("udp:{socket}"), socket).start();
         assert_same(address, HELP_REPLY, &ask_by_socat(&format!("{address}:{}", socket.port())));
     }
+}
+
+/// Runs a script of `sh` in a folder, with opensipsunix in its PATH.
+#[track_caller]
+fn shell(folder: &Path, script: &str) -> String {
+    let own = Path::new(OPENSIPSUNIX).parent().unwrap().to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([own].into_iter().chain(std::env::split_paths(&others))).unwrap();
+    let outcome = run(Command::new("sh").args(["-c", script]).current_dir(folder).env("PATH", path), b"");
+    assert!(outcome.status.success() && outcome.stderr.is_empty(), "{script}\n{outcome:#?}");
+    outcome.stdout
+}
+
+/// No reader is there when the request is written.
+#[test]
+fn a_shell_asks_by_fifo() {
+    let server = Setup::unix().fifo().start();
+    let folder = server.setup.folder.path();
+    let wanted = [HELP_REPLY, b"\n"].concat();
+    for script in [
+        "mkfifo r; printf ':help:r\\nps\\n\\n' > requests; cat r; rm r",
+        "mkfifo r; cat r & printf ':help:r\\nps\\n\\n' > requests; wait; rm r",
+        // A line at a time, as from a keyboard.
+        "mkfifo r; { echo :help:r; sleep 0.3; echo ps; echo; } > requests; cat r; rm r",
+    ] {
+        assert_same(script, &wanted, shell(folder, script).as_bytes());
+    }
+    if exists("socat") {
+        let script =
+            "mkfifo r; printf ':help:r\\nps\\n\\n' | socat -u - GOPEN:requests; socat -u GOPEN:r -; rm r";
+        assert_same(script, &wanted, shell(folder, script).as_bytes());
+    } else {
+        skip("a_shell_asks_by_fifo", "no socat");
+    }
+    server.stop_clean(&[]);
+}
+
+/// What a page of the manual sets apart as it is to be typed.
+fn examples(page: &str) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/man").join(page);
+    let page = fs::read_to_string(page).unwrap();
+    let blocks = page.split("\n.nf\n").skip(1).map(|block| block.split("\n.fi\n").next().unwrap());
+    blocks
+        .map(|block| {
+            [("\\(aq", "'"), ("\\(dq", "\""), ("\\-", "-"), ("\\e", "\\")]
+                .iter()
+                .fold(block.to_owned(), |text, (roff, plain)| text.replace(roff, plain))
+        })
+        .collect()
+}
+
+/// Only the paths and the port are the test's own.
+#[test]
+fn the_examples_of_the_manual_run_as_they_stand() {
+    for program in ["python3", "socat"] {
+        if !exists(program) {
+            return skip("the_examples_of_the_manual_run_as_they_stand", &format!("no {program}"));
+        }
+    }
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let address = SocketAddr::new(ip, free_udp_port(ip));
+    let _udp = Setup::udp(&format!("udp:{address}"), address).start();
+    let server = Setup::unix().fifo().start();
+    let folder = server.setup.folder.path();
+    let own = |name: &str| folder.join(name).display().to_string();
+    let places = [
+        ("/tmp/opensips.sock", own("mi.sock")),
+        ("/tmp/my.sock", own("my.sock")),
+        ("/tmp/mine", own("mine")),
+        ("/run/opensips/opensips_fifo", own("requests")),
+        ("127.0.0.1:8080", address.to_string()),
+    ];
+    let mut count = 0;
+    for example in examples("opensips-mi.8").into_iter().chain(examples("opensipsunix.8")) {
+        let example = places.iter().fold(example, |text, (theirs, own)| text.replace(theirs, own));
+        let (scripts, wanted) = if example.contains("import socket") {
+            (vec![format!("python3 - <<'END'\n{example}\nEND\n")], "core:rcv_requests:: 0\n")
+        } else if example.starts_with("mkfifo") {
+            (vec![format!("{example}\nwait")], "Process::  ID=0 PID=")
+        } else if example.contains(":get_statistics:") && example.contains(" | ") {
+            (vec![example], "core:rcv_requests:: 0\n")
+        } else if example.contains(" | ") {
+            (example.lines().map(str::to_owned).collect(), "Up time:: ")
+        } else {
+            continue;
+        };
+        for script in scripts {
+            let shown = shell(folder, &script);
+            assert!(shown.starts_with("200 OK\n") && shown.contains(wanted), "{script}\n{shown}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 6, "of opensipsunix two, of socat two, of Python one, of a shell one");
 }
 
 /// Whether something answers at a socket.
