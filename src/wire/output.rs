@@ -103,9 +103,10 @@ impl Stream {
     pub fn sent(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
         self.start = self.start.filter(|&start| start >= self.sent);
-        if self.sent == self.bytes.len() {
-            self.bytes.clear();
-            self.start = self.start.map(|_| 0);
+        // Not at each call: what stays has to be moved.
+        if self.sent * 2 >= self.bytes.len() {
+            self.bytes.drain(..self.sent);
+            self.start = self.start.map(|start| start - self.sent);
             self.sent = 0;
         }
     }
@@ -167,5 +168,16 @@ mod tests {
         assert!(!stream.take_back());
         stream.sent(4);
         assert!(stream.waiting().is_empty() && !stream.take_back());
+    }
+
+    #[test]
+    fn a_stream_that_is_never_empty_keeps_only_what_waits() {
+        let mut stream = Stream::default();
+        for _ in 0..1000 {
+            stream.push(&[b'x'; 1000]);
+            stream.sent(999);
+        }
+        assert_eq!(stream.waiting().len(), 1000);
+        assert!(stream.bytes.len() <= 3000, "{}", stream.bytes.len());
     }
 }
