@@ -3,18 +3,26 @@
 //! ```text
 //! output.rs   where encoded bytes go: a datagram, a stream
 //! text/       the line protocol of OpenSIPS 1.x and 2.x
+//! http.rs     what a listener for HTTP and the syntax of a body have to do with one another
 //! json_rpc/   JSON-RPC 2.0, as OpenSIPS 3.x speaks it
 //! ```
 
+pub mod http;
 pub mod json_rpc;
 mod output;
 pub mod text;
 
-use crate::mi::Fault;
+use crate::mi::{Context, Fault, Progress};
 pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
 
 /// What is answered when a `request` or `reply` of so many bytes does not fit a datagram.
 #[must_use]
 pub fn too_large(what: &str, length: usize) -> Fault {
     Fault::because(500, format_args!("{what} too large: {length} bytes, limit {MAX_DATAGRAM_BYTES}"))
+}
+
+/// The rest of a reply that is written in pieces.
+pub trait Pieces {
+    /// Writes the next piece. Called when the client has room for it; between two calls other requests are served.
+    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress;
 }

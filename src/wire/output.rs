@@ -99,6 +99,15 @@ impl Stream {
         &self.bytes[self.sent..]
     }
 
+    /// Takes what waits, to be sent by somebody else.
+    pub fn take(&mut self) -> Vec<u8> {
+        let mut taken = std::mem::take(&mut self.bytes);
+        taken.drain(..self.sent);
+        self.sent = 0;
+        self.start = self.start.filter(|_| taken.is_empty()).map(|_| 0);
+        taken
+    }
+
     /// Notes that the first `count` bytes of what waits have left.
     pub fn sent(&mut self, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
@@ -166,7 +175,8 @@ mod tests {
         assert_eq!(stream.waiting(), b"error");
         stream.sent(1);
         assert!(!stream.take_back());
-        stream.sent(4);
+        stream.sent(2);
+        assert_eq!(stream.take(), b"or");
         assert!(stream.waiting().is_empty() && !stream.take_back());
     }
 
