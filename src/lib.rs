@@ -14,6 +14,7 @@ pub mod cachedb;
 pub mod cli;
 pub mod config;
 pub mod evi;
+pub mod httpd;
 pub mod logging;
 pub mod mi;
 pub mod module;

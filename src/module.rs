@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
 use crate::cachedb::Backend;
@@ -17,6 +18,7 @@ use crate::system::datagram::Socket;
 use crate::system::endpoint::Access;
 use crate::system::{signal, user};
 use crate::timer::Timer;
+use crate::wire::http::Door;
 
 /// One module's table.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub struct Loaded {
     pub backends: Vec<Box<dyn Backend>>,
     /// Ways of events to their subscribers.
     pub transports: Vec<Box<dyn Transport>>,
+    /// What the HTTP listener of the module `httpd` serves for it.
+    pub doors: Vec<Door>,
 }
 
 /// Who the server runs as after it has given up root.
@@ -186,7 +190,7 @@ pub trait Service: std::fmt::Debug {
 /// A worker process, as its service sees it.
 #[derive(Debug)]
 pub struct Process<'a> {
-    context: &'a Context,
+    context: &'a Rc<Context>,
     slot: &'static Slot,
     ready: &'a dyn Ready,
 }
@@ -200,7 +204,7 @@ pub trait Ready: std::fmt::Debug {
 impl<'a> Process<'a> {
     /// The process of the context's slot. `None` when the segment has no such slot.
     #[must_use]
-    pub fn new(context: &'a Context, ready: &'a dyn Ready) -> Option<Process<'a>> {
+    pub fn new(context: &'a Rc<Context>, ready: &'a dyn Ready) -> Option<Process<'a>> {
         let slot = context.segment.slots().get(context.slot)?;
         Some(Process { context, slot, ready })
     }
@@ -209,6 +213,18 @@ impl<'a> Process<'a> {
     #[must_use]
     pub fn context(&self) -> &'a Context {
         self.context
+    }
+
+    /// The server, for what outlives the call that it is made in.
+    #[must_use]
+    pub fn shared_context(&self) -> Rc<Context> {
+        Rc::clone(self.context)
+    }
+
+    /// The process's entry in the table.
+    #[must_use]
+    pub fn slot(&self) -> &'static Slot {
+        self.slot
     }
 
     /// The process's own cell of a counter of its module's statistics.

@@ -3,6 +3,7 @@
 //! C: `internal_fork` in pt.c and `init_mi_child`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use crate::mi::Context;
 use crate::module::{OpenError, Process, Ready, Service};
@@ -18,7 +19,7 @@ const FAILED: i32 = 1;
 /// Lives a worker's life in a child that was just forked, with all signals blocked, and ends the process.
 pub fn live(
     service: &dyn Service,
-    context: &Context,
+    context: &Rc<Context>,
     ready: &dyn Ready,
     attendant: ProcessId,
     blocked: Blocked,
@@ -37,7 +38,7 @@ pub fn live(
 
 fn serve(
     service: &dyn Service,
-    context: &Context,
+    context: &Rc<Context>,
     ready: &dyn Ready,
     attendant: ProcessId,
     blocked: Blocked,

@@ -22,6 +22,7 @@ use crate::shm::keyed::Space;
 use crate::shm::{Persistent, Segment, SegmentError};
 use crate::system::process::{self, ProcessId};
 use crate::system::{signal, user};
+use crate::wire::http::Doors;
 
 /// Where state is kept without `restart_persistency_cache_file`, in the working folder.
 const DEFAULT_STATE_FILE: &str = ".restart_persistency.cache";
@@ -220,6 +221,7 @@ fn build(
 
     let mut states = States::default();
     let mut backends = Backends::default();
+    let mut doors = Doors::default();
     let mut timers = Vec::new();
     let mut services = Vec::new();
     let mut persistent = Vec::new();
@@ -232,6 +234,7 @@ fn build(
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
         made.transports.into_iter().for_each(|transport| events.add(transport));
+        made.doors.into_iter().for_each(|door| doors.add(door));
         timers.extend(made.timers);
         persistent.extend(made.persistent);
         restored.extend(made.restored);
@@ -239,6 +242,7 @@ fn build(
     }
     states.add(Box::new(backends));
     states.add(Box::new(events));
+    states.add(Box::new(doors));
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
 
     let mut processes = vec![String::from("attendant")];

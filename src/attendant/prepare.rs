@@ -3,11 +3,13 @@
 use crate::cli::Options;
 use std::ffi::OsStr;
 
+use crate::config::Loaded as Entry;
 use crate::config::{Configuration, Diagnostics, Globals, Known};
 use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
 use crate::shm;
 use crate::system::user;
+use crate::wire::http::Door;
 
 /// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
 const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
@@ -29,6 +31,7 @@ pub struct Plan {
 pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mut Diagnostics) -> Plan {
     let identity = identity(options, &configuration.globals, diagnostics);
     let mut loaded = Vec::new();
+    let mut all_doors: Vec<(&Entry, Door)> = Vec::new();
     for entry in &configuration.modules {
         let Some(module) = modules::find(&entry.name) else {
             if matches!(entry.known, Known::Unknown) {
@@ -43,6 +46,8 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
         };
         match result {
             Ok(made) => {
+                let doors = made.doors.iter().map(|door| (entry, door.clone()));
+                all_doors.extend(doors);
                 made.errors.iter().for_each(|(place, error)| diagnostics.error_at(place, told(error)));
                 loaded.push((module, made));
             }
@@ -66,6 +71,7 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
                 .error_elsewhere(format!("option -m: {found}: expected {least} to {most} megabytes")),
         }
     }
+    check_doors(&all_doors, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
     Plan { globals: configuration.globals, identity, modules: loaded }
 }
 
@@ -74,6 +80,28 @@ pub(super) fn memory_bytes(options: &Options, globals: &Globals, is_persistent: 
     let of_file = globals.restart_persistency_size.filter(|_| is_persistent);
     let of_file = of_file.map(|megabytes| u64::from(megabytes) << 20);
     of_file.or(options.memory_bytes).unwrap_or(DEFAULT_MEMORY_BYTES)
+}
+
+/// What is served over HTTP needs a listener, and a path of its own.
+fn check_doors(doors: &[(&Entry, Door)], has_listener: bool, diagnostics: &mut Diagnostics) {
+    for (at, (entry, door)) in doors.iter().enumerate() {
+        if !has_listener {
+            let message = format!(
+                "loadmodule \"{}\": needs the module httpd, which listens for it; add loadmodule \"{}.so\"",
+                entry.name,
+                modules::HTTPD
+            );
+            diagnostics.error_at(&entry.position, message);
+        }
+        if let Some((other, _)) = doors[..at].iter().find(|(_, other)| other.root == door.root) {
+            let place = entry.settings.position(door.parameter).unwrap_or(&entry.position);
+            let message = format!(
+                "modparam(\"{}\", \"{}\"): the path \"{}\" is that of module {} already; choose another",
+                entry.name, door.parameter, door.root, other.name
+            );
+            diagnostics.error_at(place, message);
+        }
+    }
 }
 
 fn unknown_module(name: &str) -> String {

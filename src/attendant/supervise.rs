@@ -6,6 +6,7 @@
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::boot::BootError;
@@ -61,7 +62,8 @@ struct Fate {
 /// The attendant at work.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    context: Context,
+    /// Shared only within a worker: here nothing else holds it.
+    context: Rc<Context>,
     pools: Vec<Pool>,
     fates: Vec<Fate>,
     /// Workers that serve an endpoint nobody reaches, told to end until they do.
@@ -104,7 +106,7 @@ impl Supervisor {
         let (ready, wake) = io::pipe()?;
         let fates = vec![Fate::default(); context.processes.len()];
         Ok(Supervisor {
-            context,
+            context: Rc::new(context),
             pools,
             fates,
             retiring: Vec::new(),
@@ -125,7 +127,9 @@ impl Supervisor {
             pool.service.open().map_err(failed)?;
             if let Some(socket) = pool.service.udp_socket() {
                 let socket = socket.duplicate().map_err(|source| failed(source.into()))?;
-                self.context.udp_sockets.push(socket);
+                if let Some(context) = Rc::get_mut(&mut self.context) {
+                    context.udp_sockets.push(socket);
+                }
             }
         }
         Ok(())
@@ -280,7 +284,9 @@ impl Supervisor {
             }
             Fork::Child => {
                 entry.occupy(ProcessId::own());
-                self.context.slot = slot;
+                if let Some(context) = Rc::get_mut(&mut self.context) {
+                    context.slot = slot;
+                }
                 self.context.segment.set_own_slot(slot);
                 let settled = Settled { terminal: &self.terminal, wake: &self.wake };
                 let Some(pool) = self.pools.iter().find(|pool| pool.slots.contains(&slot)) else {

@@ -15,4 +15,5 @@ pub mod pattern;
 pub mod process;
 pub mod signal;
 pub mod syslog;
+pub mod tcp;
 pub mod user;

@@ -188,6 +188,15 @@ pub fn allow_core_dumps(allowed: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// How many descriptors this process may have.
+///
+/// # Errors
+/// As `getrlimit(2)`.
+pub fn open_files() -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit};
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
 /// Raises how many files the process may have open. A limit that is as high already stays.
 ///
 /// # Errors

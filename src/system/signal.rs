@@ -5,10 +5,10 @@
 #![expect(unsafe_code, reason = "installing a signal handler is unsafe by nature")]
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
@@ -88,9 +88,37 @@ const PUBLISH: u32 = 2;
 /// What a worker's handlers have seen. One word, so that a request costs one load.
 static PENDING: AtomicU32 = AtomicU32::new(0);
 
+/// Where a worker's handler writes a byte, for a worker that waits for many things at once; -1 when there is none.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+
 extern "C" fn on_signal(signal: i32) {
     let bit = if signal == libc::SIGUSR2 { PUBLISH } else { STOP };
     PENDING.fetch_or(bit, Ordering::Relaxed);
+    let wake = WAKE.load(Ordering::Relaxed);
+    if wake >= 0 {
+        // SAFETY: a signal may come between a call and the reading of its error.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: the pointer is to this thread's own number, which is always there.
+        let before = unsafe { *errno };
+        // A full pipe wakes as well. SAFETY: write(2) may be called in a handler, and the byte is live.
+        let _written = unsafe { libc::write(wake, b"!".as_ptr().cast(), 1) };
+        // SAFETY: as above.
+        unsafe { *errno = before };
+    }
+}
+
+/// What becomes readable when a signal has come to this worker, for one that does not sleep in a call of its own.
+/// Without blocking; made once in a process.
+///
+/// # Errors
+/// When no descriptor can be had.
+pub fn wake_up() -> io::Result<UnixStream> {
+    let (wake, write_end) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    write_end.set_nonblocking(true)?;
+    // Stays open as long as the process, as the handler does.
+    WAKE.store(write_end.into_raw_fd(), Ordering::Relaxed);
+    Ok(wake)
 }
 
 /// Gives a freshly forked child its own handlers: SIGTERM stops it after the request in hand, SIGUSR2 asks

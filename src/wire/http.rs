@@ -109,6 +109,12 @@ impl Doors {
     }
 }
 
+impl From<Door> for Doors {
+    fn from(door: Door) -> Doors {
+        Doors(vec![door])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,287 @@
+//! One connection: its bytes, and what it is doing, for the deadlines.
+//!
+//! Whoever looks at the deadlines walks over all connections now and then, so that a request costs no timer.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How often deadlines are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(500);
+
+/// How long a connection may be silent between two requests.
+const IDLE_TICKS: u32 = ticks(30);
+
+/// How long the head of a request may take, the silence before the first one included.
+const HEAD_TICKS: u32 = ticks(10);
+
+/// How long a body may take as a whole.
+const BODY_TICKS: u32 = ticks(60);
+
+/// How long nothing of a body may come, or nothing of a reply be read.
+const STALL_TICKS: u32 = ticks(10);
+
+/// Most that is read at once, in bytes.
+const SCRATCH_BYTES: usize = 16 << 10;
+
+/// The ticks in that many seconds.
+const fn ticks(seconds: u32) -> u32 {
+    seconds * 2
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request, and none has begun.
+    Idle,
+    /// The head of a request.
+    Head,
+    /// The body of a request.
+    Body,
+    /// The client, which is to read its reply.
+    Reply,
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Not now.
+    NotYet,
+    /// After the request in hand.
+    InOrder,
+    /// At once, as it takes too long.
+    Late,
+    /// At once, to make room for another.
+    Evicted,
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+pub(super) struct Activity {
+    /// The time, in ticks.
+    clock: Rc<Cell<u32>>,
+    phase: Cell<Phase>,
+    /// When that began.
+    since: Cell<u32>,
+    /// When bytes last came.
+    moved: Cell<u32>,
+    /// Since when the client has no room for bytes that are to leave.
+    blocked: Cell<Option<u32>>,
+    end: Cell<End>,
+    task: RefCell<Option<Waker>>,
+}
+
+impl Activity {
+    /// That of a new connection.
+    pub(super) fn new(clock: &Rc<Cell<u32>>) -> Activity {
+        let now = clock.get();
+        Activity {
+            clock: Rc::clone(clock),
+            phase: Cell::new(Phase::Head),
+            since: Cell::new(now),
+            moved: Cell::new(now),
+            blocked: Cell::new(None),
+            end: Cell::new(End::NotYet),
+            task: RefCell::new(None),
+        }
+    }
+
+    /// What the connection does from now on.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.get());
+        self.moved.set(self.clock.get());
+    }
+
+    /// Whether its client has waited for too long with what it should do.
+    pub(super) fn is_late(&self) -> bool {
+        let passed = |since: u32| self.clock.get().wrapping_sub(since);
+        let is_waited_for = match self.phase.get() {
+            Phase::Idle => passed(self.since.get()) > IDLE_TICKS,
+            Phase::Head => passed(self.since.get()) > HEAD_TICKS,
+            Phase::Body => passed(self.since.get()) > BODY_TICKS || passed(self.moved.get()) > STALL_TICKS,
+            Phase::Reply => false,
+        };
+        is_waited_for || self.blocked.get().is_some_and(|since| passed(since) > STALL_TICKS)
+    }
+
+    /// Since when it has done nothing, if it may be closed to make room: no request of it is in hand.
+    pub(super) fn spare_since(&self) -> Option<u32> {
+        let is_spare = matches!(self.phase.get(), Phase::Idle | Phase::Head) && self.blocked.get().is_none();
+        is_spare.then(|| self.since.get())
+    }
+
+    /// Whether it did what it should, so that its end is no fault of its client's.
+    pub(super) fn is_punctual(&self) -> bool {
+        self.phase.get() == Phase::Idle && self.blocked.get().is_none()
+    }
+
+    /// Has the connection end.
+    pub(super) fn end(&self, end: End) {
+        self.end.set(end);
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
+
+    /// How it is to end. The task that asks is told when that changes.
+    pub(super) fn poll_end(&self, cx: &Context<'_>) -> End {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+        self.end.get()
+    }
+
+    /// How it is to end.
+    pub(super) fn ending(&self) -> End {
+        self.end.get()
+    }
+
+    fn note_read(&self) {
+        if self.phase.get() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+        self.moved.set(self.clock.get());
+    }
+
+    fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
+        match written {
+            Poll::Ready(_) => self.blocked.set(None),
+            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(self.clock.get())),
+            Poll::Pending => {}
+        }
+        written
+    }
+}
+
+/// What bytes are read into before they have a place of their own; the connections of a worker share it.
+pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
+
+/// A new one.
+pub(super) fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into()))
+}
+
+/// The bytes of a connection.
+#[derive(Debug)]
+pub(super) struct Io {
+    stream: TcpStream,
+    activity: Rc<Activity>,
+    scratch: Scratch,
+}
+
+impl Io {
+    pub(super) fn new(stream: TcpStream, activity: Rc<Activity>, scratch: Scratch) -> Io {
+        Io { stream, activity, scratch }
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let mut scratch = this.scratch.borrow_mut();
+        let room = buffer.remaining().min(scratch.len());
+        let mut read = ReadBuf::new(&mut scratch[..room]);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
+        if !read.filled().is_empty() {
+            this.activity.note_read();
+            buffer.put_slice(read.filled());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.activity.note_write(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.activity.note_write(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_has_a_deadline_of_its_own() {
+        for (phase, limit) in
+            [(Phase::Idle, IDLE_TICKS), (Phase::Head, HEAD_TICKS), (Phase::Body, STALL_TICKS)]
+        {
+            let clock = Rc::new(Cell::new(u32::MAX - 3));
+            let activity = Activity::new(&clock);
+            activity.enter(phase);
+            clock.set(clock.get().wrapping_add(limit));
+            assert!(!activity.is_late(), "{phase:?}");
+            clock.set(clock.get().wrapping_add(1));
+            assert!(activity.is_late(), "{phase:?}");
+            activity.enter(Phase::Reply);
+            assert!(!activity.is_late() && activity.spare_since().is_none());
+        }
+    }
+
+    #[test]
+    fn a_body_that_trickles_has_a_limit_too() {
+        let clock = Rc::new(Cell::new(0));
+        let activity = Activity::new(&clock);
+        activity.enter(Phase::Body);
+        for tick in 0..=BODY_TICKS {
+            clock.set(tick);
+            activity.note_read();
+            assert!(!activity.is_late());
+        }
+        clock.set(BODY_TICKS + 1);
+        activity.note_read();
+        assert!(activity.is_late());
+    }
+
+    #[test]
+    fn a_reader_is_late_when_nothing_leaves() {
+        let clock = Rc::new(Cell::new(0));
+        let activity = Activity::new(&clock);
+        activity.enter(Phase::Reply);
+        for tick in [0, 5, STALL_TICKS] {
+            clock.set(tick);
+            let _pending = activity.note_write(Poll::<()>::Pending);
+            assert!(!activity.is_late());
+        }
+        let _written = activity.note_write(Poll::Ready(()));
+        clock.set(STALL_TICKS + 1);
+        assert!(!activity.is_late());
+        let _pending = activity.note_write(Poll::<()>::Pending);
+        clock.set(2 * STALL_TICKS + 2);
+        assert!(activity.is_late() && !activity.is_punctual());
+    }
+}

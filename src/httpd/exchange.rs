@@ -1,0 +1,227 @@
+//! One request in, one reply out, or its beginning.
+//!
+//! Every status has a body that is complete. A request is read to its end before it is answered, also where it is
+//! refused, so that the client is there to read the answer; one that asks first whether to go on is refused at once.
+//!
+//! Requests that a web page can have a browser send without asking are refused: those that name an origin or say that
+//! they come from another site, and bodies of the types that a form has. Differs: OpenSIPS runs some of them.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::MAX_REQUEST_BYTES;
+use super::connection::{Activity, Phase};
+use super::reply::Reply;
+use super::worker::Worker;
+use crate::mi::Progress;
+use crate::wire::http::{self, Answer, Door};
+use crate::wire::{Output, Stream};
+
+/// How much of a body that is refused is read, in bytes, for its client to read why.
+const MAX_PASSED_OVER_BYTES: u64 = 64 << 20;
+
+/// A reply as long as this is made as a whole before it begins, so that its length can be told.
+const WHOLE_BYTES: usize = 16 << 10;
+
+/// Why a request does not come to a dialect.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    reason: String,
+    /// What the header `Allow` says.
+    allowed: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
+        Refusal { status, reason: reason.into(), allowed: None }
+    }
+}
+
+/// Answers a request.
+pub(super) async fn answer(
+    worker: Rc<Worker>,
+    activity: Rc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Infallible> {
+    activity.enter(Phase::Body);
+    let (head, mut incoming) = request.into_parts();
+    let asked = method(&head.method, &head.headers).and_then(|method| {
+        let (door, path) =
+            worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(&worker, head.uri.path()))?;
+        acceptable(method, &head.headers, door).map(|method| (door, method, path))
+    });
+    let refused = match asked {
+        Ok((door, method, path)) => match read(&mut incoming, &head.headers).await {
+            Ok(body) => {
+                let request = http::Request { method, path, query: head.uri.query(), body: &body };
+                return Ok(run(&worker, &activity, door, &request));
+            }
+            Err(refused) => refused,
+        },
+        Err(refused) => refused,
+    };
+    let is_passed_over = pass_over(&mut incoming, &head.headers).await;
+    Ok(refuse(&worker, &activity, &refused, is_passed_over))
+}
+
+/// The methods that there are behind some door.
+fn method(method: &Method, headers: &HeaderMap) -> Result<Option<http::Method>, Refusal> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if headers.contains_key(ORIGIN) || matches!(site, Some(b"cross-site" | b"same-site")) {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "a web page may not send commands here"));
+    }
+    Ok(match *method {
+        Method::GET => Some(http::Method::Get),
+        Method::POST => Some(http::Method::Post),
+        _ => None,
+    })
+}
+
+/// Whether a request is one for that door.
+fn acceptable(
+    method: Option<http::Method>,
+    headers: &HeaderMap,
+    door: &Door,
+) -> Result<http::Method, Refusal> {
+    let allowed = door.dialect.allowed();
+    let method = method.ok_or_else(|| Refusal {
+        allowed: Some(allowed),
+        ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("send the request by {allowed}"))
+    })?;
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let media_type = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let forms = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+    if method == http::Method::Post
+        && forms.iter().any(|form| media_type.eq_ignore_ascii_case(form.as_bytes()))
+    {
+        let wanted = door.dialect.media_type();
+        let reason = format!("this is what a web page may send unasked; say Content-Type: {wanted}");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    Ok(method)
+}
+
+fn nowhere(worker: &Worker, path: &str) -> Refusal {
+    let roots: Vec<String> = worker.doors.iter().map(|door| format!("/{}", door.root)).collect();
+    let remedy = if roots.is_empty() { "load a module that serves something" } else { "try" };
+    let roots = roots.join(", ");
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("nothing is served under {path}; {remedy} {roots}").trim_end(),
+    )
+}
+
+fn too_large() -> Refusal {
+    let reason = format!("request too large: more than {MAX_REQUEST_BYTES} bytes");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
+}
+
+/// The length that a request says its body has.
+fn told_length(headers: &HeaderMap) -> u64 {
+    let text = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The body, whole.
+async fn read(incoming: &mut Incoming, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    if told_length(headers) > MAX_REQUEST_BYTES as u64 {
+        return Err(too_large());
+    }
+    let mut body = Vec::new();
+    while let Some(frame) = next(incoming).await {
+        let frame = frame.map_err(|error| {
+            log::debug!("a body cannot be read: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, "the body does not come to its end")
+        })?;
+        if let Some(bytes) = frame.data_ref() {
+            if body.len() + bytes.len() > MAX_REQUEST_BYTES {
+                return Err(too_large());
+            }
+            body.extend_from_slice(bytes);
+        }
+    }
+    Ok(body)
+}
+
+async fn next(incoming: &mut Incoming) -> Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>> {
+    poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await
+}
+
+/// Reads on to the end of a body that is of no use. False when that would take too long, or cannot be done.
+async fn pass_over(incoming: &mut Incoming, headers: &HeaderMap) -> bool {
+    if incoming.is_end_stream() {
+        return true;
+    }
+    if headers.contains_key(EXPECT) || told_length(headers) > MAX_PASSED_OVER_BYTES {
+        return false;
+    }
+    let mut passed_over = 0;
+    while let Some(frame) = next(incoming).await {
+        let Ok(frame) = frame else { return false };
+        passed_over += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+        if passed_over > MAX_PASSED_OVER_BYTES {
+            return false;
+        }
+    }
+    true
+}
+
+fn run(
+    worker: &Rc<Worker>,
+    activity: &Rc<Activity>,
+    door: &Door,
+    request: &http::Request<'_>,
+) -> Response<Reply> {
+    let mut stream = Stream::default();
+    let Answer { status, content_type, is_error, mut more } = worker.busy(|worker| {
+        let context = &worker.context;
+        let mut answer = door.dialect.answer(context, request, &mut stream);
+        while let Some(more) = &mut answer.more
+            && stream.waiting().len() < WHOLE_BYTES
+        {
+            if more.go_on(context, &mut stream) == Progress::Done {
+                answer.more = None;
+            }
+        }
+        answer
+    });
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    worker.note_request(is_error || !status.is_success());
+    let is_complete = more.is_none();
+    let mut response = Response::new(Reply::new(worker, activity, stream, more.take()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static(door.dialect.allowed()));
+    }
+    log::debug!("{status} {}, complete: {is_complete}", request.path);
+    response
+}
+
+fn refuse(worker: &Rc<Worker>, activity: &Rc<Activity>, refusal: &Refusal, goes_on: bool) -> Response<Reply> {
+    worker.note_request(true);
+    log::debug!("{}: {}", refusal.status, refusal.reason);
+    let mut stream = Stream::default();
+    stream.push(refusal.reason.as_bytes());
+    stream.push(b"\n");
+    let mut response = Response::new(Reply::new(worker, activity, stream, None));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(allowed) = refusal.allowed {
+        headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if !goes_on {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,115 @@
+//! The one HTTP listener: what a module serves over HTTP goes through here, whatever is spoken in the bodies.
+//!
+//! ```text
+//! worker.rs       a process's loop: accept, close who takes too long, end in order
+//! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
+//! exchange.rs     one request in, one reply out, or its beginning
+//! reply.rs        the rest of a reply, piece by piece, as fast as the client takes it
+//! ```
+//!
+//! Knows no command and no syntax of a body: that is a [`Dialect`](crate::wire::http::Dialect)'s. C:
+//! modules/httpd, and the server `abyss` inside mi_xmlrpc.
+
+mod connection;
+mod exchange;
+mod reply;
+mod worker;
+
+use std::net::{SocketAddr, TcpListener};
+
+use crate::module::{OpenError, Process, Service};
+use crate::system::tcp;
+use crate::wire::http::{Door, Doors};
+
+/// Longest request, in bytes of its body.
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// What a listener is to do, and how it is called.
+#[derive(Debug)]
+pub struct Plan {
+    /// The module, for the log.
+    pub module: &'static str,
+    /// The process type that `ps` shows.
+    pub description: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// How many processes.
+    pub workers: usize,
+    /// What it serves; without, what other modules have it serve.
+    pub door: Option<Door>,
+    /// Its counters in the group [`GROUP`](Counters::GROUP).
+    pub counters: Counters,
+    /// The parameters that set address and port, for messages.
+    pub parameters: &'static str,
+}
+
+/// The names of a listener's counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// Connections that were accepted.
+    pub connections: &'static str,
+    /// Requests.
+    pub requests: &'static str,
+    /// Of these, the ones whose reply says that something went wrong.
+    pub errors: &'static str,
+    /// Connections closed because a request did not come to its end, or a reply was not read, in time.
+    pub timeouts: &'static str,
+    /// Replies that could not be sent to their end.
+    pub dropped: &'static str,
+}
+
+impl Counters {
+    /// Statistics of every MI transport are in this group.
+    pub const GROUP: &'static str = "mi";
+}
+
+/// The service: one address, served by `workers` processes.
+#[derive(Debug)]
+pub struct Listener {
+    plan: Plan,
+    socket: Option<TcpListener>,
+}
+
+impl Listener {
+    /// A listener that is not open yet.
+    #[must_use]
+    pub fn new(plan: Plan) -> Listener {
+        Listener { plan, socket: None }
+    }
+}
+
+impl Service for Listener {
+    fn description(&self) -> &str {
+        &self.plan.description
+    }
+
+    fn workers(&self) -> usize {
+        self.plan.workers
+    }
+
+    fn load_name(&self) -> Option<String> {
+        Some(format!("tcp:{}", self.plan.address))
+    }
+
+    fn open(&mut self) -> Result<(), OpenError> {
+        let address = self.plan.address;
+        let socket = tcp::listen(address).map_err(|error| {
+            format!("cannot listen on {address}: {error}; choose another in {}", self.plan.parameters)
+        })?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
+        let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
+        let doors = match &self.plan.door {
+            Some(door) => Doors::from(door.clone()),
+            None => process.context().states.get::<Doors>().cloned().unwrap_or_default(),
+        };
+        worker::serve(process, &self.plan, socket.try_clone()?, doors)
+    }
+
+    fn close(&mut self) {
+        self.socket = None;
+    }
+}

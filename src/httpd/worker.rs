@@ -1,0 +1,281 @@
+//! A process's loop: accept connections, close those that take too long, end in order.
+//!
+//! One thread. A connection is a task of its own, so none waits for another; a command runs to its end, or to the end
+//! of a piece of its reply, before the next task has a turn. C: `httpd_proc` in httpd_proc.c.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::net::TcpListener;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
+use super::{Counters, Plan, exchange};
+use crate::logging::Throttle;
+use crate::mi::Context;
+use crate::module::{OpenError, Process};
+use crate::shm::Slot;
+use crate::system::{process, signal};
+use crate::wire::http::Doors;
+
+/// How much of a reply waits before the next piece is asked for, and how long a head may be, in bytes.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Descriptors that are left for other things than connections.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Connections of a process at most, whatever descriptors it may have.
+const MAX_CONNECTIONS: u64 = 4096;
+
+/// Pause after an error of accepting, so that one that stays does not take a whole core.
+const AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(100);
+
+/// How long a worker that was told to stop goes on with the replies in hand.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// What the tasks of a process share.
+pub(super) struct Worker {
+    pub(super) context: Rc<Context>,
+    pub(super) doors: Doors,
+    slot: &'static Slot,
+    ledger: Ledger,
+    /// The time in ticks; it stands still while there is no connection.
+    clock: Rc<Cell<u32>>,
+    connections: RefCell<BTreeMap<u64, Rc<Activity>>>,
+    max_connections: usize,
+    /// Told when a connection has come or gone.
+    changed: Notify,
+    scratch: Scratch,
+}
+
+/// The process's own cells of the listener's statistics, and what it says in the log.
+struct Ledger {
+    connections: &'static AtomicU64,
+    requests: &'static AtomicU64,
+    errors: &'static AtomicU64,
+    timeouts: &'static AtomicU64,
+    dropped: &'static AtomicU64,
+    late: RefCell<Throttle>,
+    full: RefCell<Throttle>,
+    unacceptable: RefCell<Throttle>,
+}
+
+impl Ledger {
+    fn new(process: &Process<'_>, plan: &Plan) -> Result<Ledger, OpenError> {
+        let group = Counters::GROUP;
+        let cell =
+            |name: &str| process.counter(group, name).ok_or(format!("statistic {group}:{name} is missing"));
+        let throttle = || RefCell::new(Throttle::new(plan.module));
+        Ok(Ledger {
+            connections: cell(plan.counters.connections)?,
+            requests: cell(plan.counters.requests)?,
+            errors: cell(plan.counters.errors)?,
+            timeouts: cell(plan.counters.timeouts)?,
+            dropped: cell(plan.counters.dropped)?,
+            late: throttle(),
+            full: throttle(),
+            unacceptable: throttle(),
+        })
+    }
+}
+
+fn count(cell: &AtomicU64) {
+    cell.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Serves until the process is told to stop, then answers what is in hand.
+pub(super) fn serve(
+    process: &Process<'_>,
+    plan: &Plan,
+    listener: TcpListener,
+    doors: Doors,
+) -> Result<(), OpenError> {
+    let wake = signal::wake_up()?;
+    let descriptors = process::open_files()?;
+    let worker = Rc::new(Worker {
+        context: process.shared_context(),
+        doors,
+        slot: process.slot(),
+        ledger: Ledger::new(process, plan)?,
+        clock: Rc::default(),
+        connections: RefCell::default(),
+        max_connections: usize::try_from(max_connections(descriptors))?,
+        changed: Notify::new(),
+        scratch: scratch(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let wake = UnixStream::from_std(wake)?;
+        process.set_ready();
+        let accepting = spawn_local(Rc::clone(&worker).accept(listener));
+        spawn_local(Rc::clone(&worker).watch());
+        while !process.should_stop() {
+            wake.readable().await?;
+            let _emptied = wake.try_read(&mut [0; 64]);
+        }
+        accepting.abort();
+        worker.drain().await;
+        Ok(())
+    })
+}
+
+fn max_connections(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(SPARE_DESCRIPTORS).clamp(1, MAX_CONNECTIONS)
+}
+
+impl Worker {
+    /// Does what belongs to a request; the process counts as busy meanwhile.
+    pub(super) fn busy<T>(&self, run: impl FnOnce(&Worker) -> T) -> T {
+        self.slot.set_busy(true);
+        let made = run(self);
+        self.slot.set_busy(false);
+        made
+    }
+
+    /// Counts a request.
+    pub(super) fn note_request(&self, is_error: bool) {
+        count(self.ledger.requests);
+        if is_error {
+            count(self.ledger.errors);
+        }
+    }
+
+    /// Counts a reply that was not sent to its end, as its client is gone.
+    pub(super) fn note_dropped(&self) {
+        count(self.ledger.dropped);
+    }
+
+    async fn accept(self: Rc<Worker>, listener: tokio::net::TcpListener) {
+        let mut next = 0;
+        loop {
+            while self.connections.borrow().len() >= self.max_connections {
+                self.make_room();
+                self.changed.notified().await;
+            }
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    spawn_local(Rc::clone(&self).converse(stream, next));
+                    next += 1;
+                }
+                Err(error) => {
+                    self.ledger.unacceptable.borrow_mut().warn(format_args!(
+                        "cannot accept a connection: {error}; raise open_files_limit if that stays"
+                    ));
+                    sleep(AFTER_ACCEPT_ERROR).await;
+                }
+            }
+        }
+    }
+
+    /// Closes the connection that has done nothing for the longest time, unless each has a request in hand.
+    fn make_room(&self) {
+        let connections = self.connections.borrow();
+        let is_open = |activity: &&Rc<Activity>| activity.ending() == End::NotYet;
+        let spare = connections.values().filter(is_open).filter_map(|it| Some((it.spare_since()?, it)));
+        let oldest = spare.min_by_key(|(since, _)| *since);
+        self.ledger.full.borrow_mut().warn(format_args!(
+            "{} connections are open, as many as can be; {}",
+            self.max_connections,
+            if oldest.is_some() { "idle ones are closed for new ones" } else { "new ones wait" }
+        ));
+        if let Some((_, activity)) = oldest {
+            activity.end(End::Evicted);
+        }
+    }
+
+    /// One connection, from its first byte to its last.
+    async fn converse(self: Rc<Worker>, stream: TcpStream, id: u64) {
+        count(self.ledger.connections);
+        let activity = Rc::new(Activity::new(&self.clock));
+        self.connections.borrow_mut().insert(id, Rc::clone(&activity));
+        self.changed.notify_waiters();
+        let io = Io::new(stream, Rc::clone(&activity), Rc::clone(&self.scratch));
+        let service = service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), request));
+        let connection = http1::Builder::new()
+            .half_close(true)
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER_BYTES)
+            .title_case_headers(true)
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let mut is_told = false;
+        poll_fn(|cx| {
+            match activity.poll_end(cx) {
+                End::NotYet => {}
+                End::InOrder if is_told => {}
+                End::InOrder => {
+                    is_told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                End::Late | End::Evicted => return Poll::Ready(()),
+            }
+            connection.as_mut().poll(cx).map(|ended| {
+                if let Err(error) = ended {
+                    log::debug!("a connection has ended: {error}");
+                }
+            })
+        })
+        .await;
+        self.connections.borrow_mut().remove(&id);
+        self.changed.notify_waiters();
+    }
+
+    /// Lets the time pass and closes who takes too long.
+    async fn watch(self: Rc<Worker>) {
+        loop {
+            while self.connections.borrow().is_empty() {
+                self.changed.notified().await;
+            }
+            sleep(TICK).await;
+            self.clock.set(self.clock.get().wrapping_add(1));
+            let connections = self.connections.borrow();
+            let is_open = |activity: &&Rc<Activity>| activity.ending() == End::NotYet;
+            for activity in connections.values().filter(is_open).filter(|activity| activity.is_late()) {
+                if !activity.is_punctual() {
+                    count(self.ledger.timeouts);
+                    let mut late = self.ledger.late.borrow_mut();
+                    late.warn(format_args!("a connection is closed: its client sends or reads nothing"));
+                }
+                activity.end(End::Late);
+            }
+        }
+    }
+
+    /// Requests that have arrived are answered; replies in hand get a last chance, idle connections end.
+    async fn drain(&self) {
+        let deadline = Instant::now() + DRAIN_TIME;
+        // What has arrived is looked at in the turn after this one, and answered in the next.
+        yield_now().await;
+        yield_now().await;
+        self.connections.borrow().values().for_each(|activity| activity.end(End::InOrder));
+        while !self.connections.borrow().is_empty() {
+            if timeout_at(deadline, self.changed.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(max_connections(1024), 960);
+        assert_eq!(max_connections(1 << 20), MAX_CONNECTIONS);
+        assert_eq!(max_connections(10), 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! mi_http: JSON-RPC 2.0 by POST, as OpenSIPS 3.x speaks it, on the listener of httpd.
+//!
+//! C: modules/mi_http of 3.4. Differs: every status has a body that is complete; a body that is empty is no JSON; a
+//! batch is answered.
+
+use std::cell::RefCell;
+
+use crate::config::{Effect, Kind, Parameter};
+use crate::mi::{Context, Progress};
+use crate::module::{Loaded, Module};
+use crate::wire::http::{Answer, Dialect, Door, Method, Request};
+use crate::wire::json_rpc::{Answerer, Unfinished};
+use crate::wire::{Output, Pieces, Stream};
+
+/// What may be set.
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "root",
+        kind: Kind::Text,
+        effect: Effect::Used,
+        help: "path under which it is served, without the slash; default mi",
+    },
+    Parameter {
+        name: "pretty_printing",
+        kind: Kind::Boolean,
+        effect: Effect::None("a reply is one line"),
+        help: "whether replies are indented; no default",
+    },
+    super::TRACE_DESTINATION,
+    super::TRACE_BWLIST,
+];
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "mi_http",
+    parameters: PARAMETERS,
+    commands: &[],
+    statistics: &[],
+    events: &[],
+    load: Some(|settings, _| {
+        let root = super::http_root(settings, "root", "mi")?;
+        Ok(Loaded { doors: vec![Door::new(&root, "root", JsonRpc::default())], ..Loaded::default() })
+    }),
+};
+
+/// The type of all replies.
+const JSON: &str = "application/json";
+
+/// JSON-RPC over HTTP. What is below the root does not matter, as in C.
+#[derive(Debug, Default)]
+struct JsonRpc {
+    answerer: RefCell<Answerer>,
+}
+
+impl Dialect for JsonRpc {
+    fn allowed(&self) -> &'static str {
+        "POST"
+    }
+
+    fn media_type(&self) -> &'static str {
+        JSON
+    }
+
+    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
+        if request.method != Method::Post {
+            output.push(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","#);
+            output.push(br#""data":"send the request by POST"},"id":null}"#);
+            return Answer { status: 405, content_type: JSON, is_error: true, more: None };
+        }
+        let answer = self.answerer.borrow_mut().answer(context, request.body, output);
+        let is_silent = output.waiting().is_empty() && answer.unfinished.is_none();
+        let more = answer.unfinished.map(|unfinished| -> Box<dyn Pieces> {
+            Box::new(Rest { answerer: Answerer::default(), unfinished })
+        });
+        // Notifications are not answered.
+        let status = if is_silent { 202 } else { 200 };
+        Answer { status, content_type: JSON, is_error: answer.is_error, more }
+    }
+}
+
+/// The rest of a reply.
+struct Rest {
+    answerer: Answerer,
+    unfinished: Unfinished,
+}
+
+impl Pieces for Rest {
+    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
+        self.unfinished.go_on(&mut self.answerer, context, output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mi::testing::context;
+
+    fn answer(method: Method, body: &str) -> (u16, bool, String) {
+        let request = Request { method, path: "", query: None, body: body.as_bytes() };
+        let mut context = context();
+        context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
+        let mut output = Stream::default();
+        let answer = JsonRpc::default().answer(&context, &request, &mut output);
+        assert_eq!(answer.content_type, "application/json");
+        (answer.status, answer.is_error, String::from_utf8(output.take()).unwrap())
+    }
+
+    #[test]
+    fn errors_of_json_rpc_come_with_status_200() {
+        let (status, is_error, text) = answer(Method::Post, r#"{"jsonrpc":"2.0","id":"7","method":"nope"}"#);
+        assert_eq!((status, is_error), (200, true));
+        assert!(text.ends_with(r#""id":"7"}"#), "{text}");
+        let (status, _, text) = answer(Method::Post, "");
+        assert!(status == 200 && text.contains("-32700"), "{status} {text}");
+    }
+
+    #[test]
+    fn a_notification_is_taken_and_not_answered() {
+        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#), (202, false, String::new()));
+        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"nope"}"#), (202, true, String::new()));
+    }
+
+    #[test]
+    fn only_a_post_runs_a_command() {
+        let (status, is_error, text) = answer(Method::Get, "");
+        assert!(status == 405 && is_error && text.contains("POST"), "{text}");
+    }
+}
