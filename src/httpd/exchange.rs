@@ -59,7 +59,7 @@ pub(super) async fn answer(
         acceptable(method, &head.headers, door).map(|method| (door, method, path))
     });
     let refused = match asked {
-        Ok((door, method, path)) => match read(&mut incoming, &head.headers).await {
+        Ok((door, method, path)) => match read(&worker, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let request = http::Request { method, path, query: head.uri.query(), body: &body };
                 return Ok(run(&worker, &activity, door, &request));
@@ -131,14 +131,14 @@ fn told_length(headers: &HeaderMap) -> u64 {
 }
 
 /// The body, whole.
-async fn read(incoming: &mut Incoming, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+async fn read(worker: &Worker, incoming: &mut Incoming, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
     if told_length(headers) > MAX_REQUEST_BYTES as u64 {
         return Err(too_large());
     }
     let mut body = Vec::new();
     while let Some(frame) = next(incoming).await {
         let frame = frame.map_err(|error| {
-            log::debug!("a body cannot be read: {error}");
+            log::debug!(target: worker.module, "a body cannot be read: {error}");
             Refusal::new(StatusCode::BAD_REQUEST, "the body does not come to its end")
         })?;
         if let Some(bytes) = frame.data_ref() {
@@ -195,7 +195,6 @@ fn run(
     });
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     worker.note_request(is_error || !status.is_success());
-    let is_complete = more.is_none();
     let mut response = Response::new(Reply::new(worker, activity, stream, more.take()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -203,13 +202,12 @@ fn run(
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(ALLOW, HeaderValue::from_static(door.dialect.allowed()));
     }
-    log::debug!("{status} {}, complete: {is_complete}", request.path);
     response
 }
 
 fn refuse(worker: &Rc<Worker>, activity: &Rc<Activity>, refusal: &Refusal, goes_on: bool) -> Response<Reply> {
     worker.note_request(true);
-    log::debug!("{}: {}", refusal.status, refusal.reason);
+    log::debug!(target: worker.module, "{}: {}", refusal.status, refusal.reason);
     let mut stream = Stream::default();
     stream.push(refusal.reason.as_bytes());
     stream.push(b"\n");

@@ -48,6 +48,8 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 pub(super) struct Worker {
     pub(super) context: Rc<Context>,
     pub(super) doors: Doors,
+    /// For the log.
+    pub(super) module: &'static str,
     slot: &'static Slot,
     ledger: Ledger,
     /// The time in ticks; it stands still while there is no connection.
@@ -106,6 +108,7 @@ pub(super) fn serve(
     let worker = Rc::new(Worker {
         context: process.shared_context(),
         doors,
+        module: plan.module,
         slot: process.slot(),
         ledger: Ledger::new(process, plan)?,
         clock: Rc::default(),
@@ -223,7 +226,7 @@ impl Worker {
             }
             connection.as_mut().poll(cx).map(|ended| {
                 if let Err(error) = ended {
-                    log::debug!("a connection has ended: {error}");
+                    log::debug!(target: self.module, "a connection has ended: {error}");
                 }
             })
         })

@@ -63,7 +63,7 @@ fn fifo_rows_of_3_4() {
     server.stop_clean(&[]);
 }
 
-fn rows(transport: &str) -> Vec<Value> {
+pub(super) fn rows(transport: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/3.4.jsonl");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let rows =
@@ -161,12 +161,12 @@ fn compare(row: &Value, found: &[u8], tally: &mut Tally) {
 }
 
 /// A string of the recording: one byte per character.
-fn bytes(text: &str) -> Vec<u8> {
+pub(super) fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|char| u8::try_from(char).expect("a byte per character")).collect()
 }
 
 /// Whether both have the same members and types. Which statistics and events there are is ours.
-fn has_shape(found: &Value, wanted: &Value) -> bool {
+pub(super) fn has_shape(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             let is_map = wanted.keys().any(|name| name.contains(':'));

@@ -20,8 +20,14 @@ mod events;
 mod fifo;
 /// The recorded replies under tests/golden.
 mod golden;
+/// The recorded JSON-RPC replies over HTTP.
+mod golden_http;
 /// The recorded JSON-RPC replies.
 mod golden_json;
+/// The HTTP listener: every kind of request, and a status with a complete body for each.
+mod http;
+/// The HTTP listener under clients that say nothing, vanish, or do not read.
+mod http_load;
 /// Clients that people have: opensipsunix, Python, socat.
 mod interop;
 mod log_lines;

@@ -1,0 +1,267 @@
+//! The HTTP listener under clients that say nothing, vanish, or do not read.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    DEADLINE, Http, Server, Setup, free_tcp_port, is_alive, json_rpc, post, wait_for, within,
+};
+
+/// Contacts, for a dump of some megabytes.
+const CONTACTS: usize = 10_000;
+
+/// What a short command may take more beside others than alone.
+const ALLOWANCE: Duration = Duration::from_millis(20);
+
+/// Short commands that are measured.
+const ASKED: usize = 300;
+
+/// How often a time is measured until it is good: a machine that is busy with other things says nothing.
+const TRIES: usize = 4;
+
+/// How long a client may leave its connection as it is. The server says 10 s and looks every half second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn setup() -> (Setup, SocketAddr) {
+    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let address = SocketAddr::from((host, free_tcp_port(host)));
+    let setup = Setup::unix().module("usrloc").module("httpd").module("mi_http");
+    (setup.param_of("httpd", "port", &address.port().to_string()), address)
+}
+
+fn start() -> (Server, SocketAddr) {
+    let (setup, address) = setup();
+    (setup.start(), address)
+}
+
+/// The process that listens.
+fn listener(server: &Server) -> i32 {
+    let listed = server.ps();
+    listed.iter().find(|process| process.kind.starts_with("HTTPD")).expect("a listener").pid
+}
+
+fn descriptors(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").count()
+}
+
+/// Memory of its own, in kilobytes.
+fn memory(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+    line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
+}
+
+fn counter(server: &Server, name: &str) -> u64 {
+    let reply = String::from_utf8(server.ask(format!(":get_statistics:\n{name}\n").as_bytes())).unwrap();
+    reply.trim_end().rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a counter")
+}
+
+/// Raises this process's own limit, as it holds the clients.
+fn many_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+/// Fills the table, in batches.
+fn fill(address: SocketAddr) {
+    let mut http = Http::connect(address);
+    for first in (0..CONTACTS).step_by(1000) {
+        let requests: Vec<String> = (first..first + 1000)
+            .map(|id| {
+                format!(
+                    r#"{{"jsonrpc":"2.0","method":"ul_add","params":["location","user{id}","sip:user{id}@10.0.0.1:5060","3600","1","0","0","0"]}}"#
+                )
+            })
+            .collect();
+        let batch = format!("[{}]", requests.join(","));
+        assert_eq!(http.ask(&post("/mi", "application/json", batch.as_bytes())).status, 202);
+    }
+}
+
+fn p99(address: SocketAddr) -> Duration {
+    let mut http = Http::connect(address);
+    let request = json_rpc("help", r#"["ps"]"#);
+    let mut times: Vec<Duration> = (0..ASKED)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(http.ask(&request).status, 200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[times.len() * 99 / 100]
+}
+
+/// Measures until a time is no longer than `limit` over the one alone.
+fn assert_not_delayed(what: &str, address: SocketAddr, alone: Duration) {
+    let mut slow = Vec::new();
+    while slow.len() < TRIES {
+        let time = p99(address);
+        if time <= (alone * 2).max(alone + ALLOWANCE) {
+            return;
+        }
+        slow.push(time);
+    }
+    panic!("{what}: p99 alone {alone:?}, now {slow:?}");
+}
+
+#[test]
+fn a_thousand_silent_connections_delay_nobody_and_are_closed() {
+    many_descriptors();
+    let (server, address) = start();
+    let alone = p99(address);
+    let pid = listener(&server);
+    let before = descriptors(pid);
+    let opened = Instant::now();
+    let mut silent: Vec<Http> = (0..1000).map(|_| Http::connect(address)).collect();
+    silent[..100].iter_mut().for_each(|http| http.send(b"POST /mi HTTP/1.1\r\nX:"));
+    wait_for("all connections", || (descriptors(pid) >= before + 1000).then_some(()));
+    assert_not_delayed("beside silent connections", address, alone);
+    assert!(opened.elapsed() < PATIENCE, "the machine is too slow to tell");
+    let gone = within(PATIENCE * 2, || (descriptors(pid) <= before).then_some(()));
+    assert!(gone.is_some(), "{} descriptors, {before} before", descriptors(pid));
+    assert!(opened.elapsed() >= PATIENCE, "closed after {:?}", opened.elapsed());
+    assert!(silent.iter_mut().all(|http| http.is_closed_within(DEADLINE)));
+    assert_eq!(counter(&server, "http_timeouts"), 1000);
+    assert_eq!(p99(address).as_secs(), 0);
+    server.stop_clean(&[]);
+}
+
+/// With few descriptors the oldest idle connection makes room for a new one, and none is spun on.
+#[test]
+fn idle_connections_make_room_when_there_are_too_many() {
+    let (setup, address) = setup();
+    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
+    let mut silent: Vec<Http> = (0..90).map(|_| Http::connect(address)).collect();
+    for _ in 0..20 {
+        let mut http = Http::connect(address);
+        assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
+        silent.push(http);
+    }
+    assert!(silent[0].is_closed_within(DEADLINE), "the oldest is still open");
+    assert!(!silent[109].is_closed_within(Duration::from_millis(1)), "the newest is closed");
+    let pid = listener(&server);
+    assert!(descriptors(pid) < 100);
+    let stderr = server.stderr();
+    assert!(stderr.contains("WARNING:httpd: 36 connections are open, as many as can be"), "{stderr}");
+    server.stop_clean(&[]);
+}
+
+/// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
+#[test]
+fn clients_that_vanish_leave_nothing() {
+    let (server, address) = start();
+    fill(address);
+    let pid = listener(&server);
+    let vanish = |count: usize| {
+        for number in 0..count {
+            let mut http = Http::connect(address);
+            match number % 4 {
+                0 => http.send(b"POST /mi HTTP/1.1\r\nContent-Le"),
+                1 => http.send(b"POST /mi HTTP/1.1\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
+                2 => http.send(&json_rpc("ul_dump", "[]")),
+                _ => {
+                    http.send(&json_rpc("ul_dump", "[]"));
+                    assert!(http.some(1000).unwrap() > 0);
+                }
+            }
+        }
+    };
+    let settled = |before: usize| {
+        wait_for("their descriptors", || (descriptors(pid) <= before).then_some(()));
+    };
+    let before = descriptors(pid);
+    vanish(100);
+    settled(before);
+    let kilobytes = memory(pid);
+    vanish(1000);
+    settled(before);
+    assert_eq!(listener(&server), pid, "it was replaced");
+    let grown = memory(pid).saturating_sub(kilobytes);
+    assert!(grown < 2048, "{grown} kB more than {kilobytes}");
+    assert!(counter(&server, "http_dropped_replies") > 0);
+    assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
+    server.stop_clean(&[]);
+}
+
+/// Beside readers of a long reply, slow, fast and stopped ones, a short command takes as long as ever, and the memory
+/// stays small; who reads slowly gets it whole, who does not read is let go.
+#[test]
+fn readers_of_long_replies_delay_nobody() {
+    let (server, address) = start();
+    fill(address);
+    let pid = listener(&server);
+    let dump = json_rpc("ul_dump", "[]");
+    let whole = Http::connect(address).ask(&dump).body;
+    assert!(whole.len() > 200 * CONTACTS, "{}", whole.len());
+    let alone = p99(address);
+    let kilobytes = memory(pid);
+    let mut stopped: Vec<Http> = (0..20).map(|_| Http::connect(address)).collect();
+    stopped.iter_mut().for_each(|http| http.send(&dump));
+    let begun = Instant::now();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut fast = Http::connect(address);
+            while !done.load(Ordering::Relaxed) {
+                assert!(fast.ask(&dump).body.len() >= whole.len());
+            }
+        });
+        let slow = scope.spawn(|| {
+            let mut slow = Http::connect(address);
+            loop {
+                slow.send(&dump);
+                let mut read = 0;
+                while read < whole.len() && !done.load(Ordering::Relaxed) {
+                    read += slow.some(16 << 10).unwrap();
+                    thread::sleep(Duration::from_millis(5));
+                }
+                let reply = slow.reply().unwrap();
+                if done.load(Ordering::Relaxed) {
+                    return reply.body;
+                }
+            }
+        });
+        assert_not_delayed("beside readers of dumps", address, alone);
+        let grown = memory(pid).saturating_sub(kilobytes);
+        done.store(true, Ordering::Relaxed);
+        assert!(grown < 16 * 1024, "{grown} kB more than {kilobytes}");
+        assert_eq!(slow.join().unwrap().len(), whole.len(), "the slow reader's");
+    });
+    let gone = within(PATIENCE * 2, || (counter(&server, "http_timeouts") == 20).then_some(()));
+    assert!(gone.is_some(), "{} of 20 were let go", counter(&server, "http_timeouts"));
+    assert!(begun.elapsed() >= PATIENCE, "after {:?}", begun.elapsed());
+    for http in &mut stopped {
+        assert!(http.to_end().unwrap().len() < whole.len(), "somebody who does not read has all of it");
+    }
+    assert!(is_alive(pid));
+    server.stop_clean(&[]);
+}
+
+/// Connections under full load, each with its own replies in its own order.
+#[test]
+fn a_hundred_connections_under_load_get_their_own_replies() {
+    let (setup, address) = setup();
+    let server = setup.param_of("httpd", "children_count", "2").start();
+    thread::scope(|scope| {
+        for client in 0..100 {
+            scope.spawn(move || {
+                let mut http = Http::connect(address);
+                for number in 0..50 {
+                    let id = client * 1000 + number;
+                    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"pwd"}}"#);
+                    let reply = http.ask(&post("/mi", "application/json", body.as_bytes()));
+                    let end = format!(r#","id":{id}}}"#);
+                    assert!(reply.status == 200 && reply.text().ends_with(&end), "{reply:?}");
+                }
+            });
+        }
+    });
+    assert_eq!(counter(&server, "http_requests"), 5000);
+    assert_eq!(counter(&server, "http_connections"), 100);
+    server.stop_clean(&[]);
+}

@@ -1,0 +1,180 @@
+//! A client of HTTP that writes bytes as they are given and reads replies strictly. Every read has a deadline.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::{DEADLINE, shown};
+
+/// A connection.
+pub(crate) struct Http {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// A reply whose end was marked as HTTP wants it.
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpReply {
+    /// A header's value, by its name as the server writes it.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| *found == name).map(|(_, value)| value).next()
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A POST as clients send it.
+pub(crate) fn post(path: &str, media_type: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// A POST of a JSON-RPC request to the default path of mi_http.
+pub(crate) fn json_rpc(method: &str, params: &str) -> Vec<u8> {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    post("/mi", "application/json", body.as_bytes())
+}
+
+impl Http {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::try_connect(address).unwrap_or_else(|error| panic!("connect to {address}: {error}"))
+    }
+
+    pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// Writes bytes.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("write");
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn end_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("shutdown");
+    }
+
+    /// Sends a request and gives the reply to it.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: &[u8]) -> HttpReply {
+        self.send(request);
+        self.reply().unwrap_or_else(|error| panic!("no reply to\n{}: {error}", shown(request)))
+    }
+
+    /// The next reply.
+    ///
+    /// # Errors
+    /// Those of the connection; `UnexpectedEof` when it ends too early, `InvalidData` when it is no HTTP.
+    pub(crate) fn reply(&mut self) -> io::Result<HttpReply> {
+        let head = self.until(b"\r\n\r\n")?;
+        let head = String::from_utf8(head).map_err(|_| ErrorKind::InvalidData)?;
+        let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+        let mut reply = HttpReply { status: status.ok_or(ErrorKind::InvalidData)?, head, body: Vec::new() };
+        if reply.status == 100 {
+            return Ok(reply);
+        }
+        let length = reply.header("Content-Length").map(|length| length.parse().expect("a length"));
+        reply.body = match length {
+            Some(length) => self.exactly(length)?,
+            None if reply.header("Transfer-Encoding") == Some("chunked") => self.chunks()?,
+            None if reply.head.starts_with("HTTP/1.0") => self.to_end()?,
+            None => panic!("nothing tells where this reply ends: {reply:?}"),
+        };
+        Ok(reply)
+    }
+
+    fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.until(b"\r\n")?;
+            let digits = str::from_utf8(&line[..line.len() - 2]).map_err(|_| ErrorKind::InvalidData)?;
+            let length = usize::from_str_radix(digits, 16).map_err(|_| ErrorKind::InvalidData)?;
+            let chunk = self.exactly(length + 2)?;
+            assert!(chunk.ends_with(b"\r\n"), "a chunk is longer than it says");
+            if length == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&chunk[..length]);
+        }
+    }
+
+    fn until(&mut self, end: &[u8]) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(at) = self.unread.windows(end.len()).position(|window| window == end) {
+                return Ok(self.unread.drain(..at + end.len()).collect());
+            }
+            self.more()?;
+        }
+    }
+
+    fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.unread.len() < length {
+            self.more()?;
+        }
+        Ok(self.unread.drain(..length).collect())
+    }
+
+    fn more(&mut self) -> io::Result<()> {
+        match self.some(64 << 10)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads up to so many bytes. 0 at the end.
+    pub(crate) fn some(&mut self, room: usize) -> io::Result<usize> {
+        let mut buffer = vec![0; room];
+        let length = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.unread.extend_from_slice(&buffer[..length]);
+        Ok(length)
+    }
+
+    /// Everything up to the end of the connection; the end may be an abort.
+    pub(crate) fn to_end(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.some(64 << 10) {
+                Ok(0) => return Ok(std::mem::take(&mut self.unread)),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return Ok(std::mem::take(&mut self.unread));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the server has closed the connection. Waits no longer than `limit`.
+    pub(crate) fn is_closed_within(&mut self, limit: Duration) -> bool {
+        self.stream.set_read_timeout(Some(limit)).expect("a time limit");
+        let closed = match self.some(1) {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        };
+        self.stream.set_read_timeout(Some(DEADLINE)).expect("a time limit");
+        closed
+    }
+}
