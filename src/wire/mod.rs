@@ -1,14 +1,16 @@
 //! What requests and replies look like in bytes. Pure: no descriptor, no clock.
 //!
 //! ```text
-//! output.rs   where encoded bytes go: a datagram, a stream
-//! text/       the line protocol of OpenSIPS 1.x and 2.x
-//! http.rs     what a listener for HTTP and the syntax of a body have to do with one another
-//! json_rpc/   JSON-RPC 2.0, as OpenSIPS 3.x speaks it
+//! output.rs     where encoded bytes go: a datagram, a stream
+//! text/         the line protocol of OpenSIPS 1.x and 2.x
+//! http.rs       what a listener for HTTP and the syntax of a body have to do with one another
+//! json_rpc/     JSON-RPC 2.0, as OpenSIPS 3.x speaks it
+//! json_text.rs  text in strings of JSON
 //! ```
 
 pub mod http;
 pub mod json_rpc;
+mod json_text;
 mod output;
 pub mod text;
 

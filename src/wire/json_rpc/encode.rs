@@ -2,10 +2,11 @@
 //!
 //! C: `init_mi_result_object`, `add_mi_object` and others in mi/item.c, which build the value first and print it then.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use crate::mi::{Fault, Generation, Reply, Value};
 use crate::wire::Output;
+use crate::wire::json_text::{self, Escaped};
 
 /// The result of a command that says no more than that it was done.
 const DONE: &[u8] = b"\"OK\"";
@@ -132,7 +133,7 @@ impl<'a, O: Output> Encoder<'a, O> {
         let is_first = std::mem::replace(is_empty, false);
         if has_names {
             self.output.push(if is_first { b"\"" } else { b",\"" });
-            self.characters(name);
+            json_text::characters(self.output, name);
             self.output.push(b"\":");
         } else if !is_first {
             self.output.push(b",");
@@ -166,21 +167,8 @@ impl<'a, O: Output> Encoder<'a, O> {
 
     fn string(&mut self, bytes: &[u8]) {
         self.output.push(b"\"");
-        self.characters(bytes);
+        json_text::characters(self.output, bytes);
         self.output.push(b"\"");
-    }
-
-    /// What stands between the quotes of a string.
-    fn characters(&mut self, bytes: &[u8]) {
-        if bytes.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
-            return self.output.push(bytes);
-        }
-        for chunk in bytes.utf8_chunks() {
-            escape(self.output, chunk.valid());
-            for byte in chunk.invalid() {
-                escape_byte(self.output, *byte);
-            }
-        }
     }
 }
 
@@ -198,55 +186,6 @@ pub fn notify<'a, O: Output>(
     params.for_each(|(name, value)| encoder.attribute(name.as_bytes(), value));
     encoder.close();
     encoder.output.push(b"}");
-}
-
-/// Text inside a string, as the standard formatting machinery writes it.
-struct Escaped<'a, O>(&'a mut O);
-
-impl<O: Output> fmt::Write for Escaped<'_, O> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(self.0, text);
-        Ok(())
-    }
-}
-
-/// Whether a byte stands for itself.
-fn is_plain(byte: u8) -> bool {
-    (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\'
-}
-
-fn escape<O: Output>(output: &mut O, text: &str) {
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let short: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x08 => b"\\b",
-            0x0c => b"\\f",
-            0..0x20 => b"",
-            _ => continue,
-        };
-        output.push(&bytes[start..at]);
-        start = at + 1;
-        if short.is_empty() {
-            escape_byte(output, byte);
-        } else {
-            output.push(short);
-        }
-    }
-    output.push(&bytes[start..]);
-}
-
-/// `\u00XX`. A byte that is no part of UTF-8 becomes the character of its number, so that no value makes a reply
-/// that is not JSON.
-fn escape_byte<O: Output>(output: &mut O, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let [high, low] = [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);
-    output.push(&[b'\\', b'u', b'0', b'0', high, low]);
 }
 
 impl<O: Output> Reply for Encoder<'_, O> {
