@@ -74,6 +74,12 @@ pub trait Reply {
 
     /// Closes the node opened last.
     fn close(&mut self);
+
+    /// Says that the nodes inside the one that is open, or those at the top, are a list: none, one or more, and all
+    /// of one name. Before the first of them. In 2.4's JSON and XML they are an array; text shows no difference.
+    ///
+    /// C: the flag `MI_IS_ARRAY` of 2.4, in mi/tree.h.
+    fn list(&mut self) {}
 }
 
 impl dyn Reply + '_ {
@@ -90,10 +96,13 @@ impl dyn Reply + '_ {
     }
 
     /// Opens a node that only JSON has: the array or object around what comes next, which in a classic reply
-    /// stands for itself. An empty name at the top makes it the result itself.
+    /// stands for itself, or is a [`list`](Reply::list) without a node around it. An empty name at the top makes it
+    /// the result itself.
     pub fn open_around(&mut self, name: &str, value: Value<'_>) {
         if self.is_json() {
             self.open(name.as_bytes(), value);
+        } else if let Value::List = value {
+            self.list();
         }
     }
 

@@ -114,6 +114,7 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     let subscribers = Subscribers::of(call.context, name);
     let Some(socket) = call.args.get("socket") else {
         if subscribers.iter().next().is_some() || call.reply.generation() == Generation::JsonRpc {
+            call.reply.list();
             open_event(call.reply, id, name);
             show_all(call.reply, &subscribers);
             call.reply.close();
@@ -126,7 +127,9 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     let socket = events.canonical(socket);
     let wanted = subscribers.iter().find(|one| socket.as_deref() == Some(one.socket));
     let wanted = wanted.ok_or(Fault::new(404, "Subscriber does not exist"))?;
+    call.reply.list();
     open_event(call.reply, id, name);
+    call.reply.list();
     show(call.reply, "Subscriber", &wanted, &subscribers);
     call.reply.close();
     Ok(())

@@ -169,6 +169,7 @@ pub(super) fn contacts(call: &mut Call<'_>) -> Result<(), Fault> {
         });
         return Ok(());
     }
+    call.reply.list();
     let mut is_empty = true;
     for contact in record::contacts(&buffers.old).filter(|contact| !contact.is_expired(now)) {
         let line = [b"<", contact.uri, &details(&contact, now)].concat();
