@@ -5,14 +5,18 @@
 //! text/         the line protocol of OpenSIPS 1.x and 2.x
 //! http.rs       what a listener for HTTP and the syntax of a body have to do with one another
 //! json_rpc/     JSON-RPC 2.0, as OpenSIPS 3.x speaks it
+//! tree_json/    the JSON of mi_json of 2.x
+//! nodes.rs      the classic tree as nested values, for the two of 2.x
 //! json_text.rs  text in strings of JSON
 //! ```
 
 pub mod http;
 pub mod json_rpc;
 mod json_text;
+mod nodes;
 mod output;
 pub mod text;
+pub mod tree_json;
 
 use crate::mi::{Context, Fault, Progress};
 pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
