@@ -5,6 +5,7 @@
 //! text/         the line protocol of OpenSIPS 1.x and 2.x
 //! http.rs       what a listener for HTTP and the syntax of a body have to do with one another
 //! json_rpc/     JSON-RPC 2.0, as OpenSIPS 3.x speaks it
+//! xml_rpc/      XML-RPC, as mi_xmlrpc of 1.x and mi_xmlrpc_ng of 2.x speak it
 //! tree_json/    the JSON of mi_json of 2.x
 //! nodes.rs      the classic tree as nested values, for the two of 2.x
 //! json_text.rs  text in strings of JSON
@@ -17,6 +18,7 @@ mod nodes;
 mod output;
 pub mod text;
 pub mod tree_json;
+pub mod xml_rpc;
 
 use crate::mi::{Context, Fault, Progress};
 pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};

@@ -1,0 +1,320 @@
+//! XML-RPC, as mi_xmlrpc of 1.11 and mi_xmlrpc_ng of 2.4 speak it.
+//!
+//! ```text
+//! call.rs        the call: an XML document, taken apart and checked
+//! scalar.rs      what its scalars are as text
+//! encode.rs      the reply: a value, or a fault
+//! introspect.rs  system.*
+//! ```
+//!
+//! Faults have MI's code and reason; below zero they are XML-RPC's own, as in OpenSIPS. Both doors answer `system.*`.
+//!
+//! C: `default_method` in xr_server.c of 1.11 and `mi_xmlrpc_http_run_mi_cmd` in http_fnc.c of 2.4. Differs: in
+//! strings, C makes CR LF of two LF to work around its library; here CR arrives as `&#13;` and LF is LF. 2.4 takes
+//! strings alone, and those not when they are empty, and it answers every fault of its own by `401 Empty request`,
+//! since its file has a copy of the variable; here numbers are taken and faults are those of its table.
+
+mod call;
+mod encode;
+mod introspect;
+mod scalar;
+
+use std::collections::VecDeque;
+
+pub use call::MAX_CALL_BYTES;
+use call::{Call, Malformed, Value};
+use encode::{Encoder, Place, State};
+use introspect::MULTICALL;
+
+use super::http::{Answer, Dialect, Method, Request};
+use super::{Output, Pieces, Stream};
+use crate::mi::{self, Classic, Context, Fault, Generation, Params, Progress, Rest};
+
+/// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// mi_xmlrpc, `reply_option` 0: one string, a line a node.
+    String,
+    /// mi_xmlrpc, `reply_option` 1: an array of strings, one a node.
+    Array,
+    /// mi_xmlrpc_ng, `format_version` 1: one string, a line a node, indented.
+    IndentedString,
+    /// mi_xmlrpc_ng, `format_version` 2: structs and arrays, see nodes.rs.
+    Tree,
+}
+
+/// A call of several calls stops for the first piece of its reply when that has so many bytes.
+const PIECE_BYTES: usize = 16_384;
+
+/// How much of a refused call the log shows, in bytes.
+const SHOWN_BYTES: usize = 80;
+
+impl Format {
+    /// Whether it is one of mi_xmlrpc_ng.
+    fn is_newer(self) -> bool {
+        matches!(self, Format::IndentedString | Format::Tree)
+    }
+
+    /// Whether a reply with that code is one. C: `xr_build_response` of 1.11, and of 2.4
+    /// `mi_xmlrpc_http_answer_to_connection`.
+    fn is_success(self, code: i32) -> bool {
+        if self.is_newer() { code < 400 } else { (200..300).contains(&code) }
+    }
+
+    /// The type of a reply.
+    fn returns(self) -> &'static str {
+        match self {
+            Format::String | Format::IndentedString => "string",
+            Format::Array => "array",
+            Format::Tree => "struct",
+        }
+    }
+
+    /// There is no such command. C: `XMLRPC_NO_SUCH_METHOD_ERROR`; `ERR_NOT_AVAIL`.
+    fn unknown(self, name: &str) -> Fault {
+        if self.is_newer() {
+            Fault::new(405, "Command not available")
+        } else {
+            Fault::because(-506, format_args!("Requested command ({name}) is not available!"))
+        }
+    }
+
+    /// The body is no call. C: `XMLRPC_PARSE_ERROR` and `XMLRPC_LIMIT_EXCEEDED_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
+    fn malformed(self, body: &[u8], reason: &Malformed) -> Fault {
+        match reason {
+            _ if self.is_newer() && body.is_empty() => Fault::new(401, "Empty request"),
+            reason if self.is_newer() => Fault::because(404, format_args!("Invalid request: {reason}")),
+            Malformed::TooLong(_) => Fault::because(-509, format_args!("Call is too long: {reason}")),
+            reason => Fault::because(-503, format_args!("Call is not a proper XML-RPC call: {reason}")),
+        }
+    }
+
+    /// A parameter is of a type that commands do not take; `number` is C's for it. C: `XMLRPC_TYPE_ERROR`;
+    /// `ERR_MISS_STRING`.
+    fn unsupported(self, number: u8) -> Fault {
+        if self.is_newer() {
+            Fault::new(407, "Missing node 'string'")
+        } else {
+            Fault::because(-501, format_args!("Unsupported value of type {number} supplied"))
+        }
+    }
+
+    /// What a command's fault is called here. C: `XMLRPC_INTERNAL_ERROR`; `ERR_CMD_FAILED`.
+    fn reworded(self, name: &str, fault: Fault) -> Fault {
+        match fault {
+            fault if fault != mi::COMMAND_FAILED => fault,
+            _ if self.is_newer() => Fault::new(501, "Failed to run command"),
+            _ => Fault::because(-500, format_args!("Command ({name}) processing failed.\n")),
+        }
+    }
+}
+
+/// C: `XMLRPC_REQUEST_REFUSED_ERROR`.
+const NO_RECURSION: Fault = Fault::new(-507, "Recursive system.multicall forbidden");
+/// C: `XMLRPC_TYPE_ERROR`.
+const NO_CALLS: Fault =
+    Fault::new(-501, "Expected one parameter: an array of structs of methodName and params");
+
+/// C: `ERR_UNEXPECTED`.
+const UNEXPECTED_METHOD: Fault = Fault::new(405, "Unexpected method (only POST is accepted)");
+
+/// The type of all replies.
+const XML: &str = "text/xml; charset=utf-8";
+
+impl Dialect for Format {
+    fn allowed(&self) -> &'static str {
+        "POST"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "text/xml"
+    }
+
+    /// Runs the command that the body calls. What is below the root does not matter.
+    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
+        let (format, body) = (*self, request.body);
+        if request.method != Method::Post {
+            return Answer { status: 405, ..refuse(format, body, &UNEXPECTED_METHOD, output) };
+        }
+        let call = match call::parse(body) {
+            Ok(call) => call,
+            Err(reason) => return refuse(format, body, &format.malformed(body, &reason), output),
+        };
+        if call.method == MULTICALL {
+            let Some(calls) = calls_in(call.params) else { return refuse(format, body, &NO_CALLS, output) };
+            return answer_all(format, context, calls, output);
+        }
+        let (is_error, current) = one(format, context, &call, Place::Document, &mut Params::new(), output);
+        let more = current.map(|current| Unfinished { format, current: Some(current), calls: None });
+        encoded(is_error, more)
+    }
+}
+
+fn encoded(is_error: bool, more: Option<Unfinished>) -> Answer {
+    let more = more.map(|more| Box::new(more) as Box<dyn Pieces>);
+    Answer { status: 200, content_type: XML, is_error, more }
+}
+
+fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> Answer {
+    log_fault(fault, &body[..body.len().min(SHOWN_BYTES)]);
+    Encoder::new(output, format, Place::Document).fail(fault);
+    encoded(true, None)
+}
+
+fn log_fault(fault: &Fault, shown: &[u8]) {
+    log::debug!("{} {}: {}", fault.code, fault.reason.trim_ascii_end(), shown.escape_ascii());
+}
+
+/// Runs one call and writes its reply, or the beginning of a long one. True when it is a fault.
+fn one(
+    format: Format,
+    context: &Context,
+    call: &Call,
+    place: Place,
+    params: &mut Params,
+    output: &mut Stream,
+) -> (bool, Option<Current>) {
+    let mut encoder = Encoder::new(output, format, place);
+    match run(format, context, call, params, &mut encoder) {
+        Ok(Some(rest)) => return (encoder.is_fault(), Some(Current { state: encoder.into_state(), rest })),
+        Ok(None) => encoder.finish(),
+        Err(fault) => {
+            let shown = call.method.as_bytes();
+            log_fault(&fault, &shown[..shown.len().min(SHOWN_BYTES)]);
+            encoder.fail(&fault);
+        }
+    }
+    (encoder.is_fault(), None)
+}
+
+/// The command is looked up first, then its parameters are looked at, and only if it takes any.
+fn run(
+    format: Format,
+    context: &Context,
+    call: &Call,
+    params: &mut Params,
+    reply: &mut Encoder<'_>,
+) -> Result<Option<Rest>, Fault> {
+    let name = &call.method;
+    let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
+        let own = introspect::run(context, format, name, &call.params, reply);
+        return own.unwrap_or_else(|| Err(format.unknown(name))).map(|()| None);
+    };
+    params.clear();
+    if let Classic::Takes { .. } = entry.command.classic {
+        for value in &call.params {
+            match value {
+                Value::Scalar(text) => params.push(b"", text),
+                Value::Array(_) => return Err(format.unsupported(6)),
+                Value::Struct(_) => return Err(format.unsupported(7)),
+                Value::Nil => return Err(format.unsupported(9)),
+            }
+        }
+    }
+    let recipe = mi::classic_recipe(entry.command, params)?;
+    mi::run(entry.command, recipe, context, params, reply).map_err(|fault| format.reworded(name, fault))
+}
+
+/// The calls in the only parameter of `system.multicall`, each with what is wrong with it.
+fn calls_in(params: Vec<Value>) -> Option<VecDeque<Result<Call, Fault>>> {
+    let mut params = params.into_iter();
+    match (params.next(), params.next()) {
+        (Some(Value::Array(calls)), None) => Some(calls.into_iter().map(call_in).collect()),
+        _ => None,
+    }
+}
+
+fn call_in(value: Value) -> Result<Call, Fault> {
+    let Value::Struct(members) = value else { return Err(NO_CALLS) };
+    let (mut method, mut params) = (None, None);
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("methodName", Value::Scalar(name)) => method = String::from_utf8(name).ok(),
+            ("params", Value::Array(values)) => params = Some(values),
+            _ => {}
+        }
+    }
+    let (Some(method), Some(params)) = (method, params) else { return Err(NO_CALLS) };
+    if method == MULTICALL { Err(NO_RECURSION) } else { Ok(Call { method, params }) }
+}
+
+/// Runs calls until one has a long reply, or all of theirs are. An array of one value each, with structs for faults.
+fn answer_all(
+    format: Format,
+    context: &Context,
+    calls: VecDeque<Result<Call, Fault>>,
+    output: &mut Stream,
+) -> Answer {
+    output.push(encode::PROLOGUE);
+    output.push(b"<params>\r\n<param><value><array><data>\r\n");
+    let start = output.waiting().len();
+    let mut unfinished =
+        Unfinished { format, current: None, calls: Some(Calls { waiting: calls, has_fault: false }) };
+    while unfinished.go_on(context, output) == Progress::More {
+        if unfinished.current.is_some() || output.waiting().len() - start > PIECE_BYTES {
+            return encoded(unfinished.has_fault(), Some(unfinished));
+        }
+    }
+    encoded(unfinished.has_fault(), None)
+}
+
+/// A reply, or the replies of several calls, that are not whole yet.
+struct Unfinished {
+    format: Format,
+    current: Option<Current>,
+    calls: Option<Calls>,
+}
+
+/// The reply that is being written.
+struct Current {
+    state: State,
+    rest: Rest,
+}
+
+/// The calls of a `system.multicall`.
+struct Calls {
+    waiting: VecDeque<Result<Call, Fault>>,
+    /// One of those that have run had a fault.
+    has_fault: bool,
+}
+
+impl Unfinished {
+    fn has_fault(&self) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.has_fault)
+    }
+}
+
+impl Pieces for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
+        if let Some(Current { state, mut rest }) = self.current.take() {
+            let mut encoder = Encoder::resume(output, state);
+            if rest(context, &mut encoder) == Progress::More {
+                self.current = Some(Current { state: encoder.into_state(), rest });
+                return Progress::More;
+            }
+            encoder.finish();
+        }
+        let Some(calls) = &mut self.calls else { return Progress::Done };
+        let Some(call) = calls.waiting.pop_front() else {
+            output.push(b"</data></array></value></param>\r\n</params>\r\n</methodResponse>\r\n");
+            return Progress::Done;
+        };
+        let is_error = match call {
+            Ok(call) => {
+                let params = &mut Params::new();
+                let (is_error, current) = one(self.format, context, &call, Place::Among, params, output);
+                self.current = current;
+                is_error
+            }
+            Err(fault) => {
+                Encoder::new(output, self.format, Place::Among).fail(&fault);
+                true
+            }
+        };
+        calls.has_fault |= is_error;
+        Progress::More
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! Calls, whole, against a table of commands for the purpose.
+
+use super::*;
+use crate::mi::testing::context;
+use crate::mi::{Command, Reply, Value, optional, required};
+
+static ROWS: [Command; 6] = [
+    row("done", Classic::NoInput, &|_| Ok(())),
+    row("fails", Classic::NoInput, &|_| Err(mi::COMMAND_FAILED)),
+    row("status", Classic::NoInput, &|call| {
+        call.reply.status(&Fault::new(302, "Elsewhere"));
+        tree(call.reply);
+        Ok(())
+    }),
+    row("echo", Classic::takes(&[required("a"), optional("b")]), &|call| {
+        call.reply.node("v", call.args.get("a").unwrap_or_default());
+        Ok(())
+    }),
+    row("tree", Classic::NoInput, &|call| {
+        tree(call.reply);
+        Ok(())
+    }),
+    row("long", Classic::takes(&[optional("a").list()]), &|call| {
+        call.reply.open_around("Numbers", Value::List);
+        let mut next = 0;
+        call.rest = Some(Box::new(move |_, reply| {
+            reply.node("Number", Value::Unsigned(next));
+            next += 1;
+            if next < 3 { Progress::More } else { Progress::Done }
+        }));
+        Ok(())
+    }),
+];
+
+const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Command {
+    Command { name, help: Some("does <it>"), classic, json_rpc: &[], run }
+}
+
+fn tree(reply: &mut dyn Reply) {
+    reply.open(b"a&b", "<v>".into());
+    reply.attribute(b"n", Value::Signed(-1));
+    reply.attribute(b"t", Value::Text(format_args!("\r{}", 1)));
+    reply.list();
+    reply.node("item", Value::Bytes(b"\x01\xff\n"));
+    reply.node("item", "");
+    reply.close();
+    reply.node("", "unnamed");
+    reply.open(b"bare", Value::Nothing);
+    reply.attribute(b"ID", Value::Unsigned(0));
+    reply.close();
+}
+
+fn call(name: &str, params: &str) -> String {
+    format!(
+        "<?xml version='1.0'?><methodCall><methodName>{name}</methodName><params>{params}</params></methodCall>"
+    )
+}
+
+fn param(value: &str) -> String {
+    format!("<param><value>{value}</value></param>")
+}
+
+fn post(body: &str) -> Request<'_> {
+    Request { method: Method::Post, path: "", query: None, body: body.as_bytes() }
+}
+
+/// The reply, whether it is a fault, and how many pieces it came in.
+fn asked(format: Format, body: &str) -> (String, bool, usize) {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let mut stream = Stream::default();
+    stream.push(b"before");
+    let mut answer = format.answer(&context, &post(body), &mut stream);
+    let mut pieces = 1;
+    while let Some(more) = &mut answer.more {
+        pieces += 1;
+        if more.go_on(&context, &mut stream) == Progress::Done {
+            break;
+        }
+    }
+    assert_eq!((answer.status, answer.content_type), (200, "text/xml; charset=utf-8"));
+    let reply = String::from_utf8(stream.waiting().to_vec()).unwrap();
+    (reply.strip_prefix("before").unwrap().to_owned(), answer.is_error, pieces)
+}
+
+/// What stands where the value does.
+fn value(format: Format, body: &str) -> String {
+    let (reply, is_error, _) = asked(format, body);
+    let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<params>\r\n<param>";
+    let end = "</param>\r\n</params>\r\n</methodResponse>\r\n";
+    assert!(!is_error, "{reply}");
+    reply.strip_prefix(start).and_then(|rest| rest.strip_suffix(end)).expect(&reply).to_owned()
+}
+
+fn fault(code: i32, reason: &str) -> String {
+    format!(
+        "<value><struct>\r\n<member><name>faultCode</name>\r\n<value><i4>{code}</i4></value></member>\r\n\
+         <member><name>faultString</name>\r\n<value><string>{reason}</string></value></member>\r\n</struct></value>"
+    )
+}
+
+fn whole_fault(code: i32, reason: &str) -> (String, bool, usize) {
+    let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<fault>\r\n";
+    (format!("{start}{}\r\n</fault>\r\n</methodResponse>\r\n", fault(code, reason)), true, 1)
+}
+
+#[test]
+fn each_format_tells_nodes_in_its_own_way() {
+    let body = call("tree", "");
+    assert_eq!(
+        value(Format::String, &body),
+        "<value><string>a&amp;b:: &lt;v&gt; n=-1 t=&#13;1\nitem:: \x7fÿ\n\nitem:: \nunnamed\nbare::  ID=0\n</string></value>"
+    );
+    assert_eq!(
+        value(Format::IndentedString, &body),
+        "<value><string>a&amp;b:: &lt;v&gt; n=-1 t=&#13;1\n   item:: \x7fÿ\n\n   item\nunnamed\nbare::  ID=0\n</string></value>"
+    );
+    let item = |text: &str| format!("<value><string>{text}\n</string></value>\r\n");
+    let items = ["a&amp;b:: &lt;v&gt; n=-1 t=&#13;1", "item:: \x7fÿ\n", "item:: ", "unnamed", "bare::  ID=0"];
+    let items: String = items.into_iter().map(item).collect();
+    assert_eq!(
+        value(Format::Array, &body),
+        format!("<value><array><data>\r\n{items}</data></array></value>")
+    );
+    let member = |name: &str, value: &str| format!("<member><name>{name}</name>{value}</member>");
+    let of = |members: &str| format!("<value><struct>{members}</struct></value>");
+    let text = |text: &str| format!("<value>{text}</value>");
+    let list = "<value><array><data><value>\x7fÿ\n</value><value></value></data></array></value>";
+    let attributes = of(&(member("n", &text("-1")) + &member("t", &text("&#13;1"))));
+    let first = member("value", &text("&lt;v&gt;"))
+        + &member("attributes", &attributes)
+        + &member("kids", &of(&member("item", list)));
+    let last = member("attributes", &of(&member("ID", &text("0"))));
+    let wanted = of(&(member("a&amp;b", &of(&first))
+        + &member("name", &text("unnamed"))
+        + &member("bare", &of(&last))));
+    assert_eq!(value(Format::Tree, &body), wanted);
+}
+
+#[test]
+fn a_command_without_nodes_has_an_empty_value() {
+    for (format, wanted) in [
+        (Format::String, "<value><string></string></value>"),
+        (Format::Array, "<value><array><data>\r\n</data></array></value>"),
+        (Format::IndentedString, "<value><string></string></value>"),
+        (Format::Tree, "<value><struct></struct></value>"),
+    ] {
+        assert_eq!(value(format, &call("done", &param("<struct/>"))), wanted);
+    }
+}
+
+#[test]
+fn faults_have_the_codes_of_their_door() {
+    for (body, old, new) in [
+        (
+            call("nope", ""),
+            (-506, "Requested command (nope) is not available!"),
+            (405, "Command not available"),
+        ),
+        (call("fails", ""), (-500, "Command (fails) processing failed.\n"), (501, "Failed to run command")),
+        (call("echo", ""), (400, "Too few or too many arguments"), (400, "Too few or too many arguments")),
+        (
+            call("echo", &param("<array><data/></array>")),
+            (-501, "Unsupported value of type 6 supplied"),
+            (407, "Missing node 'string'"),
+        ),
+        (
+            call("echo", &param("<struct/>")),
+            (-501, "Unsupported value of type 7 supplied"),
+            (407, "Missing node 'string'"),
+        ),
+        (
+            call("echo", &param("<nil/>")),
+            (-501, "Unsupported value of type 9 supplied"),
+            (407, "Missing node 'string'"),
+        ),
+        (
+            String::new(),
+            (-503, "Call is not a proper XML-RPC call: the end where methodCall belongs"),
+            (401, "Empty request"),
+        ),
+        (
+            "<a".into(),
+            (
+                -503,
+                "Call is not a proper XML-RPC call: it is not valid XML: syntax error: tag not closed: `&gt;` not found before end of input",
+            ),
+            (
+                404,
+                "Invalid request: it is not valid XML: syntax error: tag not closed: `&gt;` not found before end of input",
+            ),
+        ),
+    ] {
+        for format in [Format::String, Format::Array] {
+            assert_eq!(asked(format, &body), whole_fault(old.0, old.1), "{body}");
+        }
+        for format in [Format::IndentedString, Format::Tree] {
+            assert_eq!(asked(format, &body), whole_fault(new.0, new.1), "{body}");
+        }
+    }
+    assert_eq!(asked(Format::String, &call("status", "")), whole_fault(302, "Elsewhere"));
+    assert!(!asked(Format::Tree, &call("status", "")).1, "a code below 400 is none for 2.4");
+    let long = asked(Format::String, &call("done", &" ".repeat(MAX_CALL_BYTES))).0;
+    assert!(long.contains("<i4>-509</i4>"), "{long}");
+    let mut stream = Stream::default();
+    let get = Request { method: Method::Get, ..post("") };
+    assert_eq!(Format::Tree.answer(&context(), &get, &mut stream).status, 405);
+    assert_eq!(stream.waiting(), whole_fault(405, "Unexpected method (only POST is accepted)").0.as_bytes());
+}
+
+#[test]
+fn a_long_reply_comes_in_pieces() {
+    let (reply, is_error, pieces) = asked(Format::String, &call("long", ""));
+    assert!(reply.contains("<string>Number:: 0\nNumber:: 1\nNumber:: 2\n</string>") && !is_error, "{reply}");
+    assert_eq!(pieces, 4);
+}
+
+/// A call as one of several.
+fn among(name: &str, params: &str) -> String {
+    format!(
+        "<value><struct><member><name>methodName</name><value>{name}</value></member>\
+         <member><name>params</name><value><array><data>{params}</data></array></value></member></struct></value>"
+    )
+}
+
+fn multicall(calls: &str) -> String {
+    call(MULTICALL, &param(&format!("<array><data>{calls}</data></array>")))
+}
+
+#[test]
+fn several_calls_are_answered_in_their_order() {
+    let calls = among("echo", "<value>x</value>")
+        + &among("nope", "")
+        + &among("long", "")
+        + &among(MULTICALL, "")
+        + "<value>no struct</value>"
+        + &among("system.methodExist", "<value>done</value>");
+    let (reply, is_error, pieces) = asked(Format::String, &multicall(&calls));
+    let one = |value: &str| format!("<value><array><data>\r\n{value}</data></array></value>\r\n");
+    let wanted = [
+        one("<value><string>v:: x\n</string></value>"),
+        fault(-506, "Requested command (nope) is not available!") + "\r\n",
+        one("<value><string>Number:: 0\nNumber:: 1\nNumber:: 2\n</string></value>"),
+        fault(-507, "Recursive system.multicall forbidden") + "\r\n",
+        fault(-501, "Expected one parameter: an array of structs of methodName and params") + "\r\n",
+        one("<value><boolean>1</boolean></value>"),
+    ];
+    let wanted = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<params>\r\n<param>\
+         <value><array><data>\r\n{}</data></array></value></param>\r\n</params>\r\n</methodResponse>\r\n",
+        wanted.concat()
+    );
+    assert_eq!(reply, wanted);
+    assert!(is_error && pieces > 4, "{pieces}");
+    assert!(value(Format::Tree, &multicall("")).starts_with("<value><array>"));
+    for params in [String::new(), param("x"), param("<array><data/></array>").repeat(2)] {
+        let reason = "Expected one parameter: an array of structs of methodName and params";
+        assert_eq!(asked(Format::String, &call(MULTICALL, &params)), whole_fault(-501, reason));
+    }
+}
+
+#[test]
+fn many_calls_do_not_run_in_one_go() {
+    let (reply, _, pieces) = asked(Format::Array, &multicall(&among("tree", "").repeat(1000)));
+    assert_eq!(reply.matches("unnamed").count(), 1000);
+    assert!(pieces > 900, "{pieces}");
+}
+
+#[test]
+fn a_server_tells_of_its_methods() {
+    let ask = |name: &str, of: &str| value(Format::String, &call(name, &param(of)));
+    let names = value(Format::String, &call("system.listMethods", ""));
+    for name in ["system.multicall", "system.listMethods", "done", "long"] {
+        assert!(names.contains(&format!("<value><string>{name}</string></value>\r\n")), "{names}");
+    }
+    assert_eq!(ask("system.methodExist", "nope"), "<value><boolean>0</boolean></value>");
+    assert_eq!(ask("system.methodExist", "system.methodHelp"), "<value><boolean>1</boolean></value>");
+    assert_eq!(ask("system.methodHelp", "done"), "<value><string>does &lt;it&gt;</string></value>");
+    let signatures = |name: &str| {
+        let text = ask("system.methodSignature", name).replace("\r\n", "");
+        let text = text.replace("<value><string>", " ").replace("</string></value>", "");
+        text.replace("<value><array><data>", "[").replace("</data></array></value>", "]")
+    };
+    assert_eq!(signatures("done"), "[[ string]]");
+    assert_eq!(signatures("echo"), "[[ string string][ string string string]]");
+    assert_eq!(signatures("system.listMethods"), "[ array]".replace("[ ", "[[ ").replace("]", "]]"));
+    assert_eq!(signatures("long"), " undef");
+    assert!(value(Format::Tree, &call("system.getCapabilities", "")).contains("<name>specVersion</name>"));
+    let unknown = whole_fault(-506, "Requested command (nope) is not available!");
+    for name in ["system.methodHelp", "system.methodSignature"] {
+        assert_eq!(asked(Format::String, &call(name, &param("nope"))), unknown);
+        let fault = whole_fault(-501, "Expected the name of a method as the only parameter");
+        assert_eq!(asked(Format::String, &call(name, "")), fault);
+    }
+    assert!(asked(Format::String, &call("system.shutdown", "")).1);
+}
