@@ -8,16 +8,19 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::MAX_REQUEST_BYTES;
 use super::connection::{Activity, Phase};
+use super::log_file::Entry;
 use super::reply::Reply;
 use super::worker::Worker;
 use crate::mi::Progress;
@@ -49,27 +52,46 @@ impl Refusal {
 pub(super) async fn answer(
     worker: Rc<Worker>,
     activity: Rc<Activity>,
+    client: IpAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Infallible> {
     activity.enter(Phase::Body);
-    let (head, mut incoming) = request.into_parts();
+    let (head, incoming) = request.into_parts();
+    let response = respond(&worker, &activity, &head, incoming).await;
+    worker.log(&Entry {
+        client,
+        method: &head.method,
+        uri: &head.uri,
+        version: head.version,
+        status: response.status(),
+        length: response.body().size_hint().exact(),
+    });
+    Ok(response)
+}
+
+async fn respond(
+    worker: &Rc<Worker>,
+    activity: &Rc<Activity>,
+    head: &Parts,
+    mut incoming: Incoming,
+) -> Response<Reply> {
     let asked = method(&head.method, &head.headers).and_then(|method| {
         let (door, path) =
-            worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(&worker, head.uri.path()))?;
+            worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
         acceptable(method, &head.headers, door).map(|method| (door, method, path))
     });
     let refused = match asked {
-        Ok((door, method, path)) => match read(&worker, &mut incoming, &head.headers).await {
+        Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let request = http::Request { method, path, query: head.uri.query(), body: &body };
-                return Ok(run(&worker, &activity, door, &request));
+                return run(worker, activity, door, &request);
             }
             Err(refused) => refused,
         },
         Err(refused) => refused,
     };
     let is_passed_over = pass_over(&mut incoming, &head.headers).await;
-    Ok(refuse(&worker, &activity, &refused, is_passed_over))
+    refuse(worker, activity, &refused, is_passed_over)
 }
 
 /// The methods that there are behind some door.

@@ -4,6 +4,8 @@
 //! worker.rs       a process's loop: accept, close who takes too long, end in order
 //! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
 //! exchange.rs     one request in, one reply out, or its beginning
+//! log_file.rs     a line for each request, where that is asked for
+//! settings.rs     what the settings of the modules that serve over HTTP have in common
 //! reply.rs        the rest of a reply, piece by piece, as fast as the client takes it
 //! ```
 //!
@@ -12,14 +14,18 @@
 
 mod connection;
 mod exchange;
+mod log_file;
 mod reply;
+pub mod settings;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
-use crate::module::{OpenError, Process, Service};
+use crate::module::{Identity, OpenError, Process, Service};
 use crate::system::tcp;
 use crate::wire::http::{Door, Doors};
+use log_file::LogFile;
 
 /// Longest request, in bytes of its body.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -41,6 +47,8 @@ pub struct Plan {
     pub counters: Counters,
     /// The parameters that set address and port, for messages.
     pub parameters: &'static str,
+    /// The file for a line for each request, and who is to own it.
+    pub log_file: Option<(PathBuf, Identity)>,
 }
 
 /// The names of a listener's counters.
@@ -68,13 +76,16 @@ impl Counters {
 pub struct Listener {
     plan: Plan,
     socket: Option<TcpListener>,
+    log: Option<LogFile>,
+    /// What was last said of a log file that cannot be made again, to say it once.
+    complaint: Option<String>,
 }
 
 impl Listener {
     /// A listener that is not open yet.
     #[must_use]
     pub fn new(plan: Plan) -> Listener {
-        Listener { plan, socket: None }
+        Listener { plan, socket: None, log: None, complaint: None }
     }
 }
 
@@ -97,7 +108,30 @@ impl Service for Listener {
             format!("cannot listen on {address}: {error}; choose another in {}", self.plan.parameters)
         })?;
         self.socket = Some(socket);
+        if let Some((path, owner)) = &self.plan.log_file {
+            let failed = |error| format!("cannot open log_file {}: {error}; choose another", path.display());
+            self.log = Some(LogFile::open(path, *owner).map_err(failed)?);
+        }
         Ok(())
+    }
+
+    /// Only the log file can vanish. Whoever has the old one goes on writing to it, so it is replaced.
+    fn repair(&mut self) -> bool {
+        match self.log.as_mut().map_or(Ok(false), LogFile::repair) {
+            Ok(is_new) => {
+                self.complaint = None;
+                is_new
+            }
+            Err(error) => {
+                let complaint =
+                    format!("cannot make log_file again: {error}; let the server's user write there");
+                if self.complaint.as_ref() != Some(&complaint) {
+                    log::error!(target: self.plan.module, "{complaint}");
+                    self.complaint = Some(complaint);
+                }
+                false
+            }
+        }
     }
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
@@ -106,7 +140,13 @@ impl Service for Listener {
             Some(door) => Doors::from(door.clone()),
             None => process.context().states.get::<Doors>().cloned().unwrap_or_default(),
         };
-        worker::serve(process, &self.plan, socket.try_clone()?, doors)
+        worker::serve(
+            process,
+            &self.plan,
+            socket.try_clone()?,
+            doors,
+            self.log.as_ref().map(LogFile::duplicate).transpose()?,
+        )
     }
 
     fn close(&mut self) {

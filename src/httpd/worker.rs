@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
+use super::log_file::{Entry, LogFile};
 use super::{Counters, Plan, exchange};
 use crate::logging::Throttle;
 use crate::mi::Context;
@@ -51,6 +52,7 @@ pub(super) struct Worker {
     /// For the log.
     pub(super) module: &'static str,
     slot: &'static Slot,
+    log: Option<LogFile>,
     ledger: Ledger,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
@@ -71,6 +73,7 @@ struct Ledger {
     late: RefCell<Throttle>,
     full: RefCell<Throttle>,
     unacceptable: RefCell<Throttle>,
+    unwritable: RefCell<Throttle>,
 }
 
 impl Ledger {
@@ -88,6 +91,7 @@ impl Ledger {
             late: throttle(),
             full: throttle(),
             unacceptable: throttle(),
+            unwritable: throttle(),
         })
     }
 }
@@ -102,6 +106,7 @@ pub(super) fn serve(
     plan: &Plan,
     listener: TcpListener,
     doors: Doors,
+    log: Option<LogFile>,
 ) -> Result<(), OpenError> {
     let wake = signal::wake_up()?;
     let descriptors = process::open_files()?;
@@ -110,6 +115,7 @@ pub(super) fn serve(
         doors,
         module: plan.module,
         slot: process.slot(),
+        log,
         ledger: Ledger::new(process, plan)?,
         clock: Rc::default(),
         connections: RefCell::default(),
@@ -155,6 +161,15 @@ impl Worker {
         }
     }
 
+    /// Writes a request to the log file, if there is one.
+    pub(super) fn log(&self, entry: &Entry<'_>) {
+        if let Some(log) = &self.log
+            && let Err(error) = log.write(entry)
+        {
+            self.ledger.unwritable.borrow_mut().warn(format_args!("cannot write to log_file: {error}"));
+        }
+    }
+
     /// Counts a reply that was not sent to its end, as its client is gone.
     pub(super) fn note_dropped(&self) {
         count(self.ledger.dropped);
@@ -168,8 +183,8 @@ impl Worker {
                 self.changed.notified().await;
             }
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    spawn_local(Rc::clone(&self).converse(stream, next));
+                Ok((stream, client)) => {
+                    spawn_local(Rc::clone(&self).converse(stream, client.ip(), next));
                     next += 1;
                 }
                 Err(error) => {
@@ -199,13 +214,14 @@ impl Worker {
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(self: Rc<Worker>, stream: TcpStream, id: u64) {
+    async fn converse(self: Rc<Worker>, stream: TcpStream, client: IpAddr, id: u64) {
         count(self.ledger.connections);
         let activity = Rc::new(Activity::new(&self.clock));
         self.connections.borrow_mut().insert(id, Rc::clone(&activity));
         self.changed.notify_waiters();
         let io = Io::new(stream, Rc::clone(&activity), Rc::clone(&self.scratch));
-        let service = service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), request));
+        let service =
+            service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), client, request));
         let connection = http1::Builder::new()
             .half_close(true)
             .header_read_timeout(None)

@@ -3,7 +3,7 @@
 //! C: modules/httpd. Differs: without `ip` it listens on 127.0.0.1 alone; C listens everywhere.
 
 use crate::config::{Effect, Kind, Parameter};
-use crate::httpd::{Counters, Listener, Plan};
+use crate::httpd::{Counters, Listener, Plan, settings};
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module};
 
@@ -63,15 +63,16 @@ pub(super) const MODULE: Module = Module {
     ],
     events: &[],
     load: Some(|settings, _| {
-        let address = super::http_address(settings, 8888)?;
+        let address = settings::address(settings, 8888)?;
         let plan = Plan {
             module: "httpd",
             description: format!("HTTPD {address}"),
             address,
-            workers: super::http_workers(settings),
+            workers: settings::workers(settings),
             door: None,
             counters: COUNTERS,
             parameters: "ip and port",
+            log_file: None,
         };
         Ok(Loaded { service: Some(Box::new(Listener::new(plan))), ..Loaded::default() })
     }),

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use crate::config::{Effect, Kind, Parameter};
+use crate::httpd::settings;
 use crate::mi::{Context, Progress};
 use crate::module::{Loaded, Module};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
@@ -26,8 +27,8 @@ const PARAMETERS: &[Parameter] = &[
         effect: Effect::None("a reply is one line"),
         help: "whether replies are indented; no default",
     },
-    super::TRACE_DESTINATION,
-    super::TRACE_BWLIST,
+    settings::TRACE_DESTINATION,
+    settings::TRACE_BWLIST,
 ];
 
 /// The module's table.
@@ -38,7 +39,7 @@ pub(super) const MODULE: Module = Module {
     statistics: &[],
     events: &[],
     load: Some(|settings, _| {
-        let root = super::http_root(settings, "root", "mi")?;
+        let root = settings::root(settings, "root", "mi")?;
         Ok(Loaded { doors: vec![Door::new(&root, "root", JsonRpc::default())], ..Loaded::default() })
     }),
 };

@@ -50,6 +50,12 @@ pub fn log_time(seconds: i64) -> String {
     format_local(seconds, c"%b %e %H:%M:%S")
 }
 
+/// A wall-clock time as web servers log it: `22/Nov/2026:04:24:29 +0100`, local time.
+#[must_use]
+pub fn web_time(seconds: i64) -> String {
+    format_local(seconds, c"%d/%b/%Y:%H:%M:%S %z")
+}
+
 fn format_local(seconds: i64, format: &std::ffi::CStr) -> String {
     let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: both pointers are to live values of the right type; localtime_r writes only the second.

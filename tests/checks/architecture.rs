@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "attendant",
         &[
             "cachedb", "cli", "config", "evi", "logging", "mi", "module", "modules", "shm", "system",
-            "timer", "worker",
+            "timer", "wire", "worker",
         ],
     ),
     ("bin", &["opensipsunix"]),
@@ -22,13 +22,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
     ("evi", &["logging", "mi", "shm", "system"]),
+    ("httpd", &["config", "logging", "mi", "module", "shm", "system", "wire"]),
     ("logging", &["shm", "system"]),
     ("main", &["server"]),
     ("mi", &["shm", "system"]),
-    ("module", &["cachedb", "config", "evi", "mi", "shm", "system", "timer"]),
+    ("module", &["cachedb", "config", "evi", "mi", "shm", "system", "timer", "wire"]),
     (
         "modules",
-        &["cachedb", "config", "evi", "logging", "mi", "module", "shm", "system", "timer", "version", "wire"],
+        &[
+            "cachedb", "config", "evi", "httpd", "logging", "mi", "module", "shm", "system", "timer",
+            "version", "wire",
+        ],
     ),
     ("opensipsunix", &[]),
     ("server", &["attendant", "cli", "config", "logging", "modules", "system", "version"]),

@@ -250,7 +250,10 @@ fn connections_wait_for_the_next_worker() {
     let worker = || {
         wait_for("a listener", || {
             let listed = server.ps();
-            listed.iter().find(|process| process.kind.starts_with("HTTPD") && process.pid > 0).map(|it| it.pid)
+            listed
+                .iter()
+                .find(|process| process.kind.starts_with("HTTPD") && process.pid > 0)
+                .map(|it| it.pid)
         })
     };
     for _ in 0..5 {
