@@ -55,13 +55,13 @@ fn http_rows_of_3_4() {
         http.send(&bytes(row["request"].as_str().expect("a request")));
         http.end_sending();
         if name == "HEAD" {
-            let reply = http.to_end().unwrap();
+            let reply = http.rest().unwrap();
             assert!(reply.starts_with(b"HTTP/1.1 405 ") && reply.ends_with(b"\r\n\r\n"), "a body to HEAD");
             by_status += 1;
             continue;
         }
         let reply = http.reply().unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(http.to_end().unwrap(), b"", "{name}");
+        assert_eq!(http.rest().unwrap(), b"", "{name}");
         if let Some((_, status, reason)) = DIFFERENT.iter().find(|(different, ..)| *different == name) {
             assert_eq!(reply.status, *status, "{name}: {reason}; {reply:?}");
             by_status += 1;

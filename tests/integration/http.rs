@@ -104,7 +104,7 @@ fn old_clients_are_answered_too() {
     };
     let mut http = Http::connect(address);
     assert_eq!(http.ask(&request("")).status, 200);
-    assert_eq!(http.to_end().unwrap(), b"");
+    assert_eq!(http.rest().unwrap(), b"");
     let mut http = Http::connect(address);
     assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
     assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
@@ -113,7 +113,7 @@ fn old_clients_are_answered_too() {
     http.send(&json_rpc("pwd", "[]"));
     http.end_sending();
     assert_eq!(http.reply().unwrap().status, 200);
-    assert_eq!(http.to_end().unwrap(), b"");
+    assert_eq!(http.rest().unwrap(), b"");
     server.stop_clean(&[]);
 }
 
@@ -182,7 +182,7 @@ fn what_is_no_http_is_refused_and_closed() {
         http.send(&bytes);
         let reply = http.reply().unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(reply.status, status, "{what}");
-        assert_eq!(http.to_end().unwrap(), b"", "{what}");
+        assert_eq!(http.rest().unwrap(), b"", "{what}");
     }
     assert_answers(&mut Http::connect(address));
     server.stop_clean(&[]);
@@ -281,7 +281,7 @@ fn the_end_answers_what_is_in_hand_and_closes_the_rest() {
     server.stop_clean(&[]);
     for http in &mut busy {
         assert_eq!(http.reply().expect("a reply").status, 200);
-        assert_eq!(http.to_end().unwrap(), b"");
+        assert_eq!(http.rest().unwrap(), b"");
     }
-    assert_eq!(idle.to_end().unwrap(), b"");
+    assert_eq!(idle.rest().unwrap(), b"");
 }

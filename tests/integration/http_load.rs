@@ -236,7 +236,7 @@ fn readers_of_long_replies_delay_nobody() {
     assert!(gone.is_some(), "{} of 20 were let go", counter(&server, "http_timeouts"));
     assert!(begun.elapsed() >= PATIENCE, "after {:?}", begun.elapsed());
     for http in &mut stopped {
-        assert!(http.to_end().unwrap().len() < whole.len(), "somebody who does not read has all of it");
+        assert!(http.rest().unwrap().len() < whole.len(), "somebody who does not read has all of it");
     }
     assert!(is_alive(pid));
     server.stop_clean(&[]);

@@ -26,6 +26,8 @@ mod golden_http;
 mod golden_json;
 /// The HTTP listener: every kind of request, and a status with a complete body for each.
 mod http;
+/// What is served over HTTP, each dialect by a client of its own.
+mod http_doors;
 /// The HTTP listener under clients that say nothing, vanish, or do not read.
 mod http_load;
 /// Clients that people have: opensipsunix, Python, socat.

@@ -96,7 +96,7 @@ impl Http {
         reply.body = match length {
             Some(length) => self.exactly(length)?,
             None if reply.header("Transfer-Encoding") == Some("chunked") => self.chunks()?,
-            None if reply.head.starts_with("HTTP/1.0") => self.to_end()?,
+            None if reply.head.starts_with("HTTP/1.0") => self.rest()?,
             None => panic!("nothing tells where this reply ends: {reply:?}"),
         };
         Ok(reply)
@@ -154,7 +154,7 @@ impl Http {
     }
 
     /// Everything up to the end of the connection; the end may be an abort.
-    pub(crate) fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.some(64 << 10) {
                 Ok(0) => return Ok(std::mem::take(&mut self.unread)),

@@ -1,0 +1,161 @@
+//! What is served over HTTP, each dialect by a client of its own: mi_xmlrpc, mi_xmlrpc_ng, mi_json.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::scripted::{exists, run};
+use crate::support::{Http, Server, Setup, free_tcp_port, json_rpc, post, skip, wait_for};
+
+fn localhost() -> SocketAddr {
+    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    (host, free_tcp_port(host)).into()
+}
+
+/// A server with all of them: the address of mi_xmlrpc, and that of the others.
+fn start(change: impl FnOnce(Setup) -> Setup) -> (Server, SocketAddr, SocketAddr) {
+    let (own, shared) = (localhost(), localhost());
+    let modules = ["cachedb_local", "usrloc", "mi_xmlrpc", "httpd", "mi_http", "mi_json", "mi_xmlrpc_ng"];
+    let setup = modules.into_iter().fold(Setup::unix(), Setup::module);
+    let setup = setup.param_of("mi_xmlrpc", "port", &own.port().to_string());
+    (change(setup.param_of("httpd", "port", &shared.port().to_string())).start(), own, shared)
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Python's own client: `ps`, several calls at once, faults, text that XML has to escape, methods there are.
+const PYTHON: &str = r#"
+import sys, xmlrpc.client
+from xmlrpc.client import Fault, MultiCall, ServerProxy
+
+def fault(call):
+    try:
+        call()
+    except Fault as found:
+        return found.faultCode
+    raise AssertionError("no fault")
+
+own = ServerProxy(sys.argv[1])
+assert own.ps().startswith("Process::  ID=0 PID="), own.ps()
+several = MultiCall(own)
+several.help("ps")
+several.nope()
+several.debug()
+results = several()
+assert results[0] == "Help:: lists all processes used by OpenSIPS\nExported by:: core\n", results[0]
+assert fault(lambda: results[1]) == -506
+assert results[2].startswith("DEBUG:: "), results[2]
+assert fault(own.nope) == -506
+text = "a\nb <&> \" h\u00e9llo \u20ac"
+assert own.cache_store("local", "k", text) == ""
+assert own.cache_fetch("local", "k") == "k = [" + text + "]\n", own.cache_fetch("local", "k")
+methods = own.system.listMethods()
+assert {"ps", "which", "ul_dump", "system.multicall"} <= set(methods), methods
+assert "processes" in own.system.methodHelp("ps")
+for number in range(2000):
+    own.ul_add("location", "user%d" % number, "sip:u%d@10.0.0.1" % number, "3600", "1", "0", "0", "0", "0")
+assert own.ul_dump().count("Contact:: ") == 2000
+
+newer = ServerProxy(sys.argv[2])
+assert newer.ps()["Process"][0]["attributes"]["Type"] == "attendant", newer.ps()
+assert len(newer.ul_dump()["Domain"][0]["kids"]["AOR"]) == 2000
+fault(newer.nope)
+print("done")
+"#;
+
+#[test]
+fn python_calls_by_xml_rpc() {
+    if !exists("python3") {
+        return skip("python_calls_by_xml_rpc", "no python3");
+    }
+    let (server, own, shared) = start(|setup| setup);
+    let mut command = Command::new("python3");
+    command.args(["-c", PYTHON, &format!("http://{own}/RPC2"), &format!("http://{shared}/RPC2")]);
+    let outcome = run(&mut command, b"");
+    assert_eq!(outcome.stdout, "done\n", "{outcome:#?}");
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn each_door_has_a_path_and_a_syntax_of_its_own() {
+    let (server, own, shared) = start(|setup| setup.param_of("mi_json", "mi_json_root", "\"js\""));
+    let mut http = Http::connect(shared);
+    assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
+    let reply = http.ask(&get("/js/help?params=ps"));
+    assert_eq!((reply.status, reply.header("Content-Type")), (200, Some("application/json")));
+    let value: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(value, json!({"Help": "lists all processes used by OpenSIPS", "Exported by": "core"}));
+    let reply = http.ask(&get("/js/nope"));
+    let value: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.status, &value["error"]["code"]), (200, &json!(500)));
+    let reply = http.ask(&post("/js/ps", "application/json", b"{}"));
+    assert_eq!((reply.status, reply.header("Allow")), (405, Some("GET")));
+
+    let call = b"<?xml version='1.0'?><methodCall><methodName>pwd</methodName></methodCall>";
+    let mut xml = Http::connect(own);
+    for (http, text) in [(&mut http, "<name>WD</name>"), (&mut xml, "<string>WD:: /")] {
+        let reply = http.ask(&post("/RPC2", "text/xml", call));
+        assert_eq!((reply.status, reply.header("Content-Type")), (200, Some("text/xml; charset=utf-8")));
+        assert!(reply.text().contains(text), "{}", reply.text());
+        let reply = http.ask(&get("/RPC2"));
+        assert_eq!((reply.status, reply.header("Allow")), (405, Some("POST")));
+        let reply = http.ask(&post("/RPC2", "application/x-www-form-urlencoded", call));
+        assert_eq!(reply.status, 415);
+        assert!(reply.text().contains("text/xml"), "{}", reply.text());
+    }
+    assert_eq!(xml.ask(&json_rpc("pwd", "[]")).status, 404);
+    let listed = server.ps();
+    assert!(listed.iter().any(|process| process.kind == "MI XMLRPC"), "{listed:?}");
+    server.stop_clean(&[]);
+}
+
+/// A browser's page may not send commands, least of all by an address of a picture.
+#[test]
+fn a_page_of_another_site_runs_nothing() {
+    let (server, _, shared) = start(|setup| setup);
+    let mut http = Http::connect(shared);
+    for header in ["Origin: http://example.net", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
+        let request =
+            format!("GET /json/cache_store?params=local,k,v HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+        assert_eq!(http.ask(request.as_bytes()).status, 403, "{header}");
+    }
+    let reply = http.ask(&get("/json/cache_fetch?params=local,k"));
+    assert!(reply.text().contains("Value not found"), "{}", reply.text());
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn two_modules_at_one_path_are_refused() {
+    let setup = Setup::unix().module("httpd").module("mi_http").module("mi_json");
+    let outcome = setup.param_of("mi_json", "mi_json_root", "\"mi\"").refuse();
+    outcome.assert_refused("one path", &["opensips.cfg:", "mi_json_root", "mi_http", "choose another"]);
+    let setup = Setup::unix().module("mi_xmlrpc").param_of("mi_xmlrpc", "port", "80");
+    setup.refuse().assert_refused("a low port", &["port", "from 1025 to 65535"]);
+}
+
+#[test]
+fn the_log_file_has_a_line_for_each_request_and_may_be_moved() {
+    let (server, own, _) = start(|setup| {
+        let path = setup.folder.join("access.log");
+        setup.param_of("mi_xmlrpc", "log_file", &format!("\"{}\"", path.display()))
+    });
+    let log = server.setup.folder.join("access.log");
+    let call = b"<methodCall><methodName>pwd</methodName></methodCall>";
+    let length = Http::connect(own).ask(&post("/RPC2", "text/xml", call)).body.len();
+    assert_eq!(Http::connect(own).ask(&get("/nope")).status, 404);
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("127.0.0.1 - - [")), "{text}");
+    assert!(lines[0].ends_with(&format!("] \"POST /RPC2 HTTP/1.1\" 200 {length}")), "{text}");
+    assert!(lines[1].contains("] \"GET /nope HTTP/1.1\" 404 "), "{text}");
+    fs::rename(&log, server.setup.folder.join("access.log.1")).unwrap();
+    wait_for("a line in the new file", || {
+        assert_eq!(Http::connect(own).ask(&get("/nope")).status, 404);
+        fs::read_to_string(&log).ok().filter(|text| text.contains("/nope"))
+    });
+    server.stop_clean(&[]);
+}
