@@ -7,7 +7,7 @@
 //! json_rpc/     JSON-RPC 2.0, as OpenSIPS 3.x speaks it
 //! xml_rpc/      XML-RPC, as mi_xmlrpc of 1.x and mi_xmlrpc_ng of 2.x speak it
 //! tree_json/    the JSON of mi_json of 2.x
-//! nodes.rs      the classic tree as nested values, for the two of 2.x
+//! nodes/        the classic tree as nested values, for the two of 2.x
 //! json_text.rs  text in strings of JSON
 //! ```
 

@@ -6,7 +6,7 @@
 //! GET /json/nope                                    {"error": {"code": 500, "message": "Command not found"}}
 //! ```
 //!
-//! The tree is the classic one, see nodes.rs for its shape. A command that answers without nodes has an empty reply, and
+//! The tree is the classic one, nodes/ has its shape. A command that answers without nodes has an empty reply, and
 //! the status of HTTP is 200 even for an error, as in OpenSIPS.
 //!
 //! C: `mi_json_answer_to_connection` in mi_json.c and `mi_json_run_mi_cmd` in http_fnc.c of 2.4. Differs: texts of

@@ -39,7 +39,7 @@ pub enum Format {
     Array,
     /// mi_xmlrpc_ng, `format_version` 1: one string, a line a node, indented.
     IndentedString,
-    /// mi_xmlrpc_ng, `format_version` 2: structs and arrays, see nodes.rs.
+    /// mi_xmlrpc_ng, `format_version` 2: structs and arrays.
     Tree,
 }
 

@@ -243,3 +243,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
