@@ -5,9 +5,14 @@
 mod architecture;
 /// Man page, README, example and scripts against the tables of the program.
 mod documents;
+/// The recorded replies over HTTP, answered without a server.
+mod golden_http;
 /// The lines of a manual page, a table, a script.
 mod reading;
 /// Every fuzz seed, replayed.
 mod seeds;
 /// The code of a source file, as words.
 mod source;
+/// Replies of XML-RPC, read strictly.
+#[path = "../fuzz/xml_reply.rs"]
+mod xml_reply;

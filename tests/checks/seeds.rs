@@ -8,17 +8,28 @@ use std::path::Path;
 mod config;
 #[path = "../fuzz/bodies/json_rpc.rs"]
 mod json_rpc;
+#[path = "../fuzz/bodies/mi_json.rs"]
+mod mi_json;
 #[path = "../fuzz/server.rs"]
 mod server;
 #[path = "../fuzz/bodies/text_datagram.rs"]
 mod text_datagram;
+#[path = "../fuzz/bodies/xmlrpc.rs"]
+mod xmlrpc;
+
+use super::xml_reply;
 
 /// What checks an input: true when it is accepted, a panic when a rule is broken.
 type Body = fn(&[u8]) -> bool;
 
 /// The targets with their bodies.
-const TARGETS: [(&str, Body); 3] =
-    [("config", config::check), ("json_rpc", json_rpc::check), ("text_datagram", text_datagram::check)];
+const TARGETS: [(&str, Body); 5] = [
+    ("config", config::check),
+    ("json_rpc", json_rpc::check),
+    ("mi_json", mi_json::check),
+    ("text_datagram", text_datagram::check),
+    ("xmlrpc", xmlrpc::check),
+];
 
 #[test]
 fn configurations_hold_all_rules() {
@@ -33,6 +44,16 @@ fn json_rpc_holds_all_rules() {
 #[test]
 fn datagrams_hold_all_rules() {
     replay("text_datagram");
+}
+
+#[test]
+fn mi_json_holds_all_rules() {
+    replay("mi_json");
+}
+
+#[test]
+fn xml_rpc_holds_all_rules() {
+    replay("xmlrpc");
 }
 
 #[test]
