@@ -97,7 +97,7 @@ fn compared(row: &Value, reply: Reply) -> Reply {
     let mark = OWN_VALUES.iter().find(|(case, _)| row["case"] == *case).map(|(_, mark)| *mark);
     match (reply, mark) {
         (Reply::Value(Value::String(text)), Some(mark)) => {
-            let names = text.lines().map(|line| line.split_once(mark).expect("the mark").0);
+            let names = text.lines().map(|line| line.split_once(mark).unwrap().0);
             Reply::Value(names.collect::<Vec<_>>().into())
         }
         (Reply::Value(Value::String(text)), None) => {
