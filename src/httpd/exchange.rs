@@ -18,6 +18,8 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, Hea
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
+use tokio::task::yield_now;
+
 use super::MAX_REQUEST_BYTES;
 use super::connection::{Activity, Phase};
 use super::log_file::Entry;
@@ -84,7 +86,7 @@ async fn respond(
         Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let request = http::Request { method, path, query: head.uri.query(), body: &body };
-                return run(worker, activity, door, &request);
+                return run(worker, activity, door, &request).await;
             }
             Err(refused) => refused,
         },
@@ -196,28 +198,30 @@ async fn pass_over(incoming: &mut Incoming, headers: &HeaderMap) -> bool {
     true
 }
 
-fn run(
+async fn run(
     worker: &Rc<Worker>,
     activity: &Rc<Activity>,
     door: &Door,
     request: &http::Request<'_>,
 ) -> Response<Reply> {
+    activity.enter(Phase::Reply);
     let mut stream = Stream::default();
-    let Answer { status, content_type, is_error, mut more } = worker.busy(|worker| {
-        let context = &worker.context;
-        let mut answer = door.dialect.answer(context, request, &mut stream);
-        while let Some(more) = &mut answer.more
-            && stream.waiting().len() < WHOLE_BYTES
-        {
-            if more.go_on(context, &mut stream) == Progress::Done {
-                answer.more = None;
-            }
+    let answer = worker.busy(|worker| door.dialect.answer(&worker.context, request, &mut stream));
+    let Answer { mut status, content_type, is_error, mut more } = answer;
+    while let Some(unfinished) = &mut more
+        && stream.waiting().len() < WHOLE_BYTES
+    {
+        yield_now().await;
+        if worker.busy(|worker| unfinished.go_on(&worker.context, &mut stream)) == Progress::Done {
+            more = None;
         }
-        answer
-    });
+    }
+    if status == 200 && more.is_none() && stream.waiting().is_empty() {
+        status = door.dialect.silent_status();
+    }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     worker.note_request(is_error || !status.is_success());
-    let mut response = Response::new(Reply::new(worker, activity, stream, more.take()));
+    let mut response = Response::new(Reply::new(worker, activity, stream, more));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

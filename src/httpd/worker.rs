@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
@@ -187,6 +188,9 @@ impl Worker {
                     spawn_local(Rc::clone(&self).converse(stream, client.ip(), next));
                     next += 1;
                 }
+                // Its client has ended it before it was accepted.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
                     self.ledger.unacceptable.borrow_mut().warn(format_args!(
                         "cannot accept a connection: {error}; raise open_files_limit if that stays"

@@ -62,6 +62,11 @@ impl Dialect for JsonRpc {
         JSON
     }
 
+    /// Notifications are not answered.
+    fn silent_status(&self) -> u16 {
+        202
+    }
+
     fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
         if request.method != Method::Post {
             output.push(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","#);
@@ -69,13 +74,10 @@ impl Dialect for JsonRpc {
             return Answer { status: 405, content_type: JSON, is_error: true, more: None };
         }
         let answer = self.answerer.borrow_mut().answer(context, request.body, output);
-        let is_silent = output.waiting().is_empty() && answer.unfinished.is_none();
         let more = answer.unfinished.map(|unfinished| -> Box<dyn Pieces> {
             Box::new(Rest { answerer: Answerer::default(), unfinished })
         });
-        // Notifications are not answered.
-        let status = if is_silent { 202 } else { 200 };
-        Answer { status, content_type: JSON, is_error: answer.is_error, more }
+        Answer { status: 200, content_type: JSON, is_error: answer.is_error, more }
     }
 }
 
@@ -117,8 +119,9 @@ mod tests {
 
     #[test]
     fn a_notification_is_taken_and_not_answered() {
-        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#), (202, false, String::new()));
-        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"nope"}"#), (202, true, String::new()));
+        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#), (200, false, String::new()));
+        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"nope"}"#), (200, true, String::new()));
+        assert_eq!(JsonRpc::default().silent_status(), 202);
     }
 
     #[test]

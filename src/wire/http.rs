@@ -57,6 +57,11 @@ pub trait Dialect: std::fmt::Debug {
     /// What a POST has to say of its body, for messages: `application/json`.
     fn media_type(&self) -> &'static str;
 
+    /// The status of a reply without a byte that is no error of HTTP.
+    fn silent_status(&self) -> u16 {
+        200
+    }
+
     /// Runs what is asked and writes the reply, or its beginning.
     fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer;
 }

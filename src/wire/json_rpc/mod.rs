@@ -60,6 +60,9 @@ pub struct Answerer {
     params: Params,
 }
 
+/// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
+const PIECE_REQUESTS: usize = 32;
+
 /// What became of a text. Nothing was written when all in it were notifications.
 #[derive(Debug)]
 pub struct Answer {
@@ -113,10 +116,11 @@ impl Answerer {
         let mut batch = Batch::default();
         let mut any_error = false;
         let mut elements = elements.into_iter();
-        while let Some(element) = elements.next() {
+        for ran in 1.. {
+            let Some(element) = elements.next() else { break };
             let (is_error, current) = self.one(context, element.get(), Some(&mut batch), output);
             any_error |= is_error;
-            if current.is_some() {
+            if current.is_some() || (ran >= PIECE_REQUESTS && elements.len() > 0) {
                 batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
                 let unfinished = Some(Unfinished { current, batch: Some(batch) });
                 return Answer { is_error: any_error, unfinished };
@@ -207,12 +211,17 @@ impl Unfinished {
             self.current = None;
         }
         let Some(batch) = &mut self.batch else { return Progress::Done };
-        if let Some(text) = batch.waiting.pop() {
+        for _ in 0..PIECE_REQUESTS {
+            let Some(text) = batch.waiting.pop() else {
+                batch.end(output);
+                return Progress::Done;
+            };
             (_, self.current) = answerer.one(context, &text, Some(batch), output);
-            return Progress::More;
+            if self.current.is_some() {
+                break;
+            }
         }
-        batch.end(output);
-        Progress::Done
+        Progress::More
     }
 }
 
