@@ -102,9 +102,9 @@ impl Stream {
     /// Takes what waits, to be sent by somebody else.
     pub fn take(&mut self) -> Vec<u8> {
         let mut taken = std::mem::take(&mut self.bytes);
+        self.start = self.start.filter(|&start| start >= taken.len()).map(|_| 0);
         taken.drain(..self.sent);
         self.sent = 0;
-        self.start = self.start.filter(|_| taken.is_empty()).map(|_| 0);
         taken
     }
 
