@@ -48,7 +48,7 @@ fn server() -> Context {
     statistics.add(&modules::private_memory_statistics(2));
     states.add(Box::new(backends));
     states.add(Box::new(events));
-    let segment = Segment::create(2 * MIN_BYTES, 2, statistics.counters()).unwrap();
+    let segment = Segment::create(4 * MIN_BYTES, 2, statistics.counters()).unwrap();
     segment.set_level(1);
     Context {
         segment,
@@ -168,13 +168,18 @@ fn has_shape(value: &Value, wanted: &Value) -> bool {
     }
 }
 
+/// The reply to `ul_add`.
+fn added(context: &Context, params: &[&str]) -> String {
+    let params: String =
+        params.iter().map(|value| format!("<param><value>{value}</value></param>")).collect();
+    let add = format!("<methodCall><methodName>ul_add</methodName><params>{params}</params></methodCall>");
+    String::from_utf8(asked(&Format::Tree, context, &post(&add)).2).unwrap()
+}
+
 #[test]
 fn rows_of_2_4() {
     let context = server();
-    let params: String =
-        CONTACT.iter().map(|value| format!("<param><value>{value}</value></param>")).collect();
-    let add = format!("<methodCall><methodName>ul_add</methodName><params>{params}</params></methodCall>");
-    asked(&Format::Tree, &context, &post(&add));
+    assert!(!added(&context, &CONTACT).contains("fault"));
     let rows = rows("2.4-http.jsonl");
     for row in &rows {
         let text = |name: &str| row[name].as_str().unwrap();
@@ -199,6 +204,47 @@ fn rows_of_2_4() {
         }
     }
     assert_eq!(rows.len(), 47);
+}
+
+/// A long reply is written while it leaves, and no piece of it is long.
+#[test]
+fn a_dump_comes_in_small_pieces() {
+    const CONTACTS: usize = 2000;
+    const MAX_PIECE_BYTES: usize = 65_536;
+    let context = server();
+    for number in 0..CONTACTS {
+        let (user, contact) = (format!("user{number}"), format!("sip:user{number}@127.0.0.1:5099"));
+        let params = ["location", &user, &contact, "3600", "1", "0", "0", "0", "0"];
+        assert!(!added(&context, &params).contains("fault"));
+    }
+    let dump = post("<methodCall><methodName>ul_dump</methodName></methodCall>");
+    let get = Request { method: Method::Get, path: "/ul_dump", query: None, body: b"" };
+    let formats = [Format::String, Format::Array, Format::IndentedString, Format::Tree];
+    let mut doors: Vec<(&dyn Dialect, Request<'_>)> =
+        formats.iter().map(|format| (format as &dyn Dialect, dump)).collect();
+    doors.push((&TreeJson, get));
+    for (door, request) in doors {
+        let (mut stream, mut whole, mut pieces) = (Stream::default(), Vec::new(), 1);
+        let mut answer = door.answer(&context, &request, &mut stream);
+        let mut more = answer.more.take().unwrap();
+        loop {
+            assert!(stream.waiting().len() < MAX_PIECE_BYTES, "{door:?}: {}", stream.waiting().len());
+            whole.extend(stream.take());
+            pieces += 1;
+            if more.go_on(&context, &mut stream) == Progress::Done {
+                break;
+            }
+        }
+        whole.extend(stream.take());
+        let text = String::from_utf8(whole).unwrap();
+        assert_eq!(text.matches("@127.0.0.1:5099").count(), CONTACTS, "{door:?}");
+        assert!(pieces > 10 && text.len() > 300_000, "{door:?}: {} bytes in {pieces}", text.len());
+        if request.method == Method::Get {
+            serde_json::from_str::<Value>(&text).unwrap();
+        } else {
+            xml_reply::read(text.as_bytes()).unwrap();
+        }
+    }
 }
 
 /// Where C and we write the same values, the bytes are the same, too.

@@ -46,8 +46,8 @@ pub enum Format {
 /// A call of several calls stops for the first piece of its reply when that has so many bytes.
 const PIECE_BYTES: usize = 16_384;
 
-/// How much of a refused call the log shows, in bytes.
-const SHOWN_BYTES: usize = 80;
+/// How much of a refused call, and of the reason, the log shows, in bytes.
+const SHOWN_BYTES: usize = 100;
 
 impl Format {
     /// Whether it is one of mi_xmlrpc_ng.
@@ -156,13 +156,15 @@ fn encoded(is_error: bool, more: Option<Unfinished>) -> Answer {
 }
 
 fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> Answer {
-    log_fault(fault, &body[..body.len().min(SHOWN_BYTES)]);
+    log_fault(fault, body);
     Encoder::new(output, format, Place::Document).fail(fault);
     encoded(true, None)
 }
 
-fn log_fault(fault: &Fault, shown: &[u8]) {
-    log::debug!("{} {}: {}", fault.code, fault.reason.trim_ascii_end(), shown.escape_ascii());
+/// Both may hold what the client has sent.
+fn log_fault(fault: &Fault, request: &[u8]) {
+    let shown = |bytes: &[u8]| bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii().to_string();
+    log::debug!("{} {}: {}", fault.code, shown(fault.reason.as_bytes()), shown(request));
 }
 
 /// Runs one call and writes its reply, or the beginning of a long one. True when it is a fault.
@@ -179,8 +181,7 @@ fn one(
         Ok(Some(rest)) => return (encoder.is_fault(), Some(Current { state: encoder.into_state(), rest })),
         Ok(None) => encoder.finish(),
         Err(fault) => {
-            let shown = call.method.as_bytes();
-            log_fault(&fault, &shown[..shown.len().min(SHOWN_BYTES)]);
+            log_fault(&fault, call.method.as_bytes());
             encoder.fail(&fault);
         }
     }
