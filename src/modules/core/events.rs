@@ -73,7 +73,9 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
         log::info!(often = true; "{} to {} is refused: {error}", Shown(socket), Shown(event));
         match error {
             SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
-            SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => Fault::because(500, error),
+            SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => {
+                Fault::because(500, error)
+            }
         }
     })
 }
