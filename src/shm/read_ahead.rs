@@ -18,7 +18,7 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Where the start of the published bytes stands, shifted by [`MARK_BITS`], with the caller's mark in the bits below.
 const START: usize = 0;
-/// Where their end stands. Both only grow.
+/// Where their end stands. Both only grow; the start is beyond the end while a ring without bytes starts again.
 const END: usize = 8;
 /// Where the ring begins.
 const RING: usize = 64;
@@ -47,7 +47,8 @@ impl ReadAhead {
     /// Adds what the predecessor has left to `unread`, and gives the mark of its last
     /// [`consume`](ReadAhead::consume). To be called once, before anything else, by each process that is to read.
     pub fn take_over(&self, unread: &mut Vec<u8>) -> u8 {
-        let (start, mut end) = (self.start(), self.end().load(Ordering::Acquire));
+        let start = self.start();
+        let mut end = self.end().load(Ordering::Acquire).max(start);
         let mut found = Vec::new();
         self.copy_out(end, READ_BYTES.min(self.contiguous(end)), &mut found);
         let kept = found.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -81,11 +82,25 @@ impl ReadAhead {
 
     /// Takes the first `length` published bytes, and notes `mark`, of three bits, for a successor: both by one store.
     pub fn consume(&self, length: usize, mark: u8) {
-        let start = self.start();
-        let next = start + length as u64;
-        assert!(next <= self.end().load(Ordering::Relaxed), "only what was read is taken");
+        let (start, end) = (self.start(), self.end().load(Ordering::Relaxed));
+        let mut next = start + length as u64;
+        assert!(next <= end, "only what was read is taken");
+        let restarts = next == end && self.may_restart(start, length);
+        if restarts {
+            next = end.next_multiple_of(self.capacity as u64);
+        }
         self.word().store(next << MARK_BITS | u64::from(mark), Ordering::Release);
         self.clear(start, length);
+        if restarts {
+            self.end().store(next, Ordering::Release);
+        }
+    }
+
+    /// Whether a ring that gets empty may go on from its beginning, so that a small part of it stays in the
+    /// processor's cache: what is taken, from there, must lie where a successor does not look for what was read and
+    /// not published.
+    fn may_restart(&self, position: u64, length: usize) -> bool {
+        self.offset(position) - RING >= READ_BYTES && length <= self.contiguous(position)
     }
 
     fn word(&self) -> &AtomicU64 {
@@ -188,6 +203,55 @@ mod tests {
             ahead.take_over(&mut left);
             assert_eq!(left, b"");
         }
+    }
+
+    #[test]
+    fn an_empty_ring_starts_again_and_what_was_taken_stays_taken() {
+        let ahead = ReadAhead::create(LIMIT).unwrap();
+        let mut unread = Vec::new();
+        let mut most = 0;
+        for _ in 0..100 {
+            ahead.read(pipe(&[b'x'; 5000]).as_fd(), &mut unread).unwrap();
+            most = most.max(ahead.offset(ahead.start()));
+            ahead.consume(5000, 3);
+        }
+        assert!((READ_BYTES..READ_BYTES + 10_000).contains(&most), "{most}");
+        while ahead.offset(ahead.start()) - RING < READ_BYTES {
+            ahead.read(pipe(&[b'y'; 5000]).as_fd(), &mut unread).unwrap();
+            ahead.consume(5000, 3);
+        }
+        // As if the reader had been killed with its last store but two: taken, not cleared, and no new end.
+        ahead.read(pipe(&[b'z'; 5000]).as_fd(), &mut unread).unwrap();
+        let old = ahead.end().load(Ordering::Relaxed);
+        ahead.word().store(old.next_multiple_of(ahead.capacity as u64) << MARK_BITS | 6, Ordering::Release);
+        let mut left = Vec::new();
+        assert_eq!((ahead.take_over(&mut left), left.as_slice()), (6, &b""[..]));
+        ahead.read(pipe(b"next").as_fd(), &mut unread).unwrap();
+        assert_eq!((ahead.take_over(&mut left), left.as_slice()), (6, &b"next"[..]));
+    }
+
+    #[test]
+    fn what_was_taken_around_the_ring_s_end_does_not_come_back() {
+        let ahead = ReadAhead::create(LIMIT).unwrap();
+        let mut unread = Vec::new();
+        let rest = 1000;
+        // Never empty, so it does not start again.
+        ahead.read(pipe(&[b'x'; 5000]).as_fd(), &mut unread).unwrap();
+        while ahead.contiguous(ahead.end().load(Ordering::Relaxed)) > rest {
+            let room = ahead.contiguous(ahead.end().load(Ordering::Relaxed)) - rest;
+            ahead.read(pipe(&vec![b'x'; room.min(5000)]).as_fd(), &mut unread).unwrap();
+            let used = ahead.end().load(Ordering::Relaxed) - ahead.start();
+            ahead.consume(usize::try_from(used).unwrap() - 1, 0);
+        }
+        ahead.read(pipe(&[b'x'; 1000]).as_fd(), &mut unread).unwrap();
+        ahead.read(pipe(&[b'x'; 1000]).as_fd(), &mut unread).unwrap();
+        assert!(!ahead.may_restart(ahead.start(), 2001));
+        ahead.consume(2001, 0);
+        unread.clear();
+        ahead.read(pipe(b"next").as_fd(), &mut unread).unwrap();
+        let mut left = Vec::new();
+        ahead.take_over(&mut left);
+        assert_eq!(left, b"next");
     }
 
     #[test]
