@@ -3,12 +3,12 @@
 //! While no reply waits it sleeps in a plain read; else it waits for requests and for room at once. C:
 //! `mi_fifo_server` in fifo_fnc.c.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,7 @@ impl<'a> Worker<'a> {
             replies: Replies::default(),
             settings,
             ledger: Ledger::new(process)?,
+            path: OsString::new(),
         };
         Ok(Worker {
             process,
@@ -186,6 +187,8 @@ struct Service<'a> {
     replies: Replies,
     settings: &'a Settings,
     ledger: Ledger,
+    /// The path of the reply in hand, to be reused.
+    path: OsString,
 }
 
 impl Service<'_> {
@@ -201,7 +204,7 @@ impl Service<'_> {
             What::Json { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => reply,
         };
         count(self.ledger.requests);
-        let path = match self.reply_path(name) {
+        let path = match reply_path(self.settings, name, &mut self.path) {
             Ok(path) => path,
             Err(reason) => {
                 let name = name.escape_ascii();
@@ -209,11 +212,10 @@ impl Service<'_> {
                 return count(self.ledger.errors);
             }
         };
-        let mut reply = match self.replies.begin(path.as_deref()) {
+        let mut reply = match self.replies.begin(path) {
             Ok(reply) => reply,
             Err(error) => {
-                let path = path.unwrap_or_default();
-                let path = path.display();
+                let path = path.unwrap_or(Path::new("")).display();
                 self.ledger.refused.warn(format_args!("no reply to {path}, nothing is run: {error}"));
                 return count(self.ledger.errors);
             }
@@ -234,27 +236,34 @@ impl Service<'_> {
         self.replies.send(reply, answer.more, &mut self.answerer, &mut |event| ledger.note(event));
     }
 
-    /// Where the reply to a client that gave that name goes; nowhere without one. C: `get_reply_filename`.
-    fn reply_path(&self, name: &[u8]) -> Result<Option<PathBuf>, &'static str> {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        if name.iter().any(|byte| b"./\\\0".contains(byte)) {
-            return Err("a name must not hold a dot, a slash, a backslash or a NUL");
-        }
-        let mut path = self.settings.reply_dir.as_os_str().to_owned();
-        path.push(OsStr::from_bytes(name));
-        let path = PathBuf::from(path);
-        // Replies would be the next requests.
-        if path == self.settings.path { Err("it is the FIFO of the requests") } else { Ok(Some(path)) }
-    }
-
     fn go_on(&mut self) {
         if !self.replies.is_empty() {
             let ledger = &mut self.ledger;
             self.replies.take_turn(&mut self.answerer, &mut |event| ledger.note(event));
         }
     }
+}
+
+/// Where the reply to a client that gave that name goes, written to `path`; nowhere without one. C:
+/// `get_reply_filename`.
+fn reply_path<'a>(
+    settings: &Settings,
+    name: &[u8],
+    path: &'a mut OsString,
+) -> Result<Option<&'a Path>, &'static str> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if name.iter().any(|byte| matches!(byte, b'.' | b'/' | b'\\' | 0)) {
+        return Err("a name must not hold a dot, a slash, a backslash or a NUL");
+    }
+    path.clear();
+    path.push(&settings.reply_dir);
+    path.push(OsStr::from_bytes(name));
+    let path = Path::new(path);
+    // Replies would be the next requests.
+    let is_like_it = settings.path.as_os_str().as_bytes().ends_with(name);
+    if is_like_it && path == settings.path { Err("it is the FIFO of the requests") } else { Ok(Some(path)) }
 }
 
 /// The worker's own cells of the module's statistics, and what it says in the log.

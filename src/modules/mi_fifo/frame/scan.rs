@@ -43,10 +43,16 @@ enum State {
         is_name: bool,
         left: u8,
     },
-    /// What is left of `true`, `false` or `null`.
-    Word(&'static [u8]),
+    /// The place in [`WORDS`] of the next letter.
+    Word(u8),
     Number(Number),
 }
+
+/// Ends of `true`, `false` and `null`, by their place, so that a state is a few bytes.
+const WORDS: &[u8] = b"rue;alse;ull;";
+
+/// What stands behind each of [`WORDS`].
+const WORD_END: u8 = b';';
 
 /// The part of a number that was read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,12 +90,23 @@ impl Number {
 impl Scanner {
     /// Goes on with the next bytes.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Scan {
-        for (at, &byte) in bytes.iter().enumerate() {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if let (State::String { .. }, 0x20..) = (self.state, byte)
+                && !matches!(byte, b'"' | b'\\')
+            {
+                // Most of a request is this.
+                let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+                let rest = &bytes[at..];
+                at += rest.iter().position(special).unwrap_or(rest.len());
+                continue;
+            }
             if self.step(byte).is_none() {
                 return Scan::Wrong;
             }
+            at += 1;
             if self.open.is_empty() {
-                return Scan::Ends(at + 1);
+                return Scan::Ends(at);
             }
         }
         Scan::More
@@ -110,10 +127,10 @@ impl Scanner {
                 1 => State::String { is_name },
                 left => State::Hex { is_name, left: left - 1 },
             },
-            (State::Word([first, rest @ ..]), _) if byte == *first => match rest {
-                [] => State::AfterValue,
-                rest => State::Word(rest),
-            },
+            (State::Word(at), _) if WORDS.get(usize::from(at)) == Some(&byte) => {
+                let is_last = WORDS.get(usize::from(at) + 1) == Some(&WORD_END);
+                if is_last { State::AfterValue } else { State::Word(at + 1) }
+            }
             (State::Number(number), _) => match number.next(byte) {
                 Some(number) => State::Number(number),
                 None if number.may_end() => return self.between(State::AfterValue, byte),
@@ -154,9 +171,9 @@ impl Scanner {
             }
             b']' if state == State::FirstElement => self.close(),
             b'"' => State::String { is_name: false },
-            b't' => State::Word(b"rue"),
-            b'f' => State::Word(b"alse"),
-            b'n' => State::Word(b"ull"),
+            b't' => State::Word(0),
+            b'f' => State::Word(4),
+            b'n' => State::Word(9),
             b'-' => State::Number(Number::Minus),
             b'0' => State::Number(Number::Zero),
             b'1'..=b'9' => State::Number(Number::Digits),

@@ -47,8 +47,9 @@ pub(super) struct Replies {
     next: u64,
     /// The number of the one that has gone on last.
     last: u64,
-    /// A buffer for the next reply.
+    /// Buffers for the next reply and its path.
     spare: Stream,
+    spare_path: PathBuf,
 }
 
 impl Replies {
@@ -83,7 +84,13 @@ impl Replies {
         };
         self.next += 1;
         let stream = std::mem::take(&mut self.spare);
-        Ok(Reply::new(self.next, path.map(Path::to_owned), fifo, condition, stream))
+        let path = path.map(|path| {
+            let mut kept = std::mem::take(&mut self.spare_path);
+            kept.clear();
+            kept.push(path);
+            kept
+        });
+        Ok(Reply::new(self.next, path, fifo, condition, stream))
     }
 
     /// Sends what was written to a reply, as far as that goes, and keeps the rest.
@@ -98,6 +105,7 @@ impl Replies {
         let turn = if reply.condition == Condition::Ready { reply.go_on(answerer) } else { Turn::GoesOn };
         if let Turn::Ends = turn {
             self.spare = reply.stream;
+            self.spare_path = reply.path.unwrap_or_default();
             return;
         }
         if self.kept.len() >= MAX_REPLIES {
