@@ -9,8 +9,10 @@
 //! tree_json/    the JSON of mi_json of 2.x
 //! nodes/        the classic tree as nested values, for the two of 2.x
 //! json_text.rs  text in strings of JSON
+//! frame/        where a request over a FIFO ends, and the next one begins
 //! ```
 
+pub mod frame;
 pub mod http;
 pub mod json_rpc;
 mod json_text;

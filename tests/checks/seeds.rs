@@ -14,6 +14,8 @@ mod mi_json;
 mod server;
 #[path = "../fuzz/bodies/text_datagram.rs"]
 mod text_datagram;
+#[path = "../fuzz/bodies/text_fifo.rs"]
+mod text_fifo;
 #[path = "../fuzz/bodies/xmlrpc.rs"]
 mod xmlrpc;
 
@@ -23,11 +25,12 @@ use super::xml_reply;
 type Body = fn(&[u8]) -> bool;
 
 /// The targets with their bodies.
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [(&str, Body); 6] = [
     ("config", config::check),
     ("json_rpc", json_rpc::check),
     ("mi_json", mi_json::check),
     ("text_datagram", text_datagram::check),
+    ("text_fifo", text_fifo::check),
     ("xmlrpc", xmlrpc::check),
 ];
 
@@ -49,6 +52,11 @@ fn datagrams_hold_all_rules() {
 #[test]
 fn mi_json_holds_all_rules() {
     replay("mi_json");
+}
+
+#[test]
+fn streams_hold_all_rules() {
+    replay("text_fifo");
 }
 
 #[test]

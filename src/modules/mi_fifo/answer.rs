@@ -2,8 +2,8 @@
 //!
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
-use super::frame::{Length, MAX_REQUEST_BYTES, Text};
 use crate::mi::{COMMAND_FAILED, Context, Fault, Generation, Params, Progress, Rest};
+use crate::wire::frame::{Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State};
 use crate::wire::{Output, Stream, json_rpc};
 

@@ -3,7 +3,6 @@
 //! ```text
 //! settings.rs   what modparam says
 //! worker.rs     the one process's loop: read, serve, go on with what waits
-//! frame/        where a request ends and the next one begins
 //! answer.rs     one request in, one reply out
 //! replies/      replies that cannot leave at once
 //! ```
@@ -11,7 +10,6 @@
 //! C: modules/mi_fifo.
 
 mod answer;
-mod frame;
 mod replies;
 mod settings;
 mod worker;
@@ -24,6 +22,7 @@ use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::shm::ReadAhead;
 use crate::system::endpoint::{self, Endpoint, Presence};
 use crate::system::{fifo, user};
+use crate::wire::frame::MAX_REQUEST_BYTES;
 use settings::Settings;
 
 /// Statistics of every MI transport are in this group.
@@ -70,7 +69,7 @@ struct Open {
 impl Fifos {
     fn make(&self) -> Result<Open, OpenError> {
         let (requests, endpoint) = Endpoint::make_fifo(&self.settings.path, self.settings.access)?;
-        let ahead = ReadAhead::create(frame::MAX_REQUEST_BYTES)?;
+        let ahead = ReadAhead::create(MAX_REQUEST_BYTES)?;
         Ok(Open { endpoint, requests, ahead })
     }
 

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use super::GROUP;
 use super::answer::{self, Answerer};
-use super::frame::{Frame, Framer, Mode, Wait, What};
 use super::replies::{Event, Replies};
 use super::settings::Settings;
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
 use crate::shm::ReadAhead;
+use crate::wire::frame::{Frame, Framer, Mode, Wait, What};
 
 /// How long the rest of a request may stay away, where it is not to be waited for.
 const QUIET: Duration = Duration::from_millis(200);

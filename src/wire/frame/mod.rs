@@ -21,7 +21,7 @@ use header::{json_header, text_header};
 use scan::{Scan, Scanner};
 
 /// Longest request, in bytes.
-pub(super) const MAX_REQUEST_BYTES: usize = 1 << 20;
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 /// Longest first line, in bytes. C: `MAX_MI_FIFO_BUFFER`.
 const MAX_HEADER_BYTES: usize = 8192;
@@ -32,7 +32,7 @@ const HEADER_START_BYTES: usize = 2 * header::MAX_NAME_BYTES + 16;
 
 /// What the next byte is part of. Kept over the end of a worker, as bytes that are consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Mode {
+pub enum Mode {
     /// A request.
     #[default]
     Fresh,
@@ -46,7 +46,7 @@ pub(super) enum Mode {
 
 /// Where in a line the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// At its start.
     Start,
     /// Behind its start.
@@ -68,29 +68,32 @@ const MODES: [Mode; 7] = [
 
 impl Mode {
     /// Its number, 0 to 7.
-    pub(super) fn number(self) -> u8 {
+    #[must_use]
+    pub fn number(self) -> u8 {
         (0..).zip(MODES).find(|&(_, mode)| mode == self).map_or(0, |(number, _)| number)
     }
 
     /// The mode of that number; what is none stands for a fresh begin.
-    pub(super) fn of(number: u8) -> Mode {
+    #[must_use]
+    pub fn of(number: u8) -> Mode {
         MODES.get(usize::from(number)).copied().unwrap_or_default()
     }
 }
 
 /// The next step in a stream. Either it takes bytes, or it changes the mode.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Frame<'a> {
+pub struct Frame<'a> {
     /// Bytes it takes.
-    pub(super) length: usize,
+    pub length: usize,
     /// What comes behind it.
-    pub(super) next: Mode,
-    pub(super) what: What<'a>,
+    pub next: Mode,
+    /// What it is.
+    pub what: What<'a>,
 }
 
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum What<'a> {
+pub enum What<'a> {
     /// Nothing to speak of.
     Nothing,
     /// The beginning of something that is no request.
@@ -101,34 +104,48 @@ pub(super) enum What<'a> {
     Json {
         /// The name of the reply FIFO; empty for none.
         reply: &'a [u8],
+        /// The value.
         text: &'a [u8],
     },
     /// What begins as JSON and is none.
-    Broken { reply: &'a [u8] },
+    Broken {
+        /// The name of the reply FIFO; empty for none.
+        reply: &'a [u8],
+    },
     /// A request longer than [`MAX_REQUEST_BYTES`].
-    TooLarge { reply: &'a [u8], is_json: bool, length: Length },
+    TooLarge {
+        /// The name of the reply FIFO; empty for none.
+        reply: &'a [u8],
+        /// Whether it is in JSON, and not in text.
+        is_json: bool,
+        /// How long it is.
+        length: Length,
+    },
 }
 
 /// A request in text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Text<'a> {
-    pub(super) command: &'a [u8],
+pub struct Text<'a> {
+    /// The name of the command.
+    pub command: &'a [u8],
     /// The name of the reply FIFO; empty for none.
-    pub(super) reply: &'a [u8],
+    pub reply: &'a [u8],
     /// The lines behind the first, without the empty one.
-    pub(super) params: &'a [u8],
+    pub params: &'a [u8],
 }
 
 /// How long a request is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub enum Length {
+    /// So long.
     Exactly(usize),
+    /// Longer than that; its end is not known.
     MoreThan(usize),
 }
 
 /// More bytes are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub enum Wait {
     /// However long it takes.
     Patiently,
     /// When none come for a while, the caller asks again and says so.
@@ -137,7 +154,7 @@ pub(super) enum Wait {
 
 /// Takes a stream apart.
 #[derive(Debug, Default)]
-pub(super) struct Framer {
+pub struct Framer {
     mode: Mode,
     phase: Phase,
 }
@@ -156,12 +173,13 @@ enum Phase {
 
 impl Framer {
     /// Begins in the mode that a predecessor has left.
-    pub(super) fn new(mode: Mode) -> Framer {
+    #[must_use]
+    pub fn new(mode: Mode) -> Framer {
         Framer { mode, phase: Phase::Head }
     }
 
     /// Notes that the caller has taken a frame.
-    pub(super) fn taken(&mut self, next: Mode) {
+    pub fn taken(&mut self, next: Mode) {
         *self = Framer::new(next);
     }
 
@@ -170,7 +188,7 @@ impl Framer {
     ///
     /// # Errors
     /// [`Wait`], when there are too few bytes to tell.
-    pub(super) fn next<'a>(&mut self, unread: &'a [u8], is_quiet: bool) -> Result<Frame<'a>, Wait> {
+    pub fn next<'a>(&mut self, unread: &'a [u8], is_quiet: bool) -> Result<Frame<'a>, Wait> {
         match self.mode {
             Mode::Fresh if unread.is_empty() => Err(Wait::Patiently),
             Mode::Fresh => self.request(unread, is_quiet),

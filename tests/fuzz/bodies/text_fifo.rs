@@ -1,0 +1,153 @@
+//! What must hold for any stream of requests over a FIFO: how it is taken apart, and what each request is answered.
+//!
+//! The answers are those of the same requests on datagrams, which have the same decoders and encoders; what `mi_fifo`
+//! adds to them is an empty line.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use opensips_mi::wire::frame::{Framer, Mode, Text, What};
+
+use super::{json_rpc, text_datagram};
+
+/// A good request of each kind, behind what ends any other.
+const BEHIND: &[u8] = b"\n\n:ps:end\n\n:end:{\"x\":\"y\"}\n";
+
+/// What was found in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Text {
+        command: Vec<u8>,
+        reply: Vec<u8>,
+        params: Vec<u8>,
+    },
+    Json {
+        reply: Vec<u8>,
+        text: Vec<u8>,
+    },
+    /// A request that is told that it is none, or too long.
+    Refused {
+        reply: Vec<u8>,
+    },
+    Garbage,
+}
+
+/// Checks one input. True when it holds requests and nothing else, and each is answered with a success.
+pub(crate) fn check(input: &[u8]) -> bool {
+    let mut whole = Stream::default();
+    whole.feed(input);
+    check_pieces(input, &whole.found);
+    let before = whole.clone_found();
+    whole.fall_silent();
+    whole.feed(BEHIND);
+    let wanted = [
+        Found::Text { command: b"ps".to_vec(), reply: b"end".to_vec(), params: Vec::new() },
+        Found::Json { reply: b"end".to_vec(), text: b"{\"x\":\"y\"}".to_vec() },
+    ];
+    assert!(whole.found.ends_with(&wanted), "what stands behind is lost: {:?}", whole.found);
+    assert_eq!(whole.found[..before.len()], before);
+    !before.is_empty() && before.iter().filter(|found| !is_answered_well(found)).count() == 0
+}
+
+/// A stream that comes in pieces gives the same, unless a cut is where a client might have ended: behind a value, or
+/// among the blanks in front of a request.
+fn check_pieces(input: &[u8], wanted: &[Found]) {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    let mut random = hasher.finish() | 1;
+    for most in [2, 9, 100] {
+        let mut cut = Stream::default();
+        let mut rest = input;
+        while !rest.is_empty() {
+            // xorshift64: any cuts will do, and the same each time.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let least = 1 + usize::try_from(random % most).unwrap_or_default();
+            let may_end = |&end: &usize| !b" \t\x0c\r}]".contains(&rest[end - 1]);
+            let end = (least..rest.len()).find(may_end).unwrap_or(rest.len());
+            cut.feed(&rest[..end]);
+            rest = &rest[end..];
+        }
+        assert_eq!(cut.found, wanted, "in pieces of up to {most} bytes");
+    }
+}
+
+/// The rules for one request. True when its answer is a success.
+fn is_answered_well(found: &Found) -> bool {
+    match found {
+        Found::Text { command, reply, params } => {
+            assert!(!command.is_empty() && !command.contains(&b':') && !command.contains(&b'\n'));
+            assert!(!reply.contains(&b'\n'));
+            assert!(params.is_empty() || params.ends_with(b"\n"));
+            text_datagram::check(&[b":", &command[..], b":\n", params].concat())
+        }
+        Found::Json { reply, text } => {
+            assert!(!reply.contains(&b':'));
+            assert!(
+                serde_json::from_slice::<&serde_json::value::RawValue>(text).is_ok() || has_no_text(text)
+            );
+            json_rpc::check(text)
+        }
+        Found::Refused { .. } | Found::Garbage => false,
+    }
+}
+
+/// What the framer takes for JSON by its syntax, and is none for other reasons: its strings are not UTF-8, or it is
+/// deeper than a decoder goes.
+fn has_no_text(value: &[u8]) -> bool {
+    /// Depth to which serde_json reads.
+    const MAX_DEPTH: usize = 127;
+    let opened = value.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    std::str::from_utf8(value).is_err() || opened > MAX_DEPTH
+}
+
+/// A stream on its way through the framer.
+#[derive(Default)]
+struct Stream {
+    framer: Framer,
+    mode: Mode,
+    unread: Vec<u8>,
+    found: Vec<Found>,
+}
+
+impl Stream {
+    /// More comes.
+    fn feed(&mut self, piece: &[u8]) {
+        self.unread.extend_from_slice(piece);
+        while self.step(false) {}
+    }
+
+    /// Nothing comes for so long that nothing is waited for any more but the end of a text request.
+    fn fall_silent(&mut self) {
+        while self.step(true) {}
+    }
+
+    fn clone_found(&self) -> Vec<Found> {
+        self.found.clone()
+    }
+
+    /// Takes a frame, if there is one.
+    fn step(&mut self, is_quiet: bool) -> bool {
+        let Ok(frame) = self.framer.next(&self.unread, is_quiet) else { return false };
+        assert!(frame.length > 0 || frame.next != self.mode, "no step forward");
+        assert!(frame.length <= self.unread.len());
+        assert_eq!(Mode::of(frame.next.number()), frame.next, "a successor goes on in another mode");
+        self.found.extend(match frame.what {
+            What::Nothing => None,
+            What::Garbage => Some(Found::Garbage),
+            What::Text(Text { command, reply, params }) => {
+                let [command, reply, params] = [command, reply, params].map(<[u8]>::to_vec);
+                Some(Found::Text { command, reply, params })
+            }
+            What::Json { reply, text } => Some(Found::Json { reply: reply.to_vec(), text: text.to_vec() }),
+            What::Broken { reply } | What::TooLarge { reply, .. } => {
+                Some(Found::Refused { reply: reply.to_vec() })
+            }
+        });
+        self.mode = frame.next;
+        let length = frame.length;
+        self.unread.drain(..length);
+        self.framer.taken(self.mode);
+        true
+    }
+}
