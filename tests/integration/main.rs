@@ -32,6 +32,8 @@ mod http_doors;
 mod http_load;
 /// Clients that people have: opensipsunix, Python, socat.
 mod interop;
+/// Clients that stop, of all kinds at once, beside many that go on.
+mod isolation;
 mod log_lines;
 /// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
 mod opensips_cli;
