@@ -12,11 +12,12 @@
 //!
 //! and, mapped for itself since it may lie in a file, the keyed state (see keyed/mod.rs). Every value of the hot
 //! part is one atomic without a lock: reading it costs a load. What a worker has read from a FIFO and not yet served
-//! lies in a region of its own (read_ahead.rs).
+//! lies in a region of its own (read_ahead.rs), and so do replies that wait for their clients (parcels.rs).
 
 mod hot;
 pub mod keyed;
 mod persist;
+mod parcels;
 mod read_ahead;
 mod region;
 mod timeline;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
 pub use persist::PersistError;
+pub use parcels::{Parcel, Parcels};
 pub use read_ahead::ReadAhead;
 use region::Region;
 use timeline::{Note, Timeline};

@@ -18,6 +18,8 @@ mod datagram;
 mod events;
 /// Requests by a FIFO: framing, reply FIFOs, readers that stop or never come, kills.
 mod fifo;
+/// Replies that wait for their clients when their process is killed.
+mod fifo_killed;
 /// The recorded replies under tests/golden.
 mod golden;
 /// The recorded JSON-RPC replies over HTTP.

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
-use crate::shm::ReadAhead;
+use crate::shm::{Parcels, ReadAhead};
 use crate::system::endpoint::{self, Endpoint, Presence};
 use crate::system::{fifo, user};
 use crate::wire::frame::MAX_REQUEST_BYTES;
@@ -64,13 +64,16 @@ struct Open {
     requests: File,
     /// What the worker has read and not served.
     ahead: ReadAhead,
+    /// Replies that wait for their clients.
+    parcels: Parcels,
 }
 
 impl Fifos {
     fn make(&self) -> Result<Open, OpenError> {
         let (requests, endpoint) = Endpoint::make_fifo(&self.settings.path, self.settings.access)?;
         let ahead = ReadAhead::create(MAX_REQUEST_BYTES)?;
-        Ok(Open { endpoint, requests, ahead })
+        let parcels = Parcels::create(replies::MAX_PARCELS, replies::PARCEL_BYTES)?;
+        Ok(Open { endpoint, requests, ahead, parcels })
     }
 
     /// Looks at the folder of the reply FIFOs. C: the checks in `mi_mod_init`.
@@ -159,7 +162,7 @@ impl Service for Fifos {
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let open = self.open.as_ref().ok_or("the FIFO was never opened")?;
-        worker::Worker::new(process, &self.settings, &open.requests, &open.ahead)?.serve();
+        worker::Worker::new(process, &self.settings, open)?.serve();
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 //! `mi_fifo_server` in fifo_fnc.c.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -12,10 +11,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::GROUP;
 use super::answer::{self, Answerer};
 use super::replies::{Event, Replies};
 use super::settings::Settings;
+use super::{GROUP, Open};
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
 use crate::shm::ReadAhead;
@@ -58,14 +57,14 @@ impl<'a> Worker<'a> {
     pub(super) fn new(
         process: &'a Process<'a>,
         settings: &'a Settings,
-        requests: &'a File,
-        ahead: &'a ReadAhead,
+        open: &'a Open,
     ) -> Result<Worker<'a>, OpenError> {
+        let Open { requests, ahead, parcels, .. } = open;
         let mut unread = Vec::new();
         let mode = Mode::of(ahead.take_over(&mut unread));
         let service = Service {
             answerer: Answerer::new(process.context(), &settings.indent),
-            replies: Replies::default(),
+            replies: Replies::take_over(parcels),
             settings,
             ledger: Ledger::new(process)?,
             path: OsString::new(),
@@ -184,7 +183,7 @@ impl<'a> Worker<'a> {
 #[derive(Debug)]
 struct Service<'a> {
     answerer: Answerer<'a>,
-    replies: Replies,
+    replies: Replies<'a>,
     settings: &'a Settings,
     ledger: Ledger,
     /// The path of the reply in hand, to be reused.

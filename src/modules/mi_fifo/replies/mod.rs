@@ -7,18 +7,27 @@
 
 mod reply;
 
+use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answerer, More};
+use crate::shm::Parcels;
 use crate::system::fifo::{self, ReplyError};
-use crate::wire::Stream;
+use crate::wire::{Output, Stream};
 pub(super) use reply::Reply;
 use reply::{Condition, Turn};
 
 /// Replies that are kept at most. As many requests as a FIFO holds may come before the first client opens its own.
 const MAX_REPLIES: usize = 512;
+
+/// Replies that survive a killed process at most, of those that nothing was written of.
+pub(super) const MAX_PARCELS: usize = 64;
+
+/// Longest such reply with its path, in bytes.
+pub(super) const PARCEL_BYTES: usize = 4096 + 256;
 
 /// What becomes of a reply that has not simply left.
 #[derive(Debug)]
@@ -40,9 +49,11 @@ pub(super) type Tell<'a> = dyn FnMut(Event<'_>) + 'a;
 struct Full;
 
 /// The replies that are kept, in the order of their requests.
-#[derive(Debug, Default)]
-pub(super) struct Replies {
-    kept: Vec<Reply>,
+#[derive(Debug)]
+pub(super) struct Replies<'a> {
+    kept: Vec<Reply<'a>>,
+    /// Where short ones lie as long as nothing of them was written, so that a successor goes on with them.
+    parcels: &'a Parcels,
     /// The number of the next one.
     next: u64,
     /// The number of the one that has gone on last.
@@ -52,7 +63,35 @@ pub(super) struct Replies {
     spare_path: PathBuf,
 }
 
-impl Replies {
+impl<'a> Replies<'a> {
+    /// Goes on with what a killed predecessor has left: whole replies, whose clients had not come yet. They get as much
+    /// time as new ones.
+    pub(super) fn take_over(parcels: &'a Parcels) -> Replies<'a> {
+        let mut replies = Replies {
+            kept: Vec::new(),
+            parcels,
+            next: 0,
+            last: 0,
+            spare: Stream::default(),
+            spare_path: PathBuf::new(),
+        };
+        for (number, parcel, bytes) in parcels.take_over() {
+            // A path has no NUL.
+            let Some(end) = bytes.iter().position(|&byte| byte == 0) else { continue };
+            let path = PathBuf::from(OsStr::from_bytes(&bytes[..end]));
+            let is_first = replies.kept.iter().all(|kept: &Reply<'_>| kept.path.as_ref() != Some(&path));
+            let condition = if is_first { Condition::absent() } else { Condition::Waiting };
+            let mut stream = Stream::default();
+            stream.push(&bytes[end + 1..]);
+            let mut reply = Reply::new(number, Some(path), None, condition, stream);
+            reply.since = Some(Instant::now());
+            reply.parcel = Some(parcel);
+            replies.kept.push(reply);
+            replies.next = number;
+        }
+        replies
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
@@ -66,7 +105,7 @@ impl Replies {
     ///
     /// # Errors
     /// When nothing can ever be written there. [`ReplyError::Absent`] is none of these.
-    pub(super) fn begin(&mut self, path: Option<&Path>) -> Result<Reply, ReplyError> {
+    pub(super) fn begin(&mut self, path: Option<&Path>) -> Result<Reply<'a>, ReplyError> {
         let mut fifo = None;
         let condition = match path {
             None => Condition::Ready,
@@ -96,7 +135,7 @@ impl Replies {
     /// Sends what was written to a reply, as far as that goes, and keeps the rest.
     pub(super) fn send(
         &mut self,
-        mut reply: Reply,
+        mut reply: Reply<'a>,
         more: Option<More>,
         answerer: &mut Answerer<'_>,
         tell: &mut Tell<'_>,
@@ -113,6 +152,7 @@ impl Replies {
         }
         reply.tell_if_parked(tell);
         reply.since = Some(Instant::now());
+        reply.keep(self.parcels);
         self.kept.push(reply);
         self.settle(self.kept.len() - 1, turn, tell);
     }

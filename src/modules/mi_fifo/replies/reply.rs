@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::answer::{Answerer, More};
 use super::{Event, Tell};
 use crate::mi::Progress;
+use crate::shm::{Parcel, Parcels};
 use crate::system::fifo::{self, ReplyError};
 use crate::wire::Stream;
 
@@ -28,7 +30,7 @@ const WRITE_BYTES: usize = 256 << 10;
 
 /// A reply.
 #[derive(Debug)]
-pub(in super::super) struct Reply {
+pub(in super::super) struct Reply<'a> {
     /// The order of requests.
     pub(super) number: u64,
     /// The client's FIFO; `None` when it goes nowhere.
@@ -42,6 +44,8 @@ pub(in super::super) struct Reply {
     /// When the client made its last move, once it is waited for.
     pub(super) since: Option<Instant>,
     was_parked: bool,
+    /// A copy for a successor, while nothing was written.
+    pub(super) parcel: Option<Parcel<'a>>,
 }
 
 /// What a reply waits for.
@@ -77,15 +81,35 @@ pub(super) enum Turn {
     Fails(ReplyError),
 }
 
-impl Reply {
+impl<'a> Reply<'a> {
     pub(super) fn new(
         number: u64,
         path: Option<PathBuf>,
         fifo: Option<fifo::Reply>,
         condition: Condition,
         stream: Stream,
-    ) -> Reply {
-        Reply { number, path, fifo, stream, more: None, condition, since: None, was_parked: false }
+    ) -> Reply<'a> {
+        Reply {
+            number,
+            path,
+            fifo,
+            stream,
+            more: None,
+            condition,
+            since: None,
+            was_parked: false,
+            parcel: None,
+        }
+    }
+
+    /// Leaves a copy for a successor, when the client has not come: one whose FIFO is open sees its end when this process
+    /// is killed, and takes that for the end of the reply. What is long, or not yet made, is lost with the process.
+    pub(super) fn keep(&mut self, parcels: &'a Parcels) {
+        let waits = matches!(self.condition, Condition::Absent { .. } | Condition::Waiting);
+        if let (true, None, Some(path)) = (waits, &self.more, &self.path) {
+            let parts = [path.as_os_str().as_bytes(), b"\0", self.stream.waiting()];
+            self.parcel = parcels.keep(self.number, &parts);
+        }
     }
 
     /// For the log.
@@ -151,6 +175,8 @@ impl Reply {
                 }
             }
         }
+        // Before anything is written, so that nothing is written twice.
+        self.parcel = None;
         let waiting = self.stream.waiting();
         let piece = &waiting[..waiting.len().min(WRITE_BYTES)];
         let written = match &self.fifo {

@@ -28,6 +28,10 @@ fn place() -> Place {
     Place(tempfile::tempdir().unwrap())
 }
 
+fn parcels() -> Parcels {
+    Parcels::create(MAX_PARCELS, PARCEL_BYTES).unwrap()
+}
+
 fn reader(path: &Path) -> File {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap()
 }
@@ -61,7 +65,7 @@ impl Told {
 }
 
 fn send(
-    replies: &mut Replies,
+    replies: &mut Replies<'_>,
     answerer: &mut Answerer<'_>,
     told: &mut Told,
     path: &Path,
@@ -76,8 +80,9 @@ fn send(
 #[test]
 fn an_absent_reader_gets_its_reply_when_it_comes_and_one_name_is_served_in_order() {
     let (place, context) = (place(), context());
+    let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::default(), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     send(&mut replies, &mut answerer, &mut told, &path, "one\n", None);
     send(&mut replies, &mut answerer, &mut told, &path, "two\n", None);
@@ -96,8 +101,9 @@ fn an_absent_reader_gets_its_reply_when_it_comes_and_one_name_is_served_in_order
 #[test]
 fn a_long_reply_is_made_as_it_is_read() {
     let (place, context) = (place(), context());
+    let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::default(), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     let file = reader(&path);
     send(&mut replies, &mut answerer, &mut told, &path, "", lines(1_000_000));
@@ -121,8 +127,9 @@ fn a_long_reply_is_made_as_it_is_read() {
 #[test]
 fn a_reader_that_stops_or_goes_is_no_burden() {
     let (place, context) = (place(), context());
+    let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::default(), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     let file = reader(&path);
     send(&mut replies, &mut answerer, &mut told, &path, "", lines(1_000_000));
@@ -154,8 +161,9 @@ fn a_reader_that_stops_or_goes_is_no_burden() {
 #[test]
 fn the_list_is_bounded() {
     let (place, context) = (place(), context());
+    let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::default(), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     for _ in 0..=MAX_REPLIES {
         send(&mut replies, &mut answerer, &mut told, &path, "x", None);
