@@ -1,4 +1,4 @@
-//! A load client: one process, one bound socket, one request in flight. Owns the closed loop and what goes over
+//! A load client: one process, one bound socket, one request in flight; over a FIFO when that is what it is sent to. Owns the closed loop and what goes over
 //! the control stream between it and `pool`; it decides neither when nor how long.
 
 use std::ffi::OsString;
@@ -9,6 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::fifo::{self, Link};
 use crate::request::{Numbers, Template};
 use crate::shape::Shape;
 use crate::soak_client;
@@ -99,8 +100,9 @@ impl Task {
 /// # Errors
 /// The client's socket cannot be bound, or the stream ends between a task and its start.
 pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
-    let [address] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let [address, number] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
     let address = Path::new(address);
+    let number = number.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidInput)?;
     let mut answers = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut tasks = BufReader::new(answers.try_clone()?);
     let socket = UnixDatagram::bind(address)?;
@@ -110,7 +112,7 @@ pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
         if tasks.read_line(&mut line)? == 0 {
             break;
         }
-        let line = match work(&task, &socket, address) {
+        let line = match work(&task, &socket, address, number) {
             Ok((count, time)) => format!("done {count} {}\n", time.as_nanos()),
             Err(error) => format!("failed {error}\n"),
         };
@@ -122,9 +124,20 @@ pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-fn work(task: &Task, own: &UnixDatagram, address: &Path) -> io::Result<(u64, Duration)> {
+fn work(task: &Task, own: &UnixDatagram, address: &Path, number: usize) -> io::Result<(u64, Duration)> {
     match task {
-        Task::Turn(asking) => closed_loop(own, asking),
+        Task::Turn(asking) if fifo::is_fifo(&asking.socket)? => {
+            let folder = address.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            let link = Link::open(&asking.socket, folder, number)?;
+            closed_loop(asking, &link.fill(&asking.request), |request, reply| link.ask(request, reply))
+        }
+        Task::Turn(asking) => {
+            let server = SocketAddr::from_pathname(&asking.socket)?;
+            closed_loop(asking, &asking.request, |request, reply| {
+                own.send_to_addr(request, &server)?;
+                own.recv(reply)
+            })
+        }
         Task::Soak { requests, connected, socket } => {
             let start = Instant::now();
             soak_client::send(own, address, socket, *requests, *connected)?;
@@ -134,17 +147,19 @@ fn work(task: &Task, own: &UnixDatagram, address: &Path) -> io::Result<(u64, Dur
 }
 
 /// Request, reply, request, reply … It blocks for ever on a reply that does not come; `pool` sees to that.
-fn closed_loop(own: &UnixDatagram, asking: &Asking) -> io::Result<(u64, Duration)> {
-    let server = SocketAddr::from_pathname(&asking.socket)?;
-    let mut request = Template::new(&asking.request);
+fn closed_loop(
+    asking: &Asking,
+    request: &[u8],
+    mut ask: impl FnMut(&[u8], &mut [u8]) -> io::Result<usize>,
+) -> io::Result<(u64, Duration)> {
+    let mut request = Template::new(request);
     let mut shape = Shape::of(&asking.reply, request.changes());
     let time = Duration::from_micros(asking.micros);
     let mut reply = vec![0; REPLY_ROOM];
     let (mut count, mut place) = (0, asking.first);
     let start = Instant::now();
     loop {
-        own.send_to_addr(request.with(asking.numbers.at(place)), &server)?;
-        let size = own.recv(&mut reply)?;
+        let size = ask(request.with(asking.numbers.at(place)), &mut reply)?;
         if !shape.fits(&reply[..size], count) {
             let text = String::from_utf8_lossy(&reply[..size.min(200)]);
             return Err(io::Error::other(format!(

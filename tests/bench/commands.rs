@@ -1,5 +1,6 @@
 //! The commands that are measured, and what design asks of each. Tables; runs nothing.
 
+use crate::fifo;
 use crate::request::{Numbers, Template};
 
 /// How many keys the cache's commands use.
@@ -23,6 +24,8 @@ pub(crate) struct Command {
     pub(crate) large: bool,
     /// The reply may be anything; else it has to be a good one.
     pub(crate) any_reply: bool,
+    /// It goes over FIFOs; `{R}` in it is the name of the client's.
+    pub(crate) by_fifo: bool,
 }
 
 impl Command {
@@ -42,6 +45,7 @@ impl Command {
             targets: Vec::new(),
             large: false,
             any_reply: false,
+            by_fifo: false,
         }
     }
 
@@ -56,7 +60,8 @@ impl Command {
 
     /// Bytes of each request.
     pub(crate) fn request_bytes(&self) -> usize {
-        Template::new(&self.request).with(0).len()
+        let (_, length) = fifo::name_place(Template::new(&self.request).with(0));
+        length
     }
 }
 
@@ -82,6 +87,20 @@ pub(crate) fn table() -> Vec<Command> {
         json("json-core:", r#"get_statistics", "params": {"statistics": ["core:"]}"#),
         Command { large: true, ..json("json-all", all) },
         Command { large: true, ..Command::plain("all", b":get_statistics:\nall\n").with_targets(0.85, 0.80) },
+    ]
+}
+
+/// The commands that are measured over FIFOs.
+pub(crate) fn fifo_table() -> Vec<Command> {
+    let row = |name: &str, request: &str| Command {
+        by_fifo: true,
+        ..Command::plain(name, request.as_bytes()).with_targets(0.85, 0.85)
+    };
+    vec![
+        row("version", ":version:{R}\n\n"),
+        row("ps", ":ps:{R}\n\n"),
+        row("core:", ":get_statistics:{R}\ncore:\n\n"),
+        row("json-ps", r#":{R}:{"jsonrpc": "2.0", "id": "27094", "method": "ps", "params": {}}"#),
     ]
 }
 

@@ -133,11 +133,18 @@ impl<'a> Bench<'a> {
             let reply = ask_well(server, command, request.with(number))?;
             let undo =
                 command.undo.as_ref().map(|undo| ask_well(server, command, Template::new(undo).with(number)));
-            let floor = Floor::start(&self.places.place("floor"), server.workers, &reply, one_socket)?;
+            let start = |place: &Path| {
+                if command.by_fifo {
+                    Floor::over_fifo(place, &command.request, &reply)
+                } else {
+                    Floor::start(place, server.workers, &reply, one_socket)
+                }
+            };
+            let floor = start(&self.places.place("floor"))?;
             pairs.push(Pair {
                 name: server.name.clone(),
-                socket: server.socket.clone(),
-                workers: server.workers,
+                socket: if command.by_fifo { &server.fifo } else { &server.socket }.clone(),
+                workers: if command.by_fifo { 1 } else { server.workers },
                 reply,
                 undone: undo.transpose()?,
                 floor,
@@ -146,7 +153,13 @@ impl<'a> Bench<'a> {
         }
         if let (true, Some(first)) = (self.options.control, pairs.first()) {
             let (workers, reply) = (first.workers, first.reply.clone());
-            let start = |place: PathBuf| Floor::start(&place, workers, &reply, one_socket);
+            let start = |place: PathBuf| {
+                if command.by_fifo {
+                    Floor::over_fifo(&place, &command.request, &reply)
+                } else {
+                    Floor::start(&place, workers, &reply, one_socket)
+                }
+            };
             let floor = start(self.places.place("floor"))?;
             let again = start(self.places.place("floor"))?;
             let (name, socket) = (CONTROL.to_owned(), again.socket.clone());
@@ -262,7 +275,7 @@ impl<'a> Bench<'a> {
 /// # Errors
 /// There is none, or it is not a good one and has to be.
 fn ask_well(server: &Server, command: &Command, request: &[u8]) -> Result<Vec<u8>> {
-    let reply = server.ask_settled(request)?;
+    let reply = if command.by_fifo { server.ask_by_fifo(request)? } else { server.ask_settled(request)? };
     if !command.any_reply && !shape::is_good(&reply) {
         let text = String::from_utf8_lossy(&reply[..reply.len().min(60)]).into_owned();
         return Err(Error::server(&server.name, format!("{} answers {text:?}", command.name)));

@@ -12,7 +12,9 @@ mod client;
 mod commands;
 mod compare;
 mod contacts;
+mod dump;
 mod error;
+mod fifo;
 mod floor;
 mod options;
 mod pool;
@@ -89,9 +91,10 @@ fn bench(options: &Options) -> Result<bool> {
             let most = options.clients.iter().copied().max().unwrap_or(1);
             let mut pool = Pool::start(directory, most, stop)?;
             let mut report = Report::begin(options)?;
-            let met = match options.contacts.as_slice() {
-                [] => compare::run(options, directory, &mut pool, &mut report)?,
-                sizes => contacts::run(sizes, options, directory, &mut pool, &mut report)?,
+            let met = match (options.dump, options.contacts.as_slice()) {
+                (Some(contacts), _) => dump::run(contacts, options, directory, &mut pool, &mut report)?,
+                (None, []) => compare::run(options, directory, &mut pool, &mut report)?,
+                (None, sizes) => contacts::run(sizes, options, directory, &mut pool, &mut report)?,
             };
             met || !options.check
         }
@@ -123,6 +126,7 @@ fn play(arguments: &[OsString]) -> ExitCode {
     let played = match role.to_str() {
         Some("client") => begin(Signal::SIGKILL).and_then(|()| client::run(rest)),
         Some("echo") => begin(Signal::SIGKILL).and_then(|()| floor::echo(rest)),
+        Some("fifo-echo") => begin(Signal::SIGKILL).and_then(|()| floor::fifo_echo(rest)),
         Some("exec") => begin(Signal::SIGTERM).and_then(|()| children::become_program(rest)),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     };

@@ -9,7 +9,7 @@ use lexopt::{Arg, ValueExt};
 
 use crate::commands::{self, Command};
 use crate::error::{Error, Result};
-use crate::server::{Plan, Source};
+use crate::server::{FIFO_CONFIG, Plan, Source};
 use crate::soak::Soak;
 
 /// Name of the server under test in the report.
@@ -41,6 +41,10 @@ Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many 
   --large-bytes N       size that the reply to 'all' gets by more workers [3000]
   --raw FILE            write each round as a row of CSV
   --check               exit with status 1 when a target is missed
+  --fifo                measure mi_fifo instead, against a bare echo over FIFOs; with --commands only
+                        these of version, ps, core:, json-ps
+  --dump N              measure ul_dump of N contacts over the FIFO instead, against cat of as many
+                        bytes, with the memory it takes; from 1000 to 10000000
   --contacts LIST       measure the user location instead, with so many contacts in the server,
                         each from 100 to 10000000, e.g. 1000,100000,1000000
   --soak N              send N mixed requests instead and watch the memory; at least 10000,
@@ -69,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) raw: Option<PathBuf>,
     /// How many contacts the user location is measured with, ascending; empty for the commands.
     pub(crate) contacts: Vec<u64>,
+    /// How many contacts are dumped over the FIFO, instead of all else.
+    pub(crate) dump: Option<u64>,
     pub(crate) soak: Option<Soak>,
 }
 
@@ -84,6 +90,7 @@ struct Given {
     soak: Option<u64>,
     no_connected: bool,
     soak_minutes: Option<u64>,
+    fifo: bool,
 }
 
 impl Options {
@@ -112,6 +119,7 @@ impl Options {
             check: false,
             raw: None,
             contacts: Vec::new(),
+            dump: None,
             soak: None,
         };
         let mut given = Given::default();
@@ -150,6 +158,10 @@ impl Options {
                 }
                 Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
                 Arg::Long("check") => options.check = true,
+                Arg::Long("fifo") => given.fifo = true,
+                Arg::Long("dump") => {
+                    options.dump = Some(within(&parser.value()?.string()?, 1_000, 10_000_000)?);
+                }
                 Arg::Long("contacts") => {
                     let list = parser.value()?.string()?;
                     options.contacts =
@@ -171,7 +183,7 @@ impl Options {
         options.complete(given).map(Some)
     }
 
-    fn complete(mut self, given: Given) -> Result<Options> {
+    fn complete(mut self, mut given: Given) -> Result<Options> {
         let running = given.socket.is_some();
         if !self.contacts.is_empty() {
             if running {
@@ -183,6 +195,14 @@ impl Options {
                         .into(),
                 );
             }
+        }
+        if given.fifo || self.dump.is_some() {
+            if running || given.soak.is_some() || !self.contacts.is_empty() {
+                return Err(
+                    "--fifo and --dump start their servers, and are not for --soak and --contacts".into()
+                );
+            }
+            given.config = given.config.or_else(|| Some(FIFO_CONFIG.to_owned()));
         }
         let subject = match given.socket {
             Some(socket) => {
@@ -208,7 +228,7 @@ impl Options {
             source: Source::Command(words),
             config: given.config.clone(),
         }));
-        self.commands = commands::table();
+        self.commands = if given.fifo { commands::fifo_table() } else { commands::table() };
         for name in &given.only {
             if !self.commands.iter().any(|command| command.name == *name) {
                 return Err(lexopt::Error::from(format!("unknown command {name:?}")).into());

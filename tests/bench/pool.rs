@@ -1,6 +1,7 @@
 //! The load clients as the bench sees them: starts them, gives them one task at the same time, collects what they
 //! counted, and gives up on one that does not answer. The loop itself is in `client`.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -36,12 +37,13 @@ struct Client {
 impl Pool {
     /// Starts `count` clients with their sockets in `directory`. `stop` is set by the signals that end the bench.
     pub(crate) fn start(directory: &Path, count: usize, stop: Arc<AtomicBool>) -> Result<Pool> {
-        let start = |number| {
+        let start = |number: usize| {
             let address = directory.join(format!("client-{number}"));
             let (ours, theirs) = UnixStream::pair().map_err(Error::os("make a socket pair for", &address))?;
             ours.set_read_timeout(Some(STOP_CHECK)).map_err(Error::os("set the timeout for", &address))?;
             let stdin = Stdio::from(OwnedFd::from(theirs));
-            let process = Started::role("client", &[address.as_os_str()], stdin)?;
+            let number = OsString::from(number.to_string());
+            let process = Started::role("client", &[address.as_os_str(), &number], stdin)?;
             Ok(Client { control: BufReader::new(ours), _process: process })
         };
         Ok(Pool { clients: (0..count).map(start).collect::<Result<_>>()?, stop })

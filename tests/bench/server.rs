@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::children::{LOOK_AGAIN, Started};
 use crate::error::{Error, Result};
+use crate::fifo::Link;
 
 /// How long a server may take to answer its first request.
 const READY_TIME: Duration = Duration::from_secs(10);
@@ -20,6 +21,8 @@ const REPLY_TIME: Duration = Duration::from_secs(2);
 /// How often and at what distance a changing reply is asked for again.
 const SETTLE_TRIES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(25);
+/// Number of a client that is none of the pool's.
+const ASKING: usize = 9_999;
 /// Room for any reply on a datagram, in bytes.
 const REPLY_ROOM: usize = 1 << 17;
 /// `Type` of the worker processes in the reply of `ps`.
@@ -34,6 +37,18 @@ loadmodule "cachedb_local.so"
 loadmodule "usrloc.so"
 modparam("mi_datagram", "socket_name", "{socket}")
 modparam("mi_datagram", "children_count", {workers})
+"#;
+
+/// The same over FIFOs; the socket is for the questions beside.
+pub(crate) const FIFO_CONFIG: &str = r#"debug=0
+log_stderror=yes
+loadmodule "mi_datagram.so"
+loadmodule "mi_fifo.so"
+loadmodule "usrloc.so"
+modparam("mi_datagram", "socket_name", "{socket}")
+modparam("mi_datagram", "children_count", {workers})
+modparam("mi_fifo", "fifo_name", "{fifo}")
+modparam("mi_fifo", "reply_dir", "{replies}/")
 "#;
 
 /// How to come by a server.
@@ -56,6 +71,8 @@ pub(crate) struct Plan {
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) socket: PathBuf,
+    /// Where mi_fifo's FIFO is, if it has one.
+    pub(crate) fifo: PathBuf,
     pub(crate) workers: usize,
     process: Option<Started>,
     scratch: PathBuf,
@@ -79,11 +96,14 @@ impl Server {
             Source::Command(words) => {
                 let socket = directory.join("mi.sock");
                 let config = directory.join("opensips.cfg");
+                let replies = directory.parent().unwrap_or(directory);
                 let fill = |text: &str| {
                     text.replace("{socket}", &socket.to_string_lossy())
                         .replace("{workers}", &workers.to_string())
                         .replace("{memory}", &memory.to_string())
                         .replace("{dir}", &directory.to_string_lossy())
+                        .replace("{fifo}", &directory.join("fifo").to_string_lossy())
+                        .replace("{replies}", &replies.to_string_lossy())
                         .replace("{config}", &config.to_string_lossy())
                 };
                 let text = fill(plan.config.as_deref().unwrap_or(DEFAULT_CONFIG));
@@ -94,7 +114,8 @@ impl Server {
                 (socket.clone(), Some(Started::program(&words, directory, &log)?))
             }
         };
-        let mut server = Server { name: plan.name.clone(), socket, workers, process, scratch };
+        let fifo = directory.join("fifo");
+        let mut server = Server { name: plan.name.clone(), socket, fifo, workers, process, scratch };
         server.workers = server.wait_until_ready(workers)?;
         Ok(server)
     }
@@ -147,6 +168,20 @@ impl Server {
             reply = next;
         }
         Ok(reply)
+    }
+
+    /// One request over the FIFO and its reply.
+    pub(crate) fn ask_by_fifo(&self, request: &[u8]) -> Result<Vec<u8>> {
+        // What `ps` lists is complete then.
+        self.ask_settled(b":ps:\n")?;
+        let replies = self.scratch.parent().unwrap_or(&self.scratch);
+        let mut reply = vec![0; REPLY_ROOM];
+        let asked = Link::open(&self.fifo, replies, ASKING).and_then(|link| {
+            let length = link.ask(&link.fill(request), &mut reply)?;
+            reply.truncate(length);
+            Ok(reply)
+        });
+        asked.map_err(|error| Error::server(&self.name, format!("no reply over its FIFO: {error}")))
     }
 
     fn try_ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
