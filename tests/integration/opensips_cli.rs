@@ -1,4 +1,4 @@
-//! The clients of OpenSIPS 3.x: opensips-cli and opensips-mi, over JSON-RPC by a FIFO, a UNIX socket and UDP.
+//! The clients of OpenSIPS 3.x: opensips-cli and opensips-mi, over JSON-RPC by a FIFO, a UNIX socket, UDP and HTTP.
 //!
 //! tests/clients/setup.sh installs them; where it cannot, these tests say that they are skipped.
 
@@ -9,7 +9,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::scripted::run;
-use crate::support::{Endpoint, Outcome, Server, Setup, assert_same, free_udp_port, python_clients};
+use crate::support::{
+    Endpoint, Outcome, Server, Setup, assert_same, free_tcp_port, free_udp_port, python_clients,
+};
 
 /// Which way a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +19,16 @@ enum Way {
     Fifo,
     Unix,
     Udp,
+    Http,
 }
 
-const WAYS: [Way; 3] = [Way::Fifo, Way::Unix, Way::Udp];
+impl Way {
+    fn is_datagram(self) -> bool {
+        matches!(self, Way::Unix | Way::Udp)
+    }
+}
+
+const WAYS: [Way; 4] = [Way::Fifo, Way::Unix, Way::Udp, Way::Http];
 
 /// What opensips-cli shows before it reads a line.
 const PROMPT: &str = "(opensips-cli): ";
@@ -28,27 +37,30 @@ const PROMPT: &str = "(opensips-cli): ";
 struct Clients {
     bin: &'static Path,
     server: Server,
+    http: SocketAddr,
 }
 
 impl Clients {
     /// `None`, said aloud, when there are none on this machine.
     fn new(test: &str, way: Way) -> Option<Self> {
         let bin = python_clients(test)?;
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let http = SocketAddr::new(ip, free_tcp_port(ip));
         let setup = if way == Way::Udp {
-            let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
             let address = SocketAddr::new(ip, free_udp_port(ip));
             Setup::udp(&format!("udp:{address}"), address)
         } else {
             Setup::unix()
         };
-        let server = setup.fifo().module("cachedb_local").module("usrloc").start();
-        Some(Self { bin, server })
+        let setup = setup.fifo().module("cachedb_local").module("usrloc").module("httpd").module("mi_http");
+        let server = setup.param_of("httpd", "port", &http.port().to_string()).start();
+        Some(Self { bin, server, http })
     }
 
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
         let home = self.server.setup.folder.path();
-        command.current_dir(home).env("HOME", home).env("PYTHONUTF8", "1");
+        command.current_dir(home).env("HOME", home).env("PYTHONUTF8", "1").env("no_proxy", "127.0.0.1");
         command
     }
 
@@ -61,12 +73,15 @@ impl Clients {
                 format!("fifo_file={}", self.server.setup.fifo_path().display()),
                 format!("fifo_reply_dir={}", folder.path().display()),
             ],
+            (Way::Http, _) => {
+                vec!["communication_type=http".to_owned(), format!("url=http://{}/mi", self.http)]
+            }
             (_, Endpoint::Unix(path)) => vec![format!("datagram_unix_socket={}", path.display())],
             (_, Endpoint::Udp(address)) => {
                 vec![format!("datagram_ip={}", address.ip()), format!("datagram_port={}", address.port())]
             }
         };
-        if way != Way::Fifo {
+        if way.is_datagram() {
             options.extend(["communication_type=datagram".to_owned(), "datagram_timeout=10".to_owned()]);
         }
         let mut command = self.program("opensips-cli");
@@ -105,6 +120,10 @@ impl Clients {
             (Way::Fifo, _) => {
                 command.args(["-t", "fifo", "-f"]).arg(self.server.setup.fifo_path());
                 command.arg("-fd").arg(folder.path())
+            }
+            (Way::Http, _) => {
+                let (ip, port) = (self.http.ip().to_string(), self.http.port().to_string());
+                command.args(["-t", "http", "-i", &ip, "-p", &port])
             }
             (_, Endpoint::Unix(path)) => command.args(["-t", "datagram", "-ds"]).arg(path),
             (_, Endpoint::Udp(address)) => command.args(["-t", "datagram", "-i"]).args([
@@ -230,6 +249,11 @@ fn opensips_cli_talks_by_udp() {
     types_commands(Way::Udp);
 }
 
+#[test]
+fn opensips_cli_talks_by_http() {
+    types_commands(Way::Http);
+}
+
 /// A run for each command, with its exit status; names and values in UTF-8.
 #[test]
 fn opensips_cli_runs_single_commands() {
@@ -274,7 +298,7 @@ fn opensips_cli_reads_values_of_any_bytes_and_of_60_kilobytes() {
         let request = format!(":cache_store:\nlocal\nlong\n{control}\n");
         assert_same("store", b"200 OK\n", &clients.server.ask(request.as_bytes()));
         let outcome = clients.execute(way, &["cache_fetch", "local", "long"]);
-        if way == Way::Fifo {
+        if !way.is_datagram() {
             assert_eq!(read(&worked(&["long"], outcome))["value"], control);
         } else {
             assert_eq!(outcome.status.code(), Some(255), "{outcome:#?}");
@@ -298,6 +322,27 @@ fn opensips_cli_falls_back_to_another_fifo() {
     let refused = ask(Path::new("/no/such/fallback"));
     assert_eq!(refused.status.code(), Some(255), "{refused:#?}");
     assert!(refused.stderr.contains("Is OpenSIPS running?"), "{refused:#?}");
+    clients.server.stop_clean(&[]);
+}
+
+/// Nobody listens, or another path is served: told on one line, with a status of its own.
+#[test]
+fn opensips_cli_says_when_nobody_answers_by_http() {
+    let test = "opensips_cli_says_when_nobody_answers_by_http";
+    let Some(clients) = Clients::new(test, Way::Http) else { return };
+    let ask = |address: SocketAddr, path: &str| {
+        let mut command = clients.program("opensips-cli");
+        let url = format!("url=http://{address}{path}");
+        run(command.args(["-x", "-o", "communication_type=http", "-o", &url, "mi", "pwd"]), b"")
+    };
+    assert_eq!(read(&worked(&["pwd"], ask(clients.http, "/mi"))), clients.result("pwd", &json!([])));
+    let nobody = SocketAddr::new(clients.http.ip(), free_tcp_port(clients.http.ip()));
+    for (outcome, words) in
+        [(ask(nobody, "/mi"), "Is OpenSIPS running?"), (ask(clients.http, "/nowhere"), "Not Found")]
+    {
+        assert_eq!((outcome.status.code(), outcome.stdout.as_str()), (Some(255), ""), "{outcome:#?}");
+        assert!(outcome.stderr.contains(words), "{words}: {outcome:#?}");
+    }
     clients.server.stop_clean(&[]);
 }
 
