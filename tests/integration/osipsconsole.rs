@@ -1,4 +1,4 @@
-//! The real osipsconsole by a FIFO, a UNIX socket and UDP.
+//! The real osipsconsole by a FIFO, a UNIX socket, UDP and XML-RPC.
 //!
 //! It belongs to OpenSIPS and is not here: `OPENSIPSCTL_DIR` names a folder with it, as for opensipsctl. It needs Perl
 //! with Debian's libdbi-perl and libfrontier-rpc-perl. Without these the tests say that they are skipped.
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::scripted::{Running, exists, run};
-use crate::support::{DEADLINE, Endpoint, Server, Setup, free_udp_port, skip, within};
+use crate::support::{DEADLINE, Endpoint, Server, Setup, free_tcp_port, free_udp_port, skip, within};
 
 /// The last of what it says of itself, before the reply.
 const GREETING: &str = " loaded\n";
@@ -159,6 +159,38 @@ fn osipsconsole_asks_by_datagram() {
         assert!(monitor.contains("Server:: ") && monitor.contains("Up time:: "), "{monitor}");
         server.stop_clean(&[]);
     }
+}
+
+/// mi_xmlrpc does not indent. The console takes the text out of the reply by itself, sends the first parameter alone, and knows two faults.
+#[test]
+fn osipsconsole_asks_by_xml_rpc() {
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let port = free_tcp_port(ip);
+    let setup = Setup::unix().module("mi_xmlrpc").param_of("mi_xmlrpc", "port", &port.to_string());
+    let server = start(setup);
+    let connector = format!("XMLRPC:{ip}:{port}");
+    let Some(console) = Osipsconsole::new("osipsconsole by xmlrpc", &server.setup, &connector) else {
+        return;
+    };
+    let nodes = |request: &str| -> String {
+        let lines = lines(&server, request);
+        lines[1..].iter().map(|line| format!("{}\n", line.trim_start_matches('\t'))).collect()
+    };
+    for (typed, request, _) in COMMANDS {
+        if lines(&server, request)[0] == "200 OK" {
+            assert_eq!(console.shows(&typed.replace('*', "xmlrpc")), nodes(request), "{typed}");
+        }
+    }
+    assert_eq!(console.shows("xmlrpc get_statistics net: shmem:"), nodes(":get_statistics:\nnet:\n"));
+    assert_eq!(console.shows("online"), nodes(":ul_dump:\n") + "-1", "as it prints the status of nothing");
+    assert_eq!(console.shows("xmlrpc nope"), "Requested command is not available!\n");
+    assert_eq!(console.shows("ul show alice"), "Too few or too many arguments\n");
+    let monitor = console.shows("monitor");
+    assert!(monitor.contains("Server:: ") && monitor.contains("usrloc:location-contacts:: 1\n"), "{monitor}");
+    // Behind its request there is one line too many, which nobody reads: that costs no reply.
+    let which = nodes(":which:\n");
+    (0..20).for_each(|round| assert_eq!(console.shows("xmlrpc which"), which, "round {round}"));
+    server.stop_clean(&[]);
 }
 
 /// All consoles read their replies from one FIFO. Who of two gets which reply is their affair, as is who gets none for
