@@ -28,6 +28,8 @@ mod golden_http;
 mod golden_json;
 /// The HTTP listener: every kind of request, and a status with a complete body for each.
 mod http;
+/// Clients of HTTP that people have: Python, Perl, Ruby, C++, curl.
+mod http_clients;
 /// What is served over HTTP, each dialect by a client of its own.
 mod http_doors;
 /// The HTTP listener under clients that say nothing, vanish, or do not read.
