@@ -2,7 +2,9 @@
 //!
 //! C: `mi_get_stats` and `mi_reset_stats` in statistics.c; shm_mem.c for the group `shmem`.
 
-use crate::mi::{Call, Cell, Classic, Command, Context, Fault, Parameter, Statistic, Value, required};
+use crate::mi::{
+    Call, Cell, Classic, Command, Context, Fault, Parameter, Progress, Reply, Statistic, Value, required,
+};
 use crate::module::Module;
 
 /// The module's table.
@@ -81,41 +83,70 @@ fn each(context: &Context, wanted: &[u8], is_json: bool, mut show: impl FnMut(&C
     }
 }
 
+/// Writes the statistics that a name stands for, and gives their number.
+type Show = fn(&Context, &[u8], &mut dyn Reply) -> usize;
+
+/// Statistics, or names of none, that one piece of a reply takes.
+const PIECE_CELLS: usize = 512;
+
+/// Shows what `names` stand for; what comes after the first piece is left as the rest. Gives how many there were in
+/// that piece.
+fn show_all<'a>(call: &mut Call<'_>, mut names: impl Iterator<Item = &'a [u8]>, show: Show) -> usize {
+    let mut shown = 0;
+    call.reply.open_around("", Value::Nothing);
+    while shown < PIECE_CELLS {
+        let Some(wanted) = names.next() else {
+            call.reply.close_around();
+            return shown;
+        };
+        shown += show(call.context, wanted, call.reply);
+    }
+    let mut names = names.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter();
+    call.rest = Some(Box::new(move |context, reply| {
+        let mut shown = 0;
+        while shown < PIECE_CELLS {
+            let Some(wanted) = names.next() else {
+                reply.close_around();
+                return Progress::Done;
+            };
+            shown += show(context, &wanted, reply).max(1);
+        }
+        Progress::More
+    }));
+    shown
+}
+
 /// JSON-RPC leaves out what it does not know; classic callers get an error when nothing is known.
 fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let is_json = call.reply.is_json();
-    let mut found = is_json;
-    call.reply.open_around("", Value::Nothing);
-    for wanted in call.args.list("statistics") {
-        let (context, reply) = (call.context, &mut *call.reply);
-        each(context, wanted, is_json, |cell, _| {
-            found = true;
+    let names = call.args.list("statistics");
+    let shown = show_all(call, names, |context, wanted, reply| {
+        let mut shown = 0;
+        each(context, wanted, reply.is_json(), |cell, _| {
+            shown += 1;
             reply.open(&cell.full_name, Value::Unsigned(cell.value(context)));
             reply.close();
         });
-    }
-    call.reply.close_around();
-    if found { Ok(()) } else { Err(NOT_FOUND) }
+        shown
+    });
+    if shown > 0 || call.reply.is_json() { Ok(()) } else { Err(NOT_FOUND) }
 }
 
 /// What kind each is. One that is asked for by its name has no group before it. C: `w_mi_list_stats`.
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn list_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let mut names: Vec<&[u8]> = call.args.list("statistics").collect();
-    if names.is_empty() {
-        names.push(b"all");
-    }
-    let (context, reply) = (call.context, &mut *call.reply);
-    reply.open_around("", Value::Nothing);
-    for wanted in names {
+    let all = [&b"all"[..]].into_iter().take(usize::from(call.args.count() == 0));
+    let names = call.args.list("statistics").chain(all);
+    show_all(call, names, |context, wanted, reply| {
+        let mut shown = 0;
         each(context, wanted, true, |cell, is_single| {
+            shown += 1;
             let name = if is_single { cell.name() } else { &cell.full_name };
             let kind = if cell.is_counter() { "incremental" } else { "non-incremental" };
             reply.open(name, kind.into());
             reply.close();
         });
-    }
-    reply.close_around();
+        shown
+    });
     Ok(())
 }
 
@@ -132,4 +163,32 @@ fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
 fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
     call.context.statistics.all().for_each(|cell| cell.reset(call.context));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mi::testing::{Recorder, context};
+    use crate::mi::{Params, classic_recipe, run};
+
+    #[test]
+    fn many_names_are_shown_in_pieces() {
+        let mut context = context();
+        context.statistics.add([&Statistic::never("a", "one"), &Statistic::never("a", "two")]);
+        let command = &MODULE.commands[0];
+        let mut params = Params::new();
+        (0..PIECE_CELLS).for_each(|_| params.push(b"", b"a:"));
+        (0..PIECE_CELLS).for_each(|_| params.push(b"", b"nope"));
+        let mut reply = Recorder::default();
+        let recipe = classic_recipe(command, &params).unwrap();
+        let mut rest = run(command, recipe, &context, &params, &mut reply).unwrap().unwrap();
+        let mut pieces = vec![reply.nodes.len()];
+        while rest(&context, &mut reply) == Progress::More {
+            pieces.push(reply.nodes.len());
+        }
+        assert_eq!(pieces, [PIECE_CELLS, 2 * PIECE_CELLS, 2 * PIECE_CELLS]);
+        params.clear();
+        params.push(b"", b"nope");
+        assert_eq!(run(command, recipe, &context, &params, &mut reply).err(), Some(NOT_FOUND));
+    }
 }

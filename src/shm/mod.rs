@@ -16,8 +16,8 @@
 
 mod hot;
 pub mod keyed;
-mod persist;
 mod parcels;
+mod persist;
 mod read_ahead;
 mod region;
 mod timeline;
@@ -28,8 +28,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
-pub use persist::PersistError;
 pub use parcels::{Parcel, Parcels};
+pub use persist::PersistError;
 pub use read_ahead::ReadAhead;
 use region::Region;
 use timeline::{Note, Timeline};

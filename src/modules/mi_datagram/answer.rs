@@ -102,6 +102,7 @@ impl<'a> Answerer<'a> {
         let mut answer = self.json_rpc.answer(self.context, request, &mut self.reply);
         if let Some(mut unfinished) = answer.unfinished.take() {
             while unfinished.go_on(&mut self.json_rpc, self.context, &mut self.reply) == Progress::More {}
+            answer.is_error |= unfinished.is_error();
         }
         // A batch whose replies fit one by one, but not together.
         let Some(length) = self.reply.excess() else { return answer.is_error };

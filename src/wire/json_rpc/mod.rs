@@ -10,7 +10,8 @@
 //!
 //! Differs, where C breaks the standard: what is not JSON and what is no request is answered in JSON with the id null,
 //! an array is a batch, an id goes back exactly as it came, and one that is neither string nor number nor null makes
-//! the request invalid. Text after the request makes it no JSON; C ignores it.
+//! the request invalid. Text after the request makes it no JSON; C ignores it. A batch has at most [`MAX_BATCH`]
+//! requests.
 
 mod bind;
 mod encode;
@@ -63,6 +64,12 @@ pub struct Answerer {
 /// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
 const PIECE_REQUESTS: usize = 32;
 
+/// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
+const MAX_BATCH: usize = 1024;
+
+/// How much of a refused request the log shows, in bytes.
+const SHOWN_BYTES: usize = 100;
+
 /// What became of a text. Nothing was written when all in it were notifications.
 #[derive(Debug)]
 pub struct Answer {
@@ -76,6 +83,7 @@ pub struct Answer {
 pub struct Unfinished {
     current: Option<Current>,
     batch: Option<Batch>,
+    is_error: bool,
 }
 
 /// The reply that is being written.
@@ -106,12 +114,16 @@ impl Answerer {
         let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
         if !text.trim_ascii_start().starts_with('[') {
             let (is_error, current) = self.one(context, text, None, output);
-            let unfinished = current.map(|current| Unfinished { current: Some(current), batch: None });
+            let unfinished = current.map(|current| Unfinished::new(Some(current), None));
             return Answer { is_error, unfinished };
         }
         let Some(elements) = request::elements(text) else { return refuse(&PARSE_ERROR, output) };
         if elements.is_empty() {
             return refuse(&INVALID_REQUEST, output);
+        }
+        if elements.len() > MAX_BATCH {
+            let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
+            return refuse(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
         let mut batch = Batch::default();
         let mut any_error = false;
@@ -122,7 +134,7 @@ impl Answerer {
             any_error |= is_error;
             if current.is_some() || (ran >= PIECE_REQUESTS && elements.len() > 0) {
                 batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
-                let unfinished = Some(Unfinished { current, batch: Some(batch) });
+                let unfinished = Some(Unfinished::new(current, Some(batch)));
                 return Answer { is_error: any_error, unfinished };
             }
         }
@@ -165,7 +177,8 @@ impl Answerer {
             }
             Ok(None) => {}
             Err(fault) => {
-                log::debug!("{} {}: {}", fault.code, fault.reason, text.escape_debug());
+                let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
+                log::debug!("{} {}: {shown}", fault.code, fault.reason);
                 encoder.fail(&fault);
                 encoder.finish();
                 return (true, None);
@@ -188,6 +201,16 @@ impl Answerer {
 }
 
 impl Unfinished {
+    fn new(current: Option<Current>, batch: Option<Batch>) -> Unfinished {
+        Unfinished { current, batch, is_error: false }
+    }
+
+    /// Whether something went wrong since the answer was begun.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+
     /// Whether requests of a batch have not run yet.
     #[must_use]
     pub fn has_requests(&self) -> bool {
@@ -203,11 +226,14 @@ impl Unfinished {
     ) -> Progress {
         if let Some(Current { id, state, rest }) = &mut self.current {
             let mut encoder = Encoder::resume(output, id, std::mem::take(state));
-            if rest(context, &mut encoder) == Progress::More {
+            let progress = rest(context, &mut encoder);
+            // The size of one reply is counted to its end; among many it is enough that it is too long.
+            let is_hopeless = self.batch.is_some() && encoder.excess().is_some();
+            if progress == Progress::More && !is_hopeless {
                 *state = encoder.into_state();
                 return Progress::More;
             }
-            finish(encoder);
+            self.is_error |= finish(encoder);
             self.current = None;
         }
         let Some(batch) = &mut self.batch else { return Progress::Done };
@@ -216,7 +242,9 @@ impl Unfinished {
                 batch.end(output);
                 return Progress::Done;
             };
-            (_, self.current) = answerer.one(context, &text, Some(batch), output);
+            let (is_error, current) = answerer.one(context, &text, Some(batch), output);
+            self.is_error |= is_error;
+            self.current = current;
             if self.current.is_some() {
                 break;
             }

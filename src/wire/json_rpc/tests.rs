@@ -5,7 +5,7 @@ use crate::mi::testing::context;
 use crate::mi::{Call, Classic, Command, Value, required};
 use crate::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
-static ROWS: [Command; 4] = [
+static ROWS: [Command; 5] = [
     Command { name: "done", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &|_| Ok(()) },
     Command {
         name: "echo",
@@ -18,6 +18,20 @@ static ROWS: [Command; 4] = [
         },
     },
     Command { name: "count", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &count },
+    Command {
+        name: "endless",
+        help: None,
+        classic: Classic::Absent,
+        json_rpc: &[&[]],
+        run: &|call| {
+            call.reply.open(b"Lines", Value::List);
+            call.rest = Some(Box::new(|_, reply| {
+                reply.node("", "x".repeat(1000).as_str());
+                Progress::More
+            }));
+            Ok(())
+        },
+    },
     Command { name: "old", help: None, classic: Classic::NoInput, json_rpc: &[], run: &|_| Ok(()) },
 ];
 
@@ -118,6 +132,23 @@ fn a_reply_that_is_too_long_becomes_an_error_and_the_others_stay() {
     let (reply, _) = asked(&format!("[{},{long},{}]", request("1", r#""done""#), request("2", r#""count""#)));
     assert!(reply.starts_with(&format!("[{OK_1},")) && reply.ends_with(&format!(",{NUMBERS_2}]")), "{reply}");
     assert!(reply.contains("too large"));
+}
+
+#[test]
+fn a_reply_of_a_batch_is_not_counted_to_its_end() {
+    let (endless, done) = (request("1", r#""endless""#), request("1", r#""done""#));
+    let (reply, pieces) = asked(&format!("[{endless},{done}]"));
+    assert!(reply.contains("reply too large") && reply.ends_with(&format!(",{OK_1}]")), "{reply}");
+    assert!(pieces < 100, "{pieces}");
+}
+
+#[test]
+fn a_batch_has_its_limit() {
+    let done = request("1", r#""done""#);
+    let batch = |count: usize| format!("[{}]", vec![done.as_str(); count].join(","));
+    assert_eq!(asked(&batch(MAX_BATCH)).0.matches(r#""OK""#).count(), MAX_BATCH);
+    let refused = asked(&batch(MAX_BATCH + 1)).0;
+    assert!(refused.contains(r#""data":"1025 requests in a batch, at most 1024"},"id":null}"#), "{refused}");
 }
 
 #[test]
