@@ -14,6 +14,9 @@ pub trait Output {
     /// Forgets what was pushed since the reply began. False when some of it is on its way already.
     fn take_back(&mut self) -> bool;
 
+    /// Bytes that were pushed and wait here.
+    fn held(&self) -> usize;
+
     /// How long what was pushed is, in bytes, when that is too long to be sent.
     fn excess(&self) -> Option<usize> {
         None
@@ -77,6 +80,10 @@ impl Output for Datagram {
         true
     }
 
+    fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn excess(&self) -> Option<usize> {
         (self.length > MAX_DATAGRAM_BYTES).then_some(self.length)
     }
@@ -132,6 +139,10 @@ impl Output for Stream {
 
     fn take_back(&mut self) -> bool {
         self.start.map(|start| self.bytes.truncate(start)).is_some()
+    }
+
+    fn held(&self) -> usize {
+        self.waiting().len()
     }
 }
 

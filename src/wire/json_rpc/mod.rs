@@ -64,6 +64,10 @@ pub struct Answerer {
 /// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
 const PIECE_REQUESTS: usize = 32;
 
+/// Bytes of replies after which such a piece ends: a client that does not read has no more written for it
+/// than that and one reply.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
 const MAX_BATCH: usize = 1024;
 
@@ -132,7 +136,8 @@ impl Answerer {
             let Some(element) = elements.next() else { break };
             let (is_error, current) = self.one(context, element.get(), Some(&mut batch), output);
             any_error |= is_error;
-            if current.is_some() || (ran >= PIECE_REQUESTS && elements.len() > 0) {
+            let is_enough = ran >= PIECE_REQUESTS || output.held() >= PIECE_BYTES;
+            if current.is_some() || (is_enough && elements.len() > 0) {
                 batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
                 let unfinished = Some(Unfinished::new(current, Some(batch)));
                 return Answer { is_error: any_error, unfinished };
@@ -245,7 +250,7 @@ impl Unfinished {
             let (is_error, current) = answerer.one(context, &text, Some(batch), output);
             self.is_error |= is_error;
             self.current = current;
-            if self.current.is_some() {
+            if self.current.is_some() || output.held() >= PIECE_BYTES {
                 break;
             }
         }
@@ -294,6 +299,9 @@ impl Output for Nowhere {
     fn begin(&mut self) {}
     fn take_back(&mut self) -> bool {
         true
+    }
+    fn held(&self) -> usize {
+        0
     }
 }
 

@@ -143,6 +143,25 @@ fn a_reply_of_a_batch_is_not_counted_to_its_end() {
 }
 
 #[test]
+fn a_batch_of_large_replies_waits_for_its_reader() {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let large = request("1", &format!(r#""echo","params":["{}"]"#, "x".repeat(100_000)));
+    let (mut answerer, mut stream) = (Answerer::default(), crate::wire::Stream::default());
+    let text = format!("[{}]", vec![large.as_str(); 20].join(","));
+    let mut unfinished = answerer.answer(&context, text.as_bytes(), &mut stream).unfinished.unwrap();
+    let mut longest = stream.held();
+    let mut all = stream.held();
+    stream.sent(all);
+    while unfinished.go_on(&mut answerer, &context, &mut stream) == Progress::More {
+        longest = longest.max(stream.held());
+        all += stream.held();
+        stream.sent(stream.held());
+    }
+    assert!(longest < 101_000 && all > 1_900_000, "{longest} {all}");
+}
+
+#[test]
 fn a_batch_has_its_limit() {
     let done = request("1", r#""done""#);
     let batch = |count: usize| format!("[{}]", vec![done.as_str(); count].join(","));
