@@ -100,10 +100,12 @@ fn play_fifo(server: &Server, row: &Value, tally: &mut Tally) {
     let request = row["request"].as_str().expect("a request");
     client.send(&request.replace("<...5000 x...>", &format!("{}\"]}}", "x".repeat(5000))));
     match name {
-        // Text here, which ends at an empty line.
+        // Text here, whose end does not come: nothing in the rows behind it may be the worse for that.
         "legacy-line" => {
-            client.send("\n");
-            assert!(client.receive().starts_with(b"200 OK\nProcess:: "), "{row}");
+            drop(client);
+            std::fs::remove_file(server.setup.folder.join("rpl")).unwrap();
+            tally.answered += 1;
+            return;
         }
         "no-reply-fifo" | "no-colon" | "forbidden-name" => {}
         // Longer than 3.4 reads, and answered here.
@@ -123,6 +125,11 @@ fn play_fifo(server: &Server, row: &Value, tally: &mut Tally) {
         _ => {
             let found = client.receive();
             std::fs::remove_file(server.setup.folder.join("rpl")).unwrap();
+            if name.starts_with("alive-after") {
+                let value = |text: &[u8]| serde_json::from_slice(text).unwrap_or_else(|_| panic!("{row}"));
+                let wanted = value(&bytes(row["reply"].as_str().unwrap_or_default()));
+                assert!(has_shape(&value(&found), &wanted), "{row}: {}", found.escape_ascii());
+            }
             return compare(row, &found, tally);
         }
     }

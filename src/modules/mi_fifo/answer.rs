@@ -2,8 +2,8 @@
 //!
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
-use crate::mi::{COMMAND_FAILED, Context, Fault, Generation, Params, Progress, Rest};
-use crate::wire::frame::{Length, MAX_REQUEST_BYTES, Text};
+use crate::mi::{COMMAND_FAILED, Classic, Context, Fault, Generation, Params, Progress, Rest};
+use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State};
 use crate::wire::{Output, Stream, json_rpc};
 
@@ -69,12 +69,7 @@ impl<'a> Answerer<'a> {
                 return Answer { is_error: false, more: Some(More::Text { rest, state }) };
             }
             Ok(None) => {}
-            Err(Refused::Parse) => {
-                output.push(b"400 parse error in command '");
-                output.push(request.command);
-                output.push(b"'\n");
-                return failed;
-            }
+            Err(Refused::Parse) => return refuse_text(request.command, output),
             Err(Refused::Command(fault)) if fault == COMMAND_FAILED => {
                 // Nothing has left before the command has returned.
                 output.take_back();
@@ -118,6 +113,23 @@ impl<'a> Answerer<'a> {
             }
         }
     }
+}
+
+/// What is known of a command in text.
+pub(super) fn known(context: &Context, command: &[u8]) -> Known {
+    match context.commands.find(command, Generation::Classic).map(|entry| &entry.command.classic) {
+        None => Known::Absent,
+        Some(Classic::Takes { .. }) => Known::WithInput,
+        Some(_) => Known::WithoutInput,
+    }
+}
+
+/// Says that a request in text cannot be read.
+pub(super) fn refuse_text(command: &[u8], output: &mut Stream) -> Answer {
+    output.push(b"400 parse error in command '");
+    output.push(command);
+    output.push(b"'\n");
+    Answer { is_error: true, more: None }
 }
 
 /// Says that what begins as JSON is none.

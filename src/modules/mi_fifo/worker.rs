@@ -97,7 +97,8 @@ impl<'a> Worker<'a> {
     fn serve_some(&mut self) -> Result<(), Wait> {
         for _ in 0..BURST {
             let unread = &self.unread[self.taken..];
-            match self.framer.next(unread, self.is_quiet) {
+            let commands = |name: &[u8]| answer::known(self.process.context(), name);
+            match self.framer.next(unread, self.is_quiet, &commands) {
                 Ok(Frame { length, next, what }) => {
                     self.process.set_busy(true);
                     // Taken before it runs: whatever happens, it never runs twice.
@@ -200,6 +201,7 @@ impl Service<'_> {
                 return count(self.ledger.errors);
             }
             What::Text(text) => text.reply,
+            What::Unfinished { reply, .. } => reply,
             What::Json { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => reply,
         };
         count(self.ledger.requests);
@@ -223,6 +225,7 @@ impl Service<'_> {
             What::Nothing | What::Garbage => return,
             What::Text(text) => self.answerer.text(&text, &mut reply.stream),
             What::Json { text, .. } => self.answerer.json(text, &mut reply.stream),
+            What::Unfinished { command, .. } => answer::refuse_text(command, &mut reply.stream),
             What::Broken { .. } => answer::refuse_broken(&mut reply.stream),
             What::TooLarge { is_json, length, .. } => {
                 answer::refuse_length(is_json, length, &mut reply.stream)

@@ -3,6 +3,9 @@
 /// Longest name of a reply FIFO, in bytes, as file systems have it.
 pub(super) const MAX_NAME_BYTES: usize = 255;
 
+/// U+FEFF, as some editors put in front of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// `:reply_fifo:{`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JsonHeader {
@@ -14,7 +17,12 @@ pub(super) struct JsonHeader {
 
 /// The first header of JSON-RPC in a line. At the line's start it may have any name.
 pub(super) fn json_header(line: &[u8]) -> Option<JsonHeader> {
-    header_at(line, 0, |_| true).or_else(|| next_json_header(line))
+    json_header_at_start(line).or_else(|| next_json_header(line))
+}
+
+/// The header of JSON-RPC that a line begins with, whatever its name.
+pub(super) fn json_header_at_start(line: &[u8]) -> Option<JsonHeader> {
+    header_at(line, 0, |_| true)
 }
 
 /// The first header of JSON-RPC in a line behind its start.
@@ -31,6 +39,35 @@ pub(super) fn next_header(line: &[u8], has_end: bool) -> Option<usize> {
         has_end && text_header(&line[at..]).is_some_and(|(command, reply)| plain(command) && plain(reply))
     };
     colons(line).find(|&at| header_at(line, at, is_plain).is_some() || is_text(at))
+}
+
+/// What cannot be JSON-RPC, and is meant for it more likely than for a name, in a line that begins as its header does:
+/// the name of the reply FIFO, and where the value begins. `has_end` says whether the line is whole.
+pub(super) fn other_value(
+    line: &[u8],
+    has_end: bool,
+    is_command: impl Fn(&[u8]) -> bool,
+) -> Option<(&[u8], usize)> {
+    let name = line.strip_prefix(b":")?;
+    let name = &name[..name.iter().position(|&byte| byte == b':')?];
+    let start = 1 + name.len() + 1;
+    let value = start + blanks(&line[start..]);
+    let rest = &line[value..];
+    // An object or an array is here for its name, which is too long.
+    let is_value = matches!(rest.first(), Some(b'{' | b'[' | b'"')) || rest.starts_with(BYTE_ORDER_MARK);
+    // Such names a file may have.
+    let is_word = || serde_json::from_slice::<serde::de::IgnoredAny>(rest).is_ok();
+    (is_value || has_end && !name.is_empty() && is_word() && !is_command(name)).then_some((name, value))
+}
+
+/// The command of a whole line that begins as the first of a text request does.
+pub(super) fn command_of(line: &[u8]) -> Option<&[u8]> {
+    line.starts_with(b":").then(|| text_header(line)).flatten().map(|(command, _)| command)
+}
+
+/// Whether a line ends a text request.
+pub(super) fn is_empty_line(line: &[u8]) -> bool {
+    matches!(line, b"" | b"\r")
 }
 
 fn colons(line: &[u8]) -> impl Iterator<Item = usize> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! :command:reply_fifo\n          text: parameters, a line each, up to the first line
-//! …\n\n                          that is empty
+//! …\n\n                          that is empty or holds a CR alone
 //! :reply_fifo:{…}                JSON-RPC: up to the end of the value
 //! ```
 //!
@@ -10,15 +10,21 @@
 //! begin. C: `mi_fifo_server` in fifo_fnc.c, of 1.11 for text and of 3.4 for JSON.
 //!
 //! Differs: a text request without a reply FIFO runs, and C skips it; a text request that cannot be parsed ends at its
-//! own empty line, and C takes the next request with it. A request may be as long as [`MAX_REQUEST_BYTES`]; C's limit
+//! own empty line, and C takes the next request with it. A text request ends at "\r\n" alone on a line too, which C
+//! takes for a parameter. One without its end waits for it for ever in C, and takes all that others write for its
+//! parameters; here a line that begins with a header of JSON ends it, and nothing is run; and one whose parameters
+//! nobody looks at is ended, and runs, by the first line of a request for a command without parameters. Garbage ends
+//! before the first line of a request for any command that there is; C takes that request with it. A request may be as long as [`MAX_REQUEST_BYTES`]; C's limit
 //! is 8192 bytes a line for text, and 4096 bytes for JSON. JSON of which a part is missing ends when nothing more comes
 //! for a while, and C waits for the rest.
 
 mod header;
 mod scan;
+mod skip;
 
 use header::{json_header, text_header};
 use scan::{Scan, Scanner};
+use skip::{skip_garbage, skip_json, skip_text};
 
 /// Longest request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -26,19 +32,16 @@ pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Longest first line, in bytes. C: `MAX_MI_FIFO_BUFFER`.
 const MAX_HEADER_BYTES: usize = 8192;
 
-/// How much of a line's end may be the beginning of a header, in bytes: two names as long as a file's can be, and their
-/// marks.
-const HEADER_START_BYTES: usize = 2 * header::MAX_NAME_BYTES + 16;
-
 /// What the next byte is part of. Kept over the end of a worker, as bytes that are consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// A request.
     #[default]
     Fresh,
-    /// Something that never was a request: it ends at an empty line, or where JSON-RPC begins.
+    /// Something that never was a request: it ends at an empty line, where JSON-RPC begins, or before the first line of
+    /// a text request.
     Garbage(Place),
-    /// The rest of a text request: it ends at an empty line.
+    /// The rest of a text request: it ends at an empty line, or before a line that begins with JSON-RPC.
     Text(Place),
     /// The rest of broken JSON: it ends before what looks like a header, or a line that begins with a colon.
     Json(Place),
@@ -100,6 +103,13 @@ pub enum What<'a> {
     Garbage,
     /// A request in text.
     Text(Text<'a>),
+    /// The beginning of a request in text, whose end never came.
+    Unfinished {
+        /// The name of the command.
+        command: &'a [u8],
+        /// The name of the reply FIFO.
+        reply: &'a [u8],
+    },
     /// A request in JSON, as far as its syntax says.
     Json {
         /// The name of the reply FIFO; empty for none.
@@ -134,6 +144,20 @@ pub struct Text<'a> {
     pub params: &'a [u8],
 }
 
+/// What is known of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// There is none of that name.
+    Absent,
+    /// It has no parameters: what stands where they do is not looked at.
+    WithoutInput,
+    /// It has parameters.
+    WithInput,
+}
+
+/// Tells what is known of the command of that name.
+pub type Commands<'a> = dyn Fn(&[u8]) -> Known + 'a;
+
 /// How long a request is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -165,8 +189,9 @@ enum Phase {
     /// Its first line is not known.
     #[default]
     Head,
-    /// Text, whose first line ends at `line_end`; no empty line begins before `looked`.
-    Body { line_end: usize, looked: usize },
+    /// Text, whose first line ends at `line_end`. The line at `line` is the first that may end it, and has no end
+    /// before `looked`.
+    Body { line_end: usize, line: usize, looked: usize },
     /// JSON behind a header.
     Value { value: usize, looked: usize, scanner: Scanner },
 }
@@ -184,32 +209,44 @@ impl Framer {
     }
 
     /// The next step. `unread` is all that was read and not taken, and only grows until a frame is taken;
-    /// `is_quiet` says that no more comes for the time being.
+    /// `is_quiet` says that no more comes for the time being. Of `commands` the answers stay the same.
     ///
     /// # Errors
     /// [`Wait`], when there are too few bytes to tell.
-    pub fn next<'a>(&mut self, unread: &'a [u8], is_quiet: bool) -> Result<Frame<'a>, Wait> {
+    pub fn next<'a>(
+        &mut self,
+        unread: &'a [u8],
+        is_quiet: bool,
+        commands: &Commands<'_>,
+    ) -> Result<Frame<'a>, Wait> {
         match self.mode {
             Mode::Fresh if unread.is_empty() => Err(Wait::Patiently),
-            Mode::Fresh => self.request(unread, is_quiet),
+            Mode::Fresh => self.request(unread, is_quiet, commands),
             Mode::Text(place) => skip_text(unread, place),
-            Mode::Garbage(place) => skip_garbage(unread, place, is_quiet),
+            Mode::Garbage(place) => skip_garbage(unread, place, is_quiet, commands),
             Mode::Json(place) => skip_json(unread, place, is_quiet),
         }
     }
 
-    fn request<'a>(&mut self, unread: &'a [u8], is_quiet: bool) -> Result<Frame<'a>, Wait> {
+    fn request<'a>(
+        &mut self,
+        unread: &'a [u8],
+        is_quiet: bool,
+        commands: &Commands<'_>,
+    ) -> Result<Frame<'a>, Wait> {
         if let Phase::Head = self.phase {
-            match head(unread, is_quiet)? {
+            match head(unread, is_quiet, commands)? {
                 Head::Frame(frame) => return Ok(frame),
-                Head::Text { line_end } => self.phase = Phase::Body { line_end, looked: line_end },
+                Head::Text { line_end } => {
+                    self.phase = Phase::Body { line_end, line: line_end + 1, looked: line_end + 1 };
+                }
                 Head::Json { value } => {
                     self.phase = Phase::Value { value, looked: value, scanner: Scanner::default() };
                 }
             }
         }
         match &mut self.phase {
-            Phase::Body { line_end, looked } => body(unread, *line_end, looked),
+            Phase::Body { line_end, line, looked } => body(unread, *line_end, line, looked, commands),
             Phase::Value { value, looked, scanner } => value_of(unread, *value, looked, scanner, is_quiet),
             Phase::Head => Err(Wait::Patiently),
         }
@@ -229,9 +266,9 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 }
 
 /// What a first line leads to.
-enum Head {
+enum Head<'a> {
     /// No request.
-    Frame(Frame<'static>),
+    Frame(Frame<'a>),
     Text {
         line_end: usize,
     },
@@ -240,11 +277,19 @@ enum Head {
     },
 }
 
-fn head(unread: &[u8], is_quiet: bool) -> Result<Head, Wait> {
+fn head<'a>(unread: &'a [u8], is_quiet: bool, commands: &Commands<'_>) -> Result<Head<'a>, Wait> {
     let seen = &unread[..unread.len().min(MAX_HEADER_BYTES)];
     let line_end = newline(seen);
     let line = &seen[..line_end.unwrap_or(seen.len())];
-    if let Some(header) = json_header(line) {
+    let header = json_header(line);
+    let is_command = |name: &[u8]| commands(name) != Known::Absent;
+    if header.is_none_or(|header| header.start > 0)
+        && let Some((reply, value)) = header::other_value(line, line_end.is_some(), is_command)
+    {
+        let what = What::Broken { reply };
+        return Ok(Head::Frame(Frame { length: value, next: Mode::Json(Inside), what }));
+    }
+    if let Some(header) = header {
         return Ok(match header.start {
             0 => Head::Json { value: header.value },
             // Whatever stands before it is none of its business.
@@ -282,25 +327,56 @@ fn head(unread: &[u8], is_quiet: bool) -> Result<Head, Wait> {
     Ok(Head::Text { line_end })
 }
 
-fn body<'a>(unread: &'a [u8], line_end: usize, looked: &mut usize) -> Result<Frame<'a>, Wait> {
+fn body<'a>(
+    unread: &'a [u8],
+    line_end: usize,
+    line: &mut usize,
+    looked: &mut usize,
+    commands: &Commands<'_>,
+) -> Result<Frame<'a>, Wait> {
     let (command, reply) = text_header(&unread[..line_end]).unwrap_or_default();
     let too_large = |length, taken, next| {
         Ok(Frame { length: taken, next, what: What::TooLarge { reply, is_json: false, length } })
     };
-    let Some(found) = unread[*looked..].windows(2).position(|pair| pair == b"\n\n") else {
-        *looked = unread.len() - 1;
-        if unread.len() <= MAX_REQUEST_BYTES {
-            return Err(Wait::Patiently);
+    // Behind the request, and whether it is whole.
+    let (end, is_whole) = loop {
+        let end = newline(&unread[*looked..]).map(|end| *looked + end);
+        let found = &unread[*line..end.unwrap_or(unread.len())];
+        if end.is_some() && header::is_empty_line(found) {
+            break (end.unwrap_or_default() + 1, true);
         }
-        let place = if unread.last() == Some(&b'\n') { Start } else { Inside };
-        return too_large(Length::MoreThan(MAX_REQUEST_BYTES), unread.len(), Mode::Text(place));
+        if header::json_header_at_start(found).is_some() {
+            // A client that has gone on to JSON expects nothing else in its FIFO.
+            if reply.is_empty() || header::reply_of_json(found) == reply {
+                return Ok(garbage(*line, Mode::Fresh));
+            }
+            break (*line, false);
+        }
+        // One with parameters may come line by line too, and the empty line behind it be that of the first.
+        let is_next = || header::command_of(found).is_some_and(|next| commands(next) == Known::WithoutInput);
+        if end.is_some() && is_next() && commands(command) != Known::WithInput {
+            break (*line, true);
+        }
+        match end {
+            Some(end) => (*line, *looked) = (end + 1, end + 1),
+            None if unread.len() <= MAX_REQUEST_BYTES => {
+                *looked = unread.len();
+                return Err(Wait::Patiently);
+            }
+            // The last line may be what ends it.
+            None => return too_large(Length::MoreThan(MAX_REQUEST_BYTES), *line, Mode::Text(Start)),
+        }
     };
-    let end = *looked + found + 2;
     if end > MAX_REQUEST_BYTES {
         return too_large(Length::Exactly(end), end, Mode::Fresh);
     }
-    let params = unread.get(line_end + 1..end - 1).unwrap_or_default();
-    Ok(Frame { length: end, next: Mode::Fresh, what: What::Text(Text { command, reply, params }) })
+    let params = unread.get(line_end + 1..*line).unwrap_or_default();
+    let what = if is_whole {
+        What::Text(Text { command, reply, params })
+    } else {
+        What::Unfinished { command, reply }
+    };
+    Ok(Frame { length: end, next: Mode::Fresh, what })
 }
 
 fn value_of<'a>(
@@ -332,6 +408,8 @@ fn value_of<'a>(
             let (length, next) = match unread.get(behind) {
                 Some(b'\n') => (behind + 1, Mode::Fresh),
                 Some(b':') | None => (behind, Mode::Fresh),
+                // Directly behind it: somebody else's, when no JSON goes on so.
+                Some(next) if behind == end && !b"{}[],\"".contains(next) => (end, Mode::Fresh),
                 Some(_) => {
                     return Ok(Frame { length: end, next: Mode::Json(Inside), what: What::Broken { reply } });
                 }
@@ -342,56 +420,6 @@ fn value_of<'a>(
             Ok(Frame { length, next, what: What::Json { reply, text: &unread[value..end] } })
         }
     }
-}
-
-fn skip_text(unread: &[u8], place: Place) -> Result<Frame<'static>, Wait> {
-    match (unread.first(), place, newline(unread)) {
-        (None, ..) => Err(Wait::Patiently),
-        (Some(b'\n'), Start, _) => Ok(skip(1, Mode::Fresh)),
-        (.., Some(end)) => Ok(skip(end + 1, Mode::Text(Start))),
-        (.., None) => Ok(skip(unread.len(), Mode::Text(Inside))),
-    }
-}
-
-fn skip_garbage(unread: &[u8], place: Place, is_quiet: bool) -> Result<Frame<'static>, Wait> {
-    if place == Start && unread.first() == Some(&b'\n') {
-        return Ok(skip(1, Mode::Fresh));
-    }
-    skip_line(unread, is_quiet, Mode::Garbage, |line, _| match place {
-        Start => json_header(line).map(|header| header.start),
-        Inside => header::next_json_header(line).map(|header| header.start),
-    })
-}
-
-fn skip_json(unread: &[u8], place: Place, is_quiet: bool) -> Result<Frame<'static>, Wait> {
-    if place == Start && unread.first() == Some(&b':') {
-        return Ok(skip(0, Mode::Fresh));
-    }
-    skip_line(unread, is_quiet, Mode::Json, header::next_header)
-}
-
-/// Passes over a line, up to the header that `find` sees in it. `find` is told whether the line is whole.
-fn skip_line(
-    unread: &[u8],
-    is_quiet: bool,
-    mode: impl Fn(Place) -> Mode,
-    find: impl Fn(&[u8], bool) -> Option<usize>,
-) -> Result<Frame<'static>, Wait> {
-    let line_end = newline(unread);
-    let line = &unread[..line_end.unwrap_or(unread.len())];
-    if let Some(start) = find(line, line_end.is_some()) {
-        return Ok(skip(start, Mode::Fresh));
-    }
-    match line_end {
-        Some(end) => return Ok(skip(end + 1, mode(Start))),
-        None if is_quiet => return Ok(skip(unread.len(), Mode::Fresh)),
-        None => {}
-    }
-    // What may be the beginning of a header stays.
-    let tail = unread.len().saturating_sub(HEADER_START_BYTES);
-    let kept =
-        unread[tail..].iter().position(|&byte| byte == b':').map_or(unread.len(), |colon| tail + colon);
-    if kept == 0 { Err(Wait::Briefly) } else { Ok(skip(kept, mode(Inside))) }
 }
 
 #[cfg(test)]

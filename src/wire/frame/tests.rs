@@ -9,7 +9,17 @@ enum Found {
     Json(String, String),
     Broken(String),
     TooLarge(String, bool, Length),
+    Unfinished(String, String),
     Garbage,
+}
+
+/// The commands that there are.
+fn commands(name: &[u8]) -> Known {
+    match name {
+        b"ps" | b"pwd" => Known::WithoutInput,
+        b"set" => Known::WithInput,
+        _ => Known::Absent,
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -38,7 +48,7 @@ impl Stream {
     fn go_on(&mut self, mut is_quiet: bool) -> Wait {
         loop {
             let before = self.framer.mode;
-            let frame = match self.framer.next(&self.unread, is_quiet) {
+            let frame = match self.framer.next(&self.unread, is_quiet, &commands) {
                 Ok(frame) => frame,
                 Err(wait) => return wait,
             };
@@ -52,6 +62,7 @@ impl Stream {
                     Some(Found::Text(text(command), text(reply), text(params)))
                 }
                 What::Json { reply, text: value } => Some(Found::Json(text(reply), text(value))),
+                What::Unfinished { command, reply } => Some(Found::Unfinished(text(command), text(reply))),
                 What::Broken { reply } => Some(Found::Broken(text(reply))),
                 What::TooLarge { reply, is_json, length } => {
                     Some(Found::TooLarge(text(reply), is_json, length))
@@ -89,11 +100,87 @@ fn text_ends_at_the_first_empty_line() {
     assert_eq!(found(":a:r\n\"one\n\ntwo\"\n\n"), [command("a", "r", "\"one\n"), Found::Garbage]);
     assert_eq!(found("\n\n \nab\n:ps:r\n\n"), [command("ps", "r", "")]);
     assert_eq!(found(":ps:a:b/c\n\n"), [command("ps", "a:b/c", "")]);
+    assert_eq!(found(":ps:r\r\na\r\n\r\n:x:y\r\n\r\n"), [command("ps", "r", "a\r\n"), command("x", "y", "")]);
     let mut open = Stream::default();
-    assert_eq!(open.feed(b":ps:r\na\n"), Wait::Patiently);
+    assert_eq!(open.feed(b":set:r\na\n"), Wait::Patiently);
     assert_eq!(open.quiet(), Wait::Patiently);
-    open.feed(b":x:y\n\n");
-    assert_eq!(open.found, [command("ps", "r", "a\n:x:y\n")]);
+    open.feed(b":ps:y\n\n");
+    assert_eq!(open.found, [command("set", "r", "a\n:ps:y\n")]);
+}
+
+#[test]
+fn an_unfinished_text_request_hides_no_json() {
+    let unfinished = |command: &str, reply: &str| Found::Unfinished(command.to_owned(), reply.to_owned());
+    for value in ["{}", " \t{}", "[1]\n"] {
+        for params in ["", "a\nb\n", "\"open\n"] {
+            let all = found(&format!(":set:r\n{params}:g:{value}:set:r\n\n"));
+            let wanted = [unfinished("set", "r"), json("g", value.trim()), command("set", "r", "")];
+            assert_eq!(all, wanted, "{params:?} {value:?}");
+        }
+    }
+    // Nobody is to be told, or a client that reads JSON now.
+    assert_eq!(found(":ps:\n:g:{}"), [Found::Garbage, json("g", "{}")]);
+    assert_eq!(found(":ps:g\n:g:{}"), [Found::Garbage, json("g", "{}")]);
+    // Not at the beginning of a line, or no JSON.
+    assert_eq!(found(":set:r\na:g:{}\n:g:x\n::\n\n"), [command("set", "r", "a:g:{}\n:g:x\n::\n")]);
+    // As long as it may be one.
+    let mut cut = Stream::default();
+    for piece in [":set:r\na\n:", "g", ":", " ", "{}"] {
+        assert_eq!(cut.found, [], "{piece}");
+        cut.feed(piece.as_bytes());
+    }
+    assert_eq!(cut.found, [unfinished("set", "r"), json("g", "{}")]);
+    // The rest of one that is too long.
+    let mut long = Stream::default();
+    long.feed(format!(":set:r\n{}\n:g", "x".repeat(MAX_REQUEST_BYTES)).as_bytes());
+    long.feed(b":{}");
+    assert_eq!(long.found[1..], [json("g", "{}")]);
+}
+
+#[test]
+fn requests_without_input_that_come_line_by_line_do_not_hide_each_other() {
+    let two = [command("ps", "a", ""), command("pwd", "b", "")];
+    assert_eq!(found(":ps:a\n:pwd:b\n\n\n"), two);
+    assert_eq!(found(":nope:a\nx\n:pwd:b\n\n"), [command("nope", "a", "x\n"), two[1].clone()]);
+    // No command; one whose own parameters may stand behind the end of the first; one that takes parameters.
+    assert_eq!(found(":ps:a\n:set:b\n\n"), [command("ps", "a", ":set:b\n")]);
+    assert_eq!(found(":ps:a\n:nope:b\n\n"), [command("ps", "a", ":nope:b\n")]);
+    assert_eq!(found(":set:a\n:pwd:b\n\n"), [command("set", "a", ":pwd:b\n")]);
+}
+
+#[test]
+fn what_is_meant_for_json_is_not_text() {
+    let long = "n".repeat(256);
+    for (bad, reply) in [
+        (":b:5", "b"),
+        (":b: null", "b"),
+        (":b:-1.5e3", "b"),
+        (":b:\"x\"", "b"),
+        (":b:\u{feff}{}", "b"),
+        (&format!(":{long}:{{}}"), &long),
+    ] {
+        for behind in ["\n", "\r\n"] {
+            let all = found(&format!("{bad}{behind}:set:r\n\n:g:{{}}"));
+            assert_eq!(all, [broken(reply), command("set", "r", ""), json("g", "{}")], "{bad:?}");
+        }
+    }
+    assert_eq!(found(&format!(":{}:{{}}", &long[1..])), [json(&long[1..], "{}")]);
+    // Files may have such names.
+    assert_eq!(found(":ps:5\n\n:set:null\n\n"), [command("ps", "5", ""), command("set", "null", "")]);
+}
+
+#[test]
+fn a_good_value_is_not_spoilt_by_what_others_write_behind_it() {
+    for behind in ["hello\n", "\0", "x", "\u{e9}\n", "hello\n:ps"] {
+        let all = found(&format!(":r:{{}}{behind}:g:{{}}"));
+        assert_eq!((all.first(), all.last()), (Some(&json("r", "{}")), Some(&json("g", "{}"))), "{behind:?}");
+        let mut all = Stream::default();
+        all.feed(format!(":r:{{}}{behind}").as_bytes());
+        assert_eq!(all.found[0], json("r", "{}"), "{behind:?}");
+    }
+    for behind in ["{}", "[", "}", "]", ",1", "\"x\"", " x", "\tx"] {
+        assert_eq!(found(&format!(":r:{{}}{behind}"))[0], broken("r"), "{behind:?}");
+    }
 }
 
 #[test]
@@ -165,6 +252,11 @@ fn garbage_ends_at_an_empty_line_or_before_json() {
         assert_eq!(found(&format!("{bad}\nmore\n:r:{{}}")), [Found::Garbage, json("r", "{}")], "{bad}");
         assert_eq!(found(&format!("{bad}:r:{{}}")).last(), Some(&json("r", "{}")), "{bad}");
     }
+    // C takes the next request with it.
+    for bad in ["hello\n", "hello\nmore\n", ":ps\nx\n", "hello\n:nope:r\n"] {
+        assert_eq!(found(&format!("{bad}:ps:r\n\n")), [Found::Garbage, command("ps", "r", "")], "{bad:?}");
+    }
+    assert_eq!(found("hello\r\n\r\n:nope:r\n\n"), [Found::Garbage, command("nope", "r", "")]);
     let long = "x".repeat(3 * MAX_HEADER_BYTES);
     assert_eq!(found(&format!("{long}\n{long}\n\n:ps:r\n\n")), [Found::Garbage, command("ps", "r", "")]);
 }
@@ -217,7 +309,7 @@ proptest::proptest! {
         kinds in proptest::collection::vec(0..4_usize, 1..6),
         cuts in proptest::collection::vec(1..9_usize, 1..40),
     ) {
-        let requests = [":ps:r\n\n", ":a:r\nx y\n\"z\"\n\n", ":r:{\"a\":[1,\":b:{\"]}\n", "::[{}]\n"];
+        let requests = [":ps:r\n\n", ":a:r\nx y\n\"z\"\r\n\r\n", ":r:{\"a\":[1,\":b:{\"]}\n", "::[{}]\n"];
         let stream: String = kinds.iter().map(|&kind| requests[kind]).collect();
         let mut cut = Stream::default();
         let mut rest = stream.as_bytes();

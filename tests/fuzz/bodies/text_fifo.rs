@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use opensips_mi::wire::frame::{Framer, Mode, Text, What};
+use opensips_mi::wire::frame::{Framer, Known, Mode, Text, What};
 
 use super::{json_rpc, text_datagram};
 
@@ -101,6 +101,15 @@ fn has_no_text(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_err() || opened > MAX_DEPTH
 }
 
+/// Some of the commands that there are.
+fn commands(name: &[u8]) -> Known {
+    match name {
+        b"ps" | b"pwd" | b"version" => Known::WithoutInput,
+        b"debug" | b"get_statistics" | b"cache_store" => Known::WithInput,
+        _ => Known::Absent,
+    }
+}
+
 /// A stream on its way through the framer.
 #[derive(Default)]
 struct Stream {
@@ -128,7 +137,7 @@ impl Stream {
 
     /// Takes a frame, if there is one.
     fn step(&mut self, is_quiet: bool) -> bool {
-        let Ok(frame) = self.framer.next(&self.unread, is_quiet) else { return false };
+        let Ok(frame) = self.framer.next(&self.unread, is_quiet, &commands) else { return false };
         assert!(frame.length > 0 || frame.next != self.mode, "no step forward");
         assert!(frame.length <= self.unread.len());
         assert_eq!(Mode::of(frame.next.number()), frame.next, "a successor goes on in another mode");
@@ -140,7 +149,7 @@ impl Stream {
                 Some(Found::Text { command, reply, params })
             }
             What::Json { reply, text } => Some(Found::Json { reply: reply.to_vec(), text: text.to_vec() }),
-            What::Broken { reply } | What::TooLarge { reply, .. } => {
+            What::Unfinished { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => {
                 Some(Found::Refused { reply: reply.to_vec() })
             }
         });
