@@ -3,10 +3,12 @@
 //! C: `mi_init_fifo_server`, `mi_open_reply_pipe` and `mi_fifo_check` in fifo_fnc.c.
 #![expect(unsafe_code, reason = "statx has no safe call that names the fields")]
 
+use std::ffi::{CStr, CString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
@@ -31,14 +33,87 @@ pub enum ReplyError {
     /// It has other names, which may be in folders of other users.
     #[error("it has {0} names")]
     Linked(u64),
+    /// Replies would be the next requests.
+    #[error("it is the FIFO of the requests")]
+    Requests,
+    /// Whoever made this one has not asked for the reply.
+    #[error("another FIFO has taken its place")]
+    Replaced,
     /// It cannot be opened.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
+/// Which FIFO it is, whatever its path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    /// When it was made, in nanoseconds, as a file system may use an inode's number again; 0 when it does not tell.
+    born: u64,
+}
+
+impl Identity {
+    /// Of what is open.
+    ///
+    /// # Errors
+    /// As `fstat(2)`.
+    pub fn of(file: &File) -> io::Result<Identity> {
+        match statx(file.as_raw_fd(), c"") {
+            Ok(found) => Ok(Identity::found(&found)),
+            Err(_) => file.metadata().map(|found| Identity::plain(&found)),
+        }
+    }
+
+    /// Of what stands at a path, be it a symbolic link.
+    ///
+    /// # Errors
+    /// As `lstat(2)`.
+    pub fn at(path: &Path) -> io::Result<Identity> {
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        match statx(libc::AT_FDCWD, &name) {
+            Ok(found) => Ok(Identity::found(&found)),
+            Err(_) => std::fs::symlink_metadata(path).map(|found| Identity::plain(&found)),
+        }
+    }
+
+    /// Where the system does not let ask for more.
+    fn plain(found: &Metadata) -> Identity {
+        Identity { device: found.dev(), inode: found.ino(), born: 0 }
+    }
+
+    fn found(found: &libc::statx) -> Identity {
+        let device = u64::from(found.stx_dev_major) << 32 | u64::from(found.stx_dev_minor);
+        let seconds = u64::try_from(found.stx_btime.tv_sec).unwrap_or_default();
+        let born = seconds.wrapping_mul(1_000_000_000).wrapping_add(found.stx_btime.tv_nsec.into());
+        let has_born = found.stx_mask & libc::STATX_BTIME != 0;
+        Identity { device, inode: found.stx_ino, born: if has_born { born } else { 0 } }
+    }
+
+    /// To be kept somewhere.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        for (to, number) in bytes.chunks_exact_mut(8).zip([self.device, self.inode, self.born]) {
+            to.copy_from_slice(&number.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// What [`to_bytes`](Identity::to_bytes) gave.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 24]) -> Identity {
+        let number = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| bytes[at * 8 + byte]));
+        Identity { device: number(0), inode: number(1), born: number(2) }
+    }
+}
+
 /// A FIFO that a reply is written to. Never waits.
 #[derive(Debug)]
-pub struct Reply(File);
+pub struct Reply {
+    file: File,
+    identity: Identity,
+}
 
 impl Reply {
     /// Opens the FIFO at a path that its reader has opened.
@@ -53,15 +128,21 @@ impl Reply {
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
                 return Err(ReplyError::Kind("a symbolic link"));
             }
-            // A socket gives that error too.
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            // A socket gives that error too. Descriptors of this process come back as its replies leave.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::EMFILE | libc::ENFILE)) => {
                 check(&std::fs::symlink_metadata(path)?)?;
                 return Err(ReplyError::Absent);
             }
             Err(error) => return Err(error.into()),
         };
-        check_open(&file)?;
-        Ok(Reply(file))
+        let identity = check_open(&file)?;
+        Ok(Reply { file, identity })
+    }
+
+    /// Which FIFO it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Writes as much as there is room for. Returns how much that was.
@@ -69,32 +150,46 @@ impl Reply {
     /// # Errors
     /// `WouldBlock` when there is no room, `BrokenPipe` when the reader is gone.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        (&self.0).write(bytes)
+        (&self.file).write(bytes)
     }
 
     /// Makes room for more at once, if the system allows it.
     pub fn widen(&self) {
         // Users who have used up their share of such room get their replies in smaller pieces.
-        let _widened = fcntl(&self.0, FcntlArg::F_SETPIPE_SZ(WIDE_BYTES));
+        let _widened = fcntl(&self.file, FcntlArg::F_SETPIPE_SZ(WIDE_BYTES));
     }
 }
 
-/// As [`check`], for what is open.
+/// What is asked of a FIFO.
 ///
-/// Asks for nothing else: with the times that a plain `fstat` asks for too, some file systems have to store a new one
-/// at the next write, which costs more than all the rest of a reply.
-fn check_open(file: &File) -> Result<(), ReplyError> {
-    let (wanted, mut found) = (libc::STATX_TYPE | libc::STATX_NLINK, MaybeUninit::<libc::statx>::zeroed());
-    // SAFETY: the path is an empty string that ends in NUL, the descriptor is open, and there is room for the result.
-    let result = unsafe {
-        libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, wanted, found.as_mut_ptr())
-    };
+/// Nothing else: with the times that a plain `fstat` asks for too, some file systems have to store a new one at the next
+/// write, which costs more than all the rest of a reply. That of its birth never changes.
+const ASKED: u32 = libc::STATX_TYPE | libc::STATX_NLINK | libc::STATX_INO | libc::STATX_BTIME;
+
+/// Looks at what a path in `folder` names, or at `folder` itself for an empty one.
+fn statx(folder: i32, path: &CStr) -> io::Result<libc::statx> {
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: the path ends in NUL, and there is room for the result; a bad descriptor is an error.
+    let result = unsafe { libc::statx(folder, path.as_ptr(), flags, ASKED, found.as_mut_ptr()) };
     // SAFETY: all of it is integers, which were zero before the call.
     let found = unsafe { found.assume_init() };
-    let is_known = result == 0 && found.stx_mask & wanted == wanted;
-    let is_fifo = u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFIFO;
+    if result == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
+}
+
+/// As [`check`], for what is open.
+fn check_open(file: &File) -> Result<Identity, ReplyError> {
+    let needed = libc::STATX_TYPE | libc::STATX_NLINK;
+    if let Ok(found) = statx(file.as_raw_fd(), c"")
+        && found.stx_mask & needed == needed
+        && u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFIFO
+        && found.stx_nlink == 1
+    {
+        return Ok(Identity::found(&found));
+    }
     // What is not right is told in words; so is what this file system or kernel does not tell in this way.
-    if is_known && is_fifo && found.stx_nlink == 1 { Ok(()) } else { check(&file.metadata()?) }
+    check(&file.metadata()?)?;
+    Ok(Identity::of(file)?)
 }
 
 /// Whether a reply may be written there.
@@ -110,7 +205,7 @@ fn check(found: &Metadata) -> Result<(), ReplyError> {
 
 impl AsFd for Reply {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 
@@ -184,6 +279,24 @@ mod tests {
         fs::write(&file, "precious").unwrap();
         assert!(matches!(Reply::open(&file), Err(ReplyError::Kind("a regular file"))));
         assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_fifo_is_known_by_itself_and_not_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let first = Identity::at(&path).unwrap();
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap();
+        assert_eq!(Reply::open(&path).unwrap().identity(), first);
+        assert_eq!(Identity::of(&reader).unwrap(), first);
+        assert_eq!(Identity::from_bytes(first.to_bytes()), first);
+        let moved = folder.path().join("moved");
+        fs::rename(&path, &moved).unwrap();
+        assert_eq!(Identity::at(&moved).unwrap(), first);
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert_ne!(Identity::at(&path).unwrap(), first);
+        assert!(Identity::at(&folder.path().join("none")).is_err());
     }
 
     #[test]

@@ -18,6 +18,10 @@ mod datagram;
 mod events;
 /// Requests by a FIFO: framing, reply FIFOs, readers that stop or never come, kills.
 mod fifo;
+/// More replies than there is room for.
+mod fifo_crowd;
+/// Requests in one stream that do not end, or come mixed.
+mod fifo_framing;
 /// Replies that wait for their clients when their process is killed.
 mod fifo_killed;
 /// The recorded replies under tests/golden.

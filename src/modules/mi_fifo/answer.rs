@@ -27,15 +27,22 @@ pub(super) struct Answer {
 
 /// The rest of a reply.
 pub(super) enum More {
-    Text { rest: Rest, state: State },
-    JsonRpc(json_rpc::Unfinished),
+    Text {
+        rest: Rest,
+        state: State,
+    },
+    JsonRpc {
+        unfinished: json_rpc::Unfinished,
+        /// How long its request is, in bytes: a batch holds the rest of it.
+        length: usize,
+    },
 }
 
 impl std::fmt::Debug for More {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             More::Text { .. } => "Text",
-            More::JsonRpc(_) => "JsonRpc",
+            More::JsonRpc { .. } => "JsonRpc",
         })
     }
 }
@@ -43,7 +50,15 @@ impl std::fmt::Debug for More {
 impl More {
     /// Whether it is more than a reply: requests of a batch that are to run, whoever reads what they say.
     pub(super) fn has_requests(&self) -> bool {
-        matches!(self, More::JsonRpc(unfinished) if unfinished.has_requests())
+        matches!(self, More::JsonRpc { unfinished, .. } if unfinished.has_requests())
+    }
+
+    /// What it holds at most, in bytes.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            More::Text { .. } => 0,
+            More::JsonRpc { length, .. } => *length,
+        }
     }
 }
 
@@ -93,13 +108,14 @@ impl<'a> Answerer<'a> {
     /// Runs a request in JSON.
     pub(super) fn json(&mut self, text: &[u8], output: &mut Stream) -> Answer {
         let answer = self.json_rpc.answer(self.context, text, output);
-        Answer { is_error: answer.is_error, more: answer.unfinished.map(More::JsonRpc) }
+        let more = |unfinished| More::JsonRpc { unfinished, length: text.len() };
+        Answer { is_error: answer.is_error, more: answer.unfinished.map(more) }
     }
 
     /// Writes the next piece of a reply.
     pub(super) fn go_on(&mut self, more: &mut More, output: &mut Stream) -> Progress {
         match more {
-            More::JsonRpc(unfinished) => unfinished.go_on(&mut self.json_rpc, self.context, output),
+            More::JsonRpc { unfinished, .. } => unfinished.go_on(&mut self.json_rpc, self.context, output),
             More::Text { rest, state } => {
                 let mut encoder = Encoder::resume(output, self.indent, *state);
                 let progress = rest(self.context, &mut encoder);

@@ -18,6 +18,7 @@ use super::{GROUP, Open};
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
 use crate::shm::ReadAhead;
+use crate::system::fifo::Identity;
 use crate::wire::frame::{Frame, Framer, Mode, Wait, What};
 
 /// How long the rest of a request may stay away, where it is not to be waited for.
@@ -64,7 +65,7 @@ impl<'a> Worker<'a> {
         let mode = Mode::of(ahead.take_over(&mut unread));
         let service = Service {
             answerer: Answerer::new(process.context(), &settings.indent),
-            replies: Replies::take_over(parcels),
+            replies: Replies::take_over(parcels, Identity::of(requests).ok()),
             settings,
             ledger: Ledger::new(process)?,
             path: OsString::new(),
@@ -96,6 +97,9 @@ impl<'a> Worker<'a> {
     /// Serves requests that were read already. What it takes to have another.
     fn serve_some(&mut self) -> Result<(), Wait> {
         for _ in 0..BURST {
+            if self.service.replies.is_behind() {
+                return Ok(());
+            }
             let unread = &self.unread[self.taken..];
             let commands = |name: &[u8]| answer::known(self.process.context(), name);
             match self.framer.next(unread, self.is_quiet, &commands) {
@@ -262,10 +266,7 @@ fn reply_path<'a>(
     path.clear();
     path.push(&settings.reply_dir);
     path.push(OsStr::from_bytes(name));
-    let path = Path::new(path);
-    // Replies would be the next requests.
-    let is_like_it = settings.path.as_os_str().as_bytes().ends_with(name);
-    if is_like_it && path == settings.path { Err("it is the FIFO of the requests") } else { Ok(Some(path)) }
+    Ok(Some(Path::new(path)))
 }
 
 /// The worker's own cells of the module's statistics, and what it says in the log.

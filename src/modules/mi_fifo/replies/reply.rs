@@ -10,7 +10,7 @@ use super::super::answer::{Answerer, More};
 use super::{Event, Tell};
 use crate::mi::Progress;
 use crate::shm::{Parcel, Parcels};
-use crate::system::fifo::{self, ReplyError};
+use crate::system::fifo::{self, Identity, ReplyError};
 use crate::wire::Stream;
 
 /// How long a client may take to open its FIFO, or to read on.
@@ -21,6 +21,12 @@ const FIRST_PAUSE: Duration = Duration::from_micros(100);
 
 /// How long the pause between two tries gets.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a client that has taken something counts as one that reads.
+const TAKES: Duration = Duration::from_millis(500);
+
+/// How long one does that has taken nothing since its FIFO was full.
+const BEGINS_TO_TAKE: Duration = Duration::from_millis(50);
 
 /// How much of a long reply is made at once, in bytes: what a FIFO holds.
 const PIECE_BYTES: usize = 64 << 10;
@@ -36,6 +42,8 @@ pub(in super::super) struct Reply<'a> {
     /// The client's FIFO; `None` when it goes nowhere.
     pub(super) path: Option<PathBuf>,
     fifo: Option<fifo::Reply>,
+    /// Which FIFO the path named when the request came, when it is to be opened later.
+    pub(super) identity: Option<Identity>,
     /// What was written and has not left.
     pub(in super::super) stream: Stream,
     /// What is not written yet.
@@ -44,6 +52,10 @@ pub(in super::super) struct Reply<'a> {
     /// When the client made its last move, once it is waited for.
     pub(super) since: Option<Instant>,
     was_parked: bool,
+    /// How often its FIFO was full.
+    pub(super) blocks: u32,
+    /// Most that has waited at once, in bytes.
+    pub(super) largest: usize,
     /// A copy for a successor, while nothing was written.
     pub(super) parcel: Option<Parcel<'a>>,
 }
@@ -93,11 +105,14 @@ impl<'a> Reply<'a> {
             number,
             path,
             fifo,
+            identity: None,
             stream,
             more: None,
             condition,
             since: None,
             was_parked: false,
+            blocks: 0,
+            largest: 0,
             parcel: None,
         }
     }
@@ -107,7 +122,8 @@ impl<'a> Reply<'a> {
     pub(super) fn keep(&mut self, parcels: &'a Parcels) {
         let waits = matches!(self.condition, Condition::Absent { .. } | Condition::Waiting);
         if let (true, None, Some(path)) = (waits, &self.more, &self.path) {
-            let parts = [path.as_os_str().as_bytes(), b"\0", self.stream.waiting()];
+            let identity = self.identity.map_or([0; 24], Identity::to_bytes);
+            let parts = [&identity[..], path.as_os_str().as_bytes(), b"\0", self.stream.waiting()];
             self.parcel = parcels.keep(self.number, &parts);
         }
     }
@@ -120,6 +136,26 @@ impl<'a> Reply<'a> {
     pub(super) fn tell_if_parked(&mut self, tell: &mut Tell<'_>) {
         if self.condition != Condition::Ready && !std::mem::replace(&mut self.was_parked, true) {
             tell(Event::Parked);
+        }
+    }
+
+    /// What it holds, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.stream.waiting().len() + self.more.as_ref().map_or(0, More::held)
+    }
+
+    /// Whether its client lets time pass: all of it that it has.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+    }
+
+    /// Whether it may be given up to make room: its client does not read at the moment.
+    pub(super) fn may_go(&self, now: Instant) -> bool {
+        let time = self.since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        match self.condition {
+            Condition::Ready => false,
+            Condition::Blocked => time >= if self.blocks > 1 { TAKES } else { BEGINS_TO_TAKE },
+            Condition::Absent { .. } | Condition::Waiting => true,
         }
     }
 
@@ -139,11 +175,14 @@ impl<'a> Reply<'a> {
 
     /// Tries to open the FIFO, when that is due, and sees whether the client is late.
     pub(super) fn look(&mut self, now: Instant) -> Turn {
-        let since = *self.since.get_or_insert(now);
-        let is_late = now.saturating_duration_since(since) >= PATIENCE;
+        self.since.get_or_insert(now);
+        let is_late = self.is_late(now);
         match (&mut self.condition, &self.path) {
             (Condition::Absent { next_try, pause }, Some(path)) if now >= *next_try => {
                 match fifo::Reply::open(path) {
+                    Ok(fifo) if self.identity.is_some_and(|asked| asked != fifo.identity()) => {
+                        Turn::Fails(ReplyError::Replaced)
+                    }
                     Ok(fifo) => {
                         self.fifo = Some(fifo);
                         self.condition = Condition::Ready;
@@ -175,6 +214,7 @@ impl<'a> Reply<'a> {
                 }
             }
         }
+        self.largest = self.largest.max(self.stream.waiting().len());
         // Before anything is written, so that nothing is written twice.
         self.parcel = None;
         let waiting = self.stream.waiting();
@@ -191,6 +231,7 @@ impl<'a> Reply<'a> {
                     fifo.widen();
                 }
                 self.condition = Condition::Blocked;
+                self.blocks += 1;
                 return Turn::GoesOn;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Turn::GoesOn,
@@ -209,6 +250,8 @@ impl<'a> Reply<'a> {
         if goes_on {
             self.path = None;
             self.fifo = None;
+            self.parcel = None;
+            self.stream = Stream::default();
             self.condition = Condition::Ready;
         }
         goes_on

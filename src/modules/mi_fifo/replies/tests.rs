@@ -82,7 +82,7 @@ fn an_absent_reader_gets_its_reply_when_it_comes_and_one_name_is_served_in_order
     let (place, context) = (place(), context());
     let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels, None), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     send(&mut replies, &mut answerer, &mut told, &path, "one\n", None);
     send(&mut replies, &mut answerer, &mut told, &path, "two\n", None);
@@ -103,7 +103,7 @@ fn a_long_reply_is_made_as_it_is_read() {
     let (place, context) = (place(), context());
     let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels, None), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     let file = reader(&path);
     send(&mut replies, &mut answerer, &mut told, &path, "", lines(1_000_000));
@@ -129,7 +129,7 @@ fn a_reader_that_stops_or_goes_is_no_burden() {
     let (place, context) = (place(), context());
     let parcels = parcels();
     let (mut replies, mut answerer, mut told) =
-        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
+        (Replies::take_over(&parcels, None), Answerer::new(&context, b""), Told::default());
     let path = place.fifo("r");
     let file = reader(&path);
     send(&mut replies, &mut answerer, &mut told, &path, "", lines(1_000_000));
@@ -158,16 +158,186 @@ fn a_reader_that_stops_or_goes_is_no_burden() {
     assert_eq!(told.0.last().map(String::as_str), Some("Dropped"));
 }
 
-#[test]
-fn the_list_is_bounded() {
-    let (place, context) = (place(), context());
-    let parcels = parcels();
-    let (mut replies, mut answerer, mut told) =
-        (Replies::take_over(&parcels), Answerer::new(&context, b""), Told::default());
-    let path = place.fifo("r");
-    for _ in 0..=MAX_REPLIES {
-        send(&mut replies, &mut answerer, &mut told, &path, "x", None);
+/// A list, with all that its tests need.
+struct List<'a> {
+    replies: Replies<'a>,
+    answerer: Answerer<'a>,
+    told: Told,
+}
+
+impl<'a> List<'a> {
+    fn new(parcels: &'a Parcels, context: &'a crate::mi::Context) -> List<'a> {
+        let replies = Replies::take_over(parcels, None);
+        List { replies, answerer: Answerer::new(context, b""), told: Told::default() }
     }
-    assert_eq!(replies.kept.len(), MAX_REPLIES);
-    assert_eq!(told.0.last().map(String::as_str), Some("Dropped"));
+
+    fn send(&mut self, path: &Path, text: &str) {
+        send(&mut self.replies, &mut self.answerer, &mut self.told, path, text, None);
+    }
+
+    fn take_turn(&mut self) {
+        self.replies.take_turn(&mut self.answerer, &mut |event| self.told.note(event));
+    }
+
+    fn count(&self, event: &str) -> usize {
+        self.told.0.iter().filter(|told| *told == event).count()
+    }
+
+    fn keeps(&self, path: &Path) -> usize {
+        self.replies.kept.iter().filter(|reply| reply.path.as_deref() == Some(path)).count()
+    }
+
+    /// As if so much time had passed for the first so many.
+    fn age(&mut self, count: usize, time: Duration) {
+        for reply in &mut self.replies.kept[..count] {
+            reply.since = reply.since.map(|since| since - time);
+        }
+    }
+}
+
+#[test]
+fn who_has_waited_longest_makes_room_for_a_new_one() {
+    let (place, context, many, few) = (place(), context(), parcels(), parcels());
+    let mut list = List::new(&many, &context);
+    let paths: Vec<_> = (0..MAX_REPLIES + 10).map(|number| place.fifo(&format!("r{number}"))).collect();
+    paths.iter().for_each(|path| list.send(path, "x"));
+    assert_eq!((list.replies.kept.len(), list.count("Dropped")), (MAX_REPLIES, 10));
+    for (number, path) in paths.iter().enumerate() {
+        assert_eq!(list.keeps(path), usize::from(number >= 10), "{number}");
+    }
+    // One client cannot take the room of all others.
+    let mut list = List::new(&few, &context);
+    let (one, other) = (&paths[0], &paths[1]);
+    list.send(other, "x");
+    for number in 0..MAX_REPLIES_OF_ONE + 10 {
+        list.send(one, &format!("{number}\n"));
+    }
+    assert_eq!((list.keeps(one), list.keeps(other), list.count("Dropped")), (MAX_REPLIES_OF_ONE, 1, 10));
+    let begins = list.replies.kept.iter().filter(|reply| reply.condition != Condition::Waiting);
+    assert_eq!(begins.count(), 2, "one reply at a time to each");
+    let file = reader(one);
+    let mut got = Vec::new();
+    while list.keeps(one) > 0 {
+        list.replies.wait(file.as_fd(), Some(Duration::from_millis(1)));
+        list.take_turn();
+        got.extend(read(&file));
+    }
+    let wanted: String = (10..MAX_REPLIES_OF_ONE + 10).map(|number| format!("{number}\n")).collect();
+    assert_eq!(String::from_utf8(got).unwrap(), wanted);
+}
+
+#[test]
+fn what_waits_for_those_who_do_not_read_is_bounded() {
+    let (place, context, parcels) = (place(), context(), parcels());
+    let mut list = List::new(&parcels, &context);
+    let long = "x".repeat(1 << 20);
+    let taken = place.fifo("taken");
+    let file = reader(&taken);
+    list.send(&taken, &long);
+    // It reads, and then stops.
+    while list.replies.kept[0].blocks < 2 {
+        read(&file);
+        list.replies.wait(file.as_fd(), Some(Duration::ZERO));
+        while list.replies.is_any_ready() {
+            list.take_turn();
+        }
+    }
+    let absent: Vec<_> = (0..30).map(|number| place.fifo(&format!("absent{number}"))).collect();
+    for path in &absent {
+        list.replies.kept[0].since = Some(Instant::now());
+        list.send(path, &long);
+        assert_eq!(list.keeps(path), 1, "the last one stays");
+        let held: usize = list.replies.kept.iter().map(Reply::held).sum();
+        assert!(held <= MAX_WAITING_BYTES, "{held}");
+    }
+    assert_eq!(list.keeps(&taken), 1, "a client that reads");
+    assert!(list.count("Dropped") >= 14 && list.keeps(&absent[0]) == 0 && list.keeps(&absent[29]) == 1);
+    // It has not read for a while.
+    list.age(1, Duration::from_secs(1));
+    list.send(&absent[0], &long);
+    list.send(&absent[1], &long);
+    assert_eq!(list.keeps(&taken), 0, "a client that has stopped");
+    // One that is longer than all that may wait is alone.
+    list.send(&absent[2], &"x".repeat(2 * MAX_WAITING_BYTES));
+    assert_eq!((list.replies.kept.len(), list.keeps(&absent[2])), (1, 1));
+}
+
+#[test]
+fn a_large_buffer_is_not_kept() {
+    let (place, context, parcels) = (place(), context(), parcels());
+    let mut list = List::new(&parcels, &context);
+    let path = place.fifo("r");
+    let file = reader(&path);
+    list.send(&path, &"x".repeat(4 << 20));
+    while !list.replies.is_empty() {
+        read(&file);
+        list.replies.wait(file.as_fd(), Some(Duration::ZERO));
+        list.take_turn();
+    }
+    while !read(&file).is_empty() {}
+    list.send(&path, "short");
+    assert!(list.replies.is_empty());
+    assert_eq!(list.replies.spare.take().capacity(), 8);
+    let mut reply = list.replies.begin(Some(&path)).unwrap();
+    reply.largest = MAX_SPARE_BYTES + 1;
+    reply.stream.push(&[b'x'; 1000]);
+    list.replies.send(reply, None, &mut list.answerer, &mut |event| panic!("{event:?}"));
+    assert_eq!(list.replies.spare.take().capacity(), 0);
+}
+
+#[test]
+fn a_client_that_does_not_come_is_given_up_once_for_all_its_replies() {
+    let (place, context, parcels) = (place(), context(), parcels());
+    let mut list = List::new(&parcels, &context);
+    let path = place.fifo("r");
+    (0..20).for_each(|_| list.send(&path, "x"));
+    list.age(15, reply::PATIENCE);
+    list.replies.wait(reader(&place.fifo("w")).as_fd(), Some(Duration::from_millis(1)));
+    list.take_turn();
+    assert_eq!((list.keeps(&path), list.count("TimedOut")), (5, 15));
+    assert!(matches!(list.replies.kept[0].condition, Condition::Absent { .. }));
+    // The others have a time of their own, from when they were sent.
+    list.age(5, reply::PATIENCE);
+    list.replies.wait(reader(&place.fifo("v")).as_fd(), Some(Duration::from_millis(1)));
+    list.take_turn();
+    assert_eq!((list.keeps(&path), list.count("TimedOut")), (0, 20));
+}
+
+#[test]
+fn a_reply_goes_to_the_fifo_that_was_there_when_its_request_came() {
+    let (place, context, parcels) = (place(), context(), parcels());
+    let path = place.fifo("r");
+    for is_successor in [false, true] {
+        let mut list = List::new(&parcels, &context);
+        list.send(&path, "old");
+        if is_successor {
+            // As after a kill: nothing of the first list is dropped.
+            std::mem::forget(list);
+            list = List::new(&parcels, &context);
+        }
+        assert_eq!(list.keeps(&path), 1);
+        std::fs::rename(&path, path.with_extension("away")).unwrap();
+        let file = reader(&place.fifo("r"));
+        let (requests, _writer) = pipe().unwrap();
+        while !list.replies.is_empty() {
+            list.replies.wait(requests.as_fd(), None);
+            list.take_turn();
+        }
+        assert_eq!((list.count("Dropped"), read(&file)), (1, Vec::new()), "successor {is_successor}");
+    }
+}
+
+#[test]
+fn no_reply_goes_to_where_requests_come_from_whatever_its_name() {
+    let place = place();
+    let parcels = parcels();
+    let path = place.fifo("requests");
+    let _server = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut replies = Replies::take_over(&parcels, Identity::at(&path).ok());
+    let link = place.0.path().join("link");
+    std::os::unix::fs::symlink(place.0.path(), &link).unwrap();
+    for path in [path, link.join("requests")] {
+        assert!(matches!(replies.begin(Some(&path)), Err(ReplyError::Requests)), "{}", path.display());
+    }
+    assert!(replies.begin(Some(&place.fifo("other"))).is_ok());
 }

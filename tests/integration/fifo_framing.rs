@@ -1,0 +1,74 @@
+//! mi_fifo: requests of many clients in one stream, of which some do not end, or come mixed. C: `mi_fifo_server` in
+//! fifo_fnc.c.
+
+use crate::fifo::{ask, assert_in_step, start};
+use crate::support::{DEADLINE, assert_same, shown, wait_for, write_to};
+
+/// C takes the request behind one that it cannot parse with it.
+#[test]
+fn a_text_request_ends_at_its_empty_line_and_not_before() {
+    let server = start();
+    let client = server.fifo_client("r");
+    client.send(":debug:{R}\na\"b\n\n:nope:{R}\n\n:get_statistics:{R}\n");
+    let wanted = "400 parse error in command 'debug'\n500 command 'nope' not available\n";
+    let mut found = Vec::new();
+    while found.len() < wanted.len() {
+        found.extend(client.receive());
+    }
+    assert_same("two errors", wanted.as_bytes(), &found);
+    let other = server.fifo_client("other");
+    other.send("drop_requests\n:help:{R}\nps\n\n"); // goes on into the open one
+    let open =
+        wait_for("the open one's reply", || Some(client.try_receive(DEADLINE)?).filter(|it| !it.is_empty()));
+    assert!(open.starts_with(b"200 OK\ncore:drop_requests:: "), "{}", shown(&open));
+    assert!(!other.has_input());
+    assert_in_step(&server, "after an open request");
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn an_unfinished_text_request_hides_nobody_s_json() {
+    let server = start();
+    let good = ":{R}:{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"nope\"}";
+    let wanted =
+        b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32601,\"message\":\"Method not found\"},\"id\":\"x\"}";
+    let long = format!(":{}:{{}}\n", "n".repeat(256));
+    for bad in [
+        ":r:5\n",
+        ":r:null\n",
+        ":r:\"x\"\n",
+        ":r:\u{feff}{}\n",
+        ":ps:rpl\n",
+        ":x:y\r\n\r\n",
+        &long,
+        ":cache_store:nobody\nlocal\nkey\n",
+    ] {
+        write_to(&server.setup.fifo_path(), bad.as_bytes());
+        assert_same(bad, wanted, &ask(&server, "json", good));
+        assert_in_step(&server, bad);
+    }
+    // Who waits for its own is told, and what came in between is not its parameter.
+    let client = server.fifo_client("open");
+    client.send(":cache_store:{R}\nlocal\nkey\n");
+    assert_same("JSON", wanted, &ask(&server, "json", good));
+    assert_same("text", b"400 parse error in command 'cache_store'\n", &client.receive());
+    write_to(&server.setup.fifo_path(), b"value\n\n");
+    let fetched = ask(&server, "fetched", ":cache_fetch:{R}\nlocal\nkey\n\n");
+    assert_same("nothing was stored", b"200 OK\nValue not found\n\n", &fetched);
+    server.stop_clean(&[]);
+}
+
+/// As those of shells do that write line by line.
+#[test]
+fn clients_whose_lines_come_mixed_are_all_answered() {
+    let server = start();
+    let clients: Vec<_> = (0..10).map(|number| server.fifo_client(&format!("mixed{number}"))).collect();
+    clients.iter().for_each(|client| client.send(":pwd:{R}\n"));
+    clients.iter().for_each(|client| client.send("\n"));
+    for client in &clients {
+        let found = client.receive();
+        assert!(found.starts_with(b"200 OK\nWD:: "), "{}", shown(&found));
+    }
+    assert_in_step(&server, "after mixed lines");
+    server.stop_clean(&[]);
+}
