@@ -2,13 +2,13 @@
 //! the control stream between it and `pool`; it decides neither when nor how long.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::crew;
 use crate::fifo::{self, Link};
 use crate::request::{Numbers, Template};
 use crate::shape::Shape;
@@ -45,24 +45,25 @@ pub(crate) struct Asking {
 }
 
 impl Task {
-    /// Writes the task for [`Task::read`].
-    pub(crate) fn write(&self, stream: &mut impl Write) -> io::Result<()> {
+    /// The task for [`Task::read`].
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self {
             Task::Turn(Asking { micros, most, first, step, numbers, socket, request, reply }) => {
                 let path = socket.as_os_str().as_bytes();
                 let Numbers { start, count } = numbers;
-                write!(bytes, "turn {micros} {most} {first} {step} {start} {count} ")?;
-                writeln!(bytes, "{} {} {}", path.len(), request.len(), reply.len())?;
-                bytes.extend([path, request, reply].concat());
+                let (path_bytes, request_bytes, reply_bytes) = (path.len(), request.len(), reply.len());
+                let numbers = format!("{micros} {most} {first} {step} {start} {count}");
+                let line = format!("turn {numbers} {path_bytes} {request_bytes} {reply_bytes}\n");
+                bytes.extend([line.as_bytes(), path, request, reply].concat());
             }
             Task::Soak { requests, connected, socket } => {
                 let path = socket.as_os_str().as_bytes();
-                writeln!(bytes, "soak {requests} {} {}", u8::from(*connected), path.len())?;
-                bytes.extend(path);
+                let line = format!("soak {requests} {} {}\n", u8::from(*connected), path.len());
+                bytes.extend([line.as_bytes(), path].concat());
             }
         }
-        stream.write_all(&bytes)
+        bytes
     }
 
     /// The next task, or `None` at the end of the stream.
@@ -93,9 +94,7 @@ impl Task {
     }
 }
 
-/// The part `client`: takes tasks from its standard input, a socket pair, until that ends.
-///
-/// Each task is answered with `ready`, started by `go`, and ended with `done COUNT NANOSECONDS` or `failed REASON`.
+/// The part `client`: does tasks, see [`crew::member`]. Says of each how many requests it sent, in how many ns.
 ///
 /// # Errors
 /// The client's socket cannot be bound, or the stream ends between a task and its start.
@@ -103,25 +102,11 @@ pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
     let [address, number] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
     let address = Path::new(address);
     let number = number.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidInput)?;
-    let mut answers = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut tasks = BufReader::new(answers.try_clone()?);
     let socket = UnixDatagram::bind(address)?;
-    while let Ok(Some(task)) = Task::read(&mut tasks) {
-        answers.write_all(b"ready\n")?;
-        let mut line = String::new();
-        if tasks.read_line(&mut line)? == 0 {
-            break;
-        }
-        let line = match work(&task, &socket, address, number) {
-            Ok((count, time)) => format!("done {count} {}\n", time.as_nanos()),
-            Err(error) => format!("failed {error}\n"),
-        };
-        if answers.write_all(line.as_bytes()).is_err() {
-            // The bench has given up; it says why.
-            break;
-        }
-    }
-    Ok(())
+    crew::member(Task::read, |task| {
+        let (count, time) = work(task, &socket, address, number)?;
+        Ok(format!("{count} {}", time.as_nanos()))
+    })
 }
 
 fn work(task: &Task, own: &UnixDatagram, address: &Path, number: usize) -> io::Result<(u64, Duration)> {

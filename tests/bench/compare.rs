@@ -1,8 +1,5 @@
-//! The comparison: floor, server, floor, server … for each command and number of clients. Owns the order of the
-//! turns and what is a pair; prints through `report`.
-//!
-//! A round consists of several short turns of each side, because on few cores the kernel's placement of the
-//! processes moves a single stretch by a third either way, and a new turn is a new placement.
+//! The comparison: floor, server, floor, server … for each command and number of clients. Owns what is a pair and a
+//! turn; their order is in `rounds`; prints through `report`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +11,7 @@ use crate::options::Options;
 use crate::pool::{Pool, Turn, Turned};
 use crate::report::{Outcome, Report, Sample};
 use crate::request::Template;
+use crate::rounds;
 use crate::server::{MEMORY_MIB, Server, Source};
 use crate::shape;
 
@@ -170,27 +168,12 @@ impl<'a> Bench<'a> {
 
     /// All rounds of one command with so many clients, and its lines in the report.
     fn rounds(&mut self, command: &Command, clients: usize, pairs: &[Pair]) -> Result<Vec<Outcome>> {
-        let mut samples: Vec<Vec<Sample>> = pairs.iter().map(|_| Vec::new()).collect();
         // Where each pair is among the numbers.
         let mut places = vec![0; pairs.len()];
-        for round in 0..=self.options.rounds {
-            let mut sums = vec![Sample { floor: 0.0, server: 0.0 }; pairs.len()];
-            for number in 0..self.options.turns {
-                for ((pair, sum), place) in pairs.iter().zip(&mut sums).zip(&mut places) {
-                    // Who goes first changes, so that a machine that gets slower or faster favours neither.
-                    let turn = self.turn(command, clients, pair, place, number % 2 == 0)?;
-                    sum.floor += turn.floor / f64::from(self.options.turns);
-                    sum.server += turn.server / f64::from(self.options.turns);
-                }
-            }
-            if round == 0 {
-                // New processes are slow at first, and a floor is always new: the first round does not count.
-                continue;
-            }
-            for (samples, sum) in samples.iter_mut().zip(sums) {
-                samples.push(sum);
-            }
-        }
+        let (rounds, turns) = (self.options.rounds, self.options.turns);
+        let samples = rounds::interleave(rounds, turns, pairs.len(), |number, floor_first| {
+            self.turn(command, clients, &pairs[number], &mut places[number], floor_first)
+        })?;
         let mut outcomes = Vec::new();
         for (number, (pair, samples)) in pairs.iter().zip(&samples).enumerate() {
             // The targets are the subject's; peers and the second floor have none.

@@ -9,6 +9,7 @@ use lexopt::{Arg, ValueExt};
 
 use crate::commands::{self, Command};
 use crate::error::{Error, Result};
+use crate::limits::within;
 use crate::server::{FIFO_CONFIG, Plan, Source};
 use crate::soak::Soak;
 
@@ -246,19 +247,6 @@ impl Options {
             limit: Duration::from_secs(60 * given.soak_minutes.unwrap_or(60)),
         });
         Ok(self)
-    }
-}
-
-impl From<&str> for Error {
-    fn from(text: &str) -> Error {
-        Error::Usage(text.into())
-    }
-}
-
-fn within<N: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, least: N, most: N) -> Result<N> {
-    match text.parse() {
-        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
-        _ => Err(lexopt::Error::from(format!("{text:?} is not a number from {least} to {most}")).into()),
     }
 }
 

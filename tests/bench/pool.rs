@@ -1,52 +1,34 @@
-//! The load clients as the bench sees them: starts them, gives them one task at the same time, collects what they
-//! counted, and gives up on one that does not answer. The loop itself is in `client`.
+//! The load clients as the bench sees them: gives them their tasks and adds up what they counted. How processes are told
+//! is in `crew`, the loop itself in `client`.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::children::Started;
 use crate::client::{Asking, Task};
+use crate::crew::{Crew, PATIENCE};
 use crate::error::{Error, Result};
 use crate::request::Numbers;
 
-/// How long a client may be silent beyond the time its task takes: then a reply is missing.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long requests may take that are counted, not timed.
 const COUNTED_TIME: Duration = Duration::from_secs(900);
-/// How often a wait looks at the stop flag.
-const STOP_CHECK: Duration = Duration::from_millis(100);
-
 /// The client processes; they end with this value.
 pub(crate) struct Pool {
-    clients: Vec<Client>,
-    stop: Arc<AtomicBool>,
-}
-
-struct Client {
-    control: BufReader<UnixStream>,
-    _process: Started,
+    clients: Crew,
 }
 
 impl Pool {
     /// Starts `count` clients with their sockets in `directory`. `stop` is set by the signals that end the bench.
     pub(crate) fn start(directory: &Path, count: usize, stop: Arc<AtomicBool>) -> Result<Pool> {
-        let start = |number: usize| {
+        let clients = Crew::start(count, stop, |number, stdin| {
             let address = directory.join(format!("client-{number}"));
-            let (ours, theirs) = UnixStream::pair().map_err(Error::os("make a socket pair for", &address))?;
-            ours.set_read_timeout(Some(STOP_CHECK)).map_err(Error::os("set the timeout for", &address))?;
-            let stdin = Stdio::from(OwnedFd::from(theirs));
             let number = OsString::from(number.to_string());
-            let process = Started::role("client", &[address.as_os_str(), &number], stdin)?;
-            Ok(Client { control: BufReader::new(ours), _process: process })
-        };
-        Ok(Pool { clients: (0..count).map(start).collect::<Result<_>>()?, stop })
+            Started::role("client", &[address.as_os_str(), &number], stdin)
+        })?;
+        Ok(Pool { clients })
     }
 
     /// Has the first `clients` clients do one turn of a round.
@@ -79,7 +61,7 @@ impl Pool {
 
     /// Has all clients together send one request for each of the turn's numbers.
     pub(crate) fn each_number(&mut self, turn: &Turn<'_>) -> Result<()> {
-        let clients = (self.clients.len() as u64).min(turn.numbers.count);
+        let clients = (self.clients.count() as u64).min(turn.numbers.count);
         let counts: Vec<u64> =
             (0..clients).map(|client| (turn.numbers.count - client).div_ceil(clients)).collect();
         self.counted(&counts, &Turn { from: 0, ..*turn })
@@ -93,40 +75,23 @@ impl Pool {
         connected: bool,
         limit: Duration,
     ) -> Result<()> {
-        let share = requests.div_ceil(self.clients.len() as u64);
+        let share = requests.div_ceil(self.clients.count() as u64);
         let task = Task::Soak { requests: share, connected, socket: socket.to_path_buf() };
-        let tasks = vec![task; self.clients.len()];
+        let tasks = vec![task; self.clients.count()];
         self.run(&tasks, socket, limit).map(drop)
     }
 
     /// One task for each of the first clients: told, all ready, go, done.
     fn run(&mut self, tasks: &[Task], socket: &Path, limit: Duration) -> Result<Vec<(u64, u64)>> {
-        let failed =
-            |client: usize, reason: String| Error::Client { client, socket: PathBuf::from(socket), reason };
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        for (number, (client, task)) in self.clients.iter_mut().zip(tasks).enumerate() {
-            task.write(client.control.get_mut()).map_err(|error| failed(number, error.to_string()))?;
-        }
-        for (number, client) in self.clients.iter_mut().take(tasks.len()).enumerate() {
-            let line = client.line(PATIENCE, &self.stop).map_err(|error| give_up(error, number, &failed))?;
-            if line != "ready" {
-                return Err(failed(number, line));
-            }
-        }
-        for (number, client) in self.clients.iter_mut().take(tasks.len()).enumerate() {
-            client.control.get_mut().write_all(b"go\n").map_err(|error| failed(number, error.to_string()))?;
-        }
-        let mut done = Vec::new();
-        for (number, client) in self.clients.iter_mut().take(tasks.len()).enumerate() {
-            let line = client.line(limit, &self.stop).map_err(|error| give_up(error, number, &failed))?;
-            let counts = line.strip_prefix("done ").and_then(|counts| counts.split_once(' '));
+        let tasks: Vec<Vec<u8>> = tasks.iter().map(Task::bytes).collect();
+        let done = self.clients.run(&tasks, socket, limit)?;
+        let counts = |(client, line): (usize, &String)| {
+            let counts = line.split_once(' ');
             let counts = counts.and_then(|(count, nanos)| Some((count.parse().ok()?, nanos.parse().ok()?)));
-            let reason = line.strip_prefix("failed ").unwrap_or(&line);
-            done.push(counts.ok_or_else(|| failed(number, reason.to_owned()))?);
-        }
-        Ok(done)
+            let socket = PathBuf::from(socket);
+            counts.ok_or_else(|| Error::Client { client, socket, reason: line.clone() })
+        };
+        done.iter().enumerate().map(counts).collect()
     }
 }
 
@@ -169,37 +134,5 @@ impl Turn<'_> {
     /// Where each client begins.
     fn places(&self, clients: usize) -> std::ops::Range<u64> {
         self.from..self.from + clients as u64
-    }
-}
-
-impl Client {
-    /// The client's next line, without its end.
-    fn line(&mut self, limit: Duration, stop: &AtomicBool) -> io::Result<String> {
-        let deadline = Instant::now() + limit;
-        let mut line = String::new();
-        loop {
-            match self.control.read_line(&mut line) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => return Ok(line.trim_end().to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-            if stop.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            if Instant::now() >= deadline {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        }
-    }
-}
-
-/// What it means that a client's line did not come.
-fn give_up(error: io::Error, client: usize, failed: &impl Fn(usize, String) -> Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::Interrupted => Error::Interrupted,
-        io::ErrorKind::TimedOut => failed(client, "a reply did not come".to_owned()),
-        io::ErrorKind::UnexpectedEof => failed(client, "the client process ended".to_owned()),
-        _ => failed(client, error.to_string()),
     }
 }
