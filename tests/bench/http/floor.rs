@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::children::Started;
@@ -41,6 +42,9 @@ impl Floor {
         // Connections wait in the socket until the processes are there, so nobody needs to wait for them here.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.map_err(Error::os("listen for the floor in", directory))?;
+        // As the server does it: once, for all connections.
+        let set = setsockopt(&listener, sockopt::TcpNoDelay, &true).map_err(io::Error::from);
+        set.map_err(Error::os("set the socket of the floor in", directory))?;
         let address = listener.local_addr().map_err(Error::os("find the port of the floor in", directory))?;
         let start = |_| {
             let inherited = listener.try_clone().map_err(Error::os("duplicate the socket of", directory))?;
@@ -68,7 +72,6 @@ pub(crate) fn serve(arguments: &[OsString]) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
             let (reply, media_type) = (reply.clone(), media_type.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 let (reply, media_type) = (reply.clone(), media_type.clone());

@@ -1,5 +1,5 @@
 //! Speed of the HTTP doors as a ratio to a bare hyper server, and what readers of a long dump cost the others.
-//! README.md one folder above says how to run it and what its figures mean. Owns the order of the run, the signals
+//! README.md beside this file says how to run it and what its figures mean. Owns the order of the run, the signals
 //! and the exit status.
 //!
 //! The program starts copies of itself: load clients and floors are parts of it, chosen by `--role`.
