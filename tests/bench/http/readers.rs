@@ -2,8 +2,8 @@
 //! the order of the run, the rules and their table.
 //!
 //! For each door: the dump is read once as fast as it comes. Then, some times, some clients read it slowly and some not
-//! at all, beside connections under load; the last time is measured. In the end the slow ones read on to the end, which must be whole; those
-//! that do not read are let go by the server, and nothing of any of them may stay.
+//! at all, beside connections under load; the last time is measured. In the end the slow ones read on to the end, which
+//! must be whole; those that do not read are let go by the server, and nothing of any of them may stay.
 
 use std::io::{self, Read};
 use std::path::Path;
