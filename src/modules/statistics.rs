@@ -44,7 +44,9 @@ pub(super) const MODULE: Module = Module {
     statistics: &[
         Statistic::function("shmem", "total_size", &|context| context.segment.bytes()),
         Statistic::function("shmem", "used_size", &|context| {
-            context.segment.fixed_bytes() + context.segment.table().used_bytes()
+            context.segment.fixed_bytes()
+                + context.segment.table().used_bytes()
+                + context.segment.contiguous_bytes()
         }),
         Statistic::function("shmem", "real_used_size", &real_used),
         Statistic::function("shmem", "max_used_size", &|context| {
@@ -64,7 +66,8 @@ const NOT_FOUND: Fault = Fault::new(404, "Statistics Not Found");
 
 /// With the pages that are only partly in use. The maximum is of the times when somebody asked.
 fn real_used(context: &Context) -> u64 {
-    context.segment.fixed_bytes() + context.segment.table().claimed_bytes()
+    let segment = context.segment;
+    segment.fixed_bytes() + segment.table().claimed_bytes() + segment.contiguous_bytes()
 }
 
 /// Names, groups with a colon behind, or `all`.

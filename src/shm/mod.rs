@@ -14,6 +14,7 @@
 //! part is one atomic without a lock: reading it costs a load. What a worker has read from a FIFO and not yet served
 //! lies in a region of its own (read_ahead.rs), and so do replies that wait for their clients (parcels.rs).
 
+mod contiguous;
 mod hot;
 pub mod keyed;
 mod parcels;
@@ -25,8 +26,10 @@ mod timeline;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+pub use contiguous::Contiguous;
 pub use hot::{Header, PrivateMemory, Slot, SlotState};
 pub use parcels::{Parcel, Parcels};
 pub use persist::PersistError;
@@ -94,6 +97,8 @@ pub struct Segment {
     file: Option<File>,
     /// The slot of this process. Not shared: each process has its own copy.
     own_slot: AtomicUsize,
+    /// The memory of C modules, if there are any.
+    contiguous: OnceLock<&'static Contiguous>,
 }
 
 /// Keyed state that survives a restart.
@@ -169,7 +174,9 @@ impl Segment {
             None => Timeline::BOOT,
         };
         let own_slot = AtomicUsize::new(0);
-        let segment = Segment { hot, keyed, layout, processes, counters, timeline, file, own_slot };
+        let contiguous = OnceLock::new();
+        let segment =
+            Segment { hot, keyed, layout, processes, counters, timeline, file, own_slot, contiguous };
         let segment: &'static Segment = Box::leak(Box::new(segment));
         segment.note_clocks();
         let beside = if segment.file.is_some() { segment.hot.len() as u64 } else { 0 };
@@ -253,10 +260,22 @@ impl Segment {
         }
     }
 
+    /// Counts the memory of C modules with the segment's own. Before the first fork.
+    pub fn count_in(&self, contiguous: &'static Contiguous) {
+        // The server has one such memory; a second call would be by a test.
+        let _first = self.contiguous.set(contiguous);
+    }
+
     /// Bytes in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.header().bytes()
+        self.header().bytes() + self.contiguous.get().map_or(0, |memory| memory.bytes())
+    }
+
+    /// Bytes that C modules have in use.
+    #[must_use]
+    pub fn contiguous_bytes(&self) -> u64 {
+        self.contiguous.get().map_or(0, |memory| memory.used_bytes())
     }
 
     /// Bytes that no entry can take: the hot part, and the table's own.

@@ -193,7 +193,8 @@ const TOLD_KEY: &[u8] = b"E_CORE_SHM_THRESHOLD\0told";
 fn look_at_memory(context: &Context) {
     let Some(&Threshold(threshold)) = context.states.get() else { return };
     let (segment, table) = (context.segment, context.segment.table());
-    let (size, used) = (segment.bytes(), segment.fixed_bytes() + table.claimed_bytes());
+    let (size, used) =
+        (segment.bytes(), segment.fixed_bytes() + table.claimed_bytes() + segment.contiguous_bytes());
     let usage = used * 100 / size.max(1);
     let mut told = Vec::new();
     let is_first = !table.get(Space::Subscription, TOLD_KEY, segment.now(), &mut told);

@@ -36,6 +36,11 @@ unsafe extern "C" {
 
 /// Makes the locks of all shards. Only while no other process uses them.
 pub(super) fn initialize(region: &Region, layout: &Layout) {
+    (0..SHARDS).for_each(|index| make(region, layout.shard(index)));
+}
+
+/// Makes a lock at that place of a region. Only while no other process uses it.
+pub(in crate::shm) fn make(region: &Region, offset: usize) {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     // SAFETY: the pointer is to a live value, which this call initializes.
     let made = unsafe { libc::pthread_mutexattr_init(attributes.as_mut_ptr()) };
@@ -48,21 +53,18 @@ pub(super) fn initialize(region: &Region, layout: &Layout) {
     let robust =
         unsafe { libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST) };
     assert_eq!(robust, 0, "a mutex can be robust");
-    for index in 0..SHARDS {
-        // SAFETY: the place lies in the region, is aligned, and nobody uses it yet.
-        let initialized =
-            unsafe { libc::pthread_mutex_init(mutex(region, layout, index), attributes.as_ptr()) };
-        assert_eq!(initialized, 0, "a mutex can be made");
-    }
+    // SAFETY: the place lies in the region, is aligned, and nobody uses it yet.
+    let initialized = unsafe { libc::pthread_mutex_init(mutex(region, offset), attributes.as_ptr()) };
+    assert_eq!(initialized, 0, "a mutex can be made");
 }
 
-fn mutex(region: &Region, layout: &Layout, index: usize) -> *mut libc::pthread_mutex_t {
-    region.place(layout.shard(index), LOCK_BYTES).cast()
+fn mutex(region: &Region, offset: usize) -> *mut libc::pthread_mutex_t {
+    region.place(offset, LOCK_BYTES).cast()
 }
 
 /// How a lock was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Got {
+pub(in crate::shm) enum Got {
     /// In order.
     Clean,
     /// Its holder died with it: what it protects must be made whole before anything else.
@@ -74,12 +76,22 @@ pub(super) enum Got {
 /// # Panics
 /// When the lock is damaged, see the module's text.
 pub(super) fn acquire(region: &Region, layout: &Layout, index: usize) -> Got {
-    let mutex = mutex(region, layout, index);
+    let got = take(region, layout.shard(index)).unwrap_or_else(|damage| damaged(index, damage));
+    region.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
+    got
+}
+
+/// Takes the lock at that place of a region.
+///
+/// # Errors
+/// When the lock is damaged, see the module's text.
+pub(in crate::shm) fn take(region: &Region, offset: usize) -> Result<Got, libc::c_int> {
+    let mutex = mutex(region, offset);
     let mut tries = 0;
     loop {
         let result = if tries < SPINS {
             std::hint::spin_loop();
-            // SAFETY: the mutex was made by `initialize` and lies in the region, which is never unmapped.
+            // SAFETY: the mutex was made by `make` and lies in the region, which is never unmapped.
             unsafe { libc::pthread_mutex_trylock(mutex) }
         } else {
             let deadline = slice_from_now();
@@ -87,14 +99,12 @@ pub(super) fn acquire(region: &Region, layout: &Layout, index: usize) -> Got {
             unsafe { pthread_mutex_clocklock(mutex, libc::CLOCK_MONOTONIC, &raw const deadline) }
         };
         tries += 1;
-        let got = match result {
-            0 => Got::Clean,
-            libc::EOWNERDEAD => Got::OwnerDied,
-            libc::EBUSY | libc::ETIMEDOUT => continue,
-            damage => damaged(index, damage),
-        };
-        region.cell(layout.turn_cell(index)).fetch_add(1, Ordering::Relaxed);
-        return got;
+        match result {
+            0 => return Ok(Got::Clean),
+            libc::EOWNERDEAD => return Ok(Got::OwnerDied),
+            libc::EBUSY | libc::ETIMEDOUT => {}
+            damage => return Err(damage),
+        }
     }
 }
 
@@ -106,15 +116,25 @@ fn damaged(index: usize, error: libc::c_int) -> ! {
 
 /// Says that what the lock protects is whole again after its holder died.
 pub(super) fn make_consistent(region: &Region, layout: &Layout, index: usize) {
-    // SAFETY: the mutex was made by `initialize`, and the caller holds it.
-    let consistent = unsafe { libc::pthread_mutex_consistent(mutex(region, layout, index)) };
+    settle(region, layout.shard(index));
+}
+
+/// The same for the lock at that place of a region.
+pub(in crate::shm) fn settle(region: &Region, offset: usize) {
+    // SAFETY: the mutex was made by `make`, and the caller holds it.
+    let consistent = unsafe { libc::pthread_mutex_consistent(mutex(region, offset)) };
     assert_eq!(consistent, 0, "the caller got the lock of a dead owner");
 }
 
 /// Gives the lock back.
 pub(super) fn release(region: &Region, layout: &Layout, index: usize) {
-    // SAFETY: the mutex was made by `initialize`, and the caller holds it.
-    let released = unsafe { libc::pthread_mutex_unlock(mutex(region, layout, index)) };
+    give_back(region, layout.shard(index));
+}
+
+/// The same for the lock at that place of a region.
+pub(in crate::shm) fn give_back(region: &Region, offset: usize) {
+    // SAFETY: the mutex was made by `make`, and the caller holds it.
+    let released = unsafe { libc::pthread_mutex_unlock(mutex(region, offset)) };
     assert_eq!(released, 0, "the caller holds the lock");
 }
 

@@ -54,7 +54,7 @@ mod check;
 mod checksum;
 mod copies;
 mod layout;
-mod lock;
+pub(super) mod lock;
 mod pages;
 mod pool;
 mod recover;
