@@ -11,6 +11,7 @@
 
 pub mod attendant;
 pub mod cachedb;
+pub mod capi;
 pub mod cli;
 pub mod config;
 pub mod evi;

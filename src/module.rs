@@ -64,6 +64,71 @@ pub struct Loaded {
     pub transports: Vec<Box<dyn Transport>>,
     /// What the HTTP listener of the module `httpd` serves for it.
     pub doors: Vec<Door>,
+    /// What it does when the server and its processes begin and end.
+    pub life: Option<Box<dyn Life>>,
+}
+
+/// What a module does when the server and its processes begin and end.
+pub trait Life: std::fmt::Debug {
+    /// Called once, in the order in which modules are loaded, before the first fork and while the server still has its
+    /// first user. Gives what the module exports beyond its table.
+    ///
+    /// # Errors
+    /// Why the server cannot start with it.
+    fn begin(&self) -> Result<Exported, OpenError>;
+
+    /// Called in each process, in that of `slot`, before it serves.
+    ///
+    /// # Errors
+    /// Why the process cannot begin.
+    fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError>;
+
+    /// Called once, in the attendant, when all other processes have ended.
+    fn end(&self);
+}
+
+/// What a module exports that its table does not have.
+#[derive(Debug, Default)]
+pub struct Exported {
+    /// MI commands.
+    pub commands: Vec<Command>,
+    /// Statistics.
+    pub statistics: Vec<Statistic>,
+}
+
+/// What a process is for. C: the ranks of sr_module.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// The attendant. C: `PROC_MAIN`.
+    Attendant,
+    /// The time keeper. C: `PROC_TIMER`.
+    TimeKeeper,
+    /// A process that serves MI. C: `PROC_MODULE`.
+    Worker,
+}
+
+/// The lives of all loaded modules that have one; found among the context's states.
+#[derive(Debug, Default)]
+pub struct Lives(Vec<Box<dyn Life>>);
+
+impl Lives {
+    /// Adds a module's.
+    pub fn add(&mut self, life: Box<dyn Life>) {
+        self.0.push(life);
+    }
+
+    /// Tells all that a process begins.
+    ///
+    /// # Errors
+    /// That of the first module that cannot begin in it.
+    pub fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError> {
+        self.0.iter().try_for_each(|life| life.begin_process(rank, slot))
+    }
+
+    /// Tells all that the server has ended, the one that was loaded last first.
+    pub fn end(&self) {
+        self.0.iter().rev().for_each(|life| life.end());
+    }
 }
 
 /// Who the server runs as after it has given up root.
@@ -144,6 +209,11 @@ pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
 pub trait Service: std::fmt::Debug {
     /// The process type that `ps` shows.
     fn description(&self) -> &str;
+
+    /// What its processes are for.
+    fn rank(&self) -> Rank {
+        Rank::Worker
+    }
 
     /// How many processes.
     fn workers(&self) -> usize;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::mi::Context;
-use crate::module::{OpenError, Process, Ready, Service};
+use crate::module::{Lives, OpenError, Process, Ready, Service};
 use crate::system::process::{self, ProcessId};
 use crate::system::signal::{self, Blocked};
 
@@ -46,6 +46,9 @@ fn serve(
     signal::worker_handlers()?;
     process::end_with(attendant)?;
     drop(blocked);
+    if let Some(lives) = context.states.get::<Lives>() {
+        lives.begin_process(service.rank(), context.slot)?;
+    }
     let process = Process::new(context, ready).ok_or("its slot is not in the segment")?;
     service.run(&process)
 }

@@ -15,11 +15,11 @@ use crate::cli::Options;
 use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
-use crate::mi::{Context, Registry, States, Table};
-use crate::module::{Loaded, Module, OpenError};
+use crate::mi::{Command, Context, Registry, States, Table};
+use crate::module::{Lives, Loaded, Module, OpenError};
 use crate::modules;
 use crate::shm::keyed::Space;
-use crate::shm::{Persistent, Segment, SegmentError};
+use crate::shm::{Contiguous, Persistent, Segment, SegmentError};
 use crate::system::process::{self, ProcessId};
 use crate::system::{signal, user};
 use crate::wire::http::Doors;
@@ -43,6 +43,14 @@ pub enum BootError {
     /// The file of `-P` or `-G`.
     #[error(transparent)]
     PidFile(#[from] PidFileError),
+    /// A module's own beginning.
+    #[error("module {module}: {source}")]
+    Module {
+        /// The module.
+        module: &'static str,
+        /// Why, and what to do.
+        source: OpenError,
+    },
     /// A module's endpoint.
     #[error("{module}: {source}")]
     Endpoint {
@@ -141,7 +149,7 @@ fn start_and_serve(
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
         limits(&globals)?;
-        let (context, pools) = build(options, plan.modules, arguments, &globals)?;
+        let (context, pools) = build(options, plan.modules, plan.contiguous, arguments, &globals)?;
         context.segment.set_level(options.level(&globals));
         logger.follow(context.segment);
         let supervisor = supervisor.insert(
@@ -200,24 +208,36 @@ fn limits(globals: &Globals) -> Result<(), BootError> {
 /// Tables, statistics and segment, for all processes that will be.
 fn build(
     options: &Options,
-    loaded: Vec<(&'static Module, Loaded)>,
+    mut loaded: Vec<(&'static Module, Loaded)>,
+    contiguous: Option<&'static Contiguous>,
     arguments: Vec<OsString>,
     globals: &Globals,
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
     let mut events = Events::default();
-    let mut add_rows = |module: &'static Module| {
+    let mut add_rows = |module: &'static Module, rows: &'static [Command]| {
         statistics.add(module.statistics);
         events.publish(module.events);
-        commands.add(module.name, module.commands).map_err(|taken| BootError::Command {
+        commands.add(module.name, rows).map_err(|taken| BootError::Command {
             command: taken.command.name,
             module: module.name,
             other: taken.module,
         })
     };
-    modules::ALWAYS.into_iter().try_for_each(&mut add_rows)?;
-    loaded.iter().try_for_each(|(module, _)| add_rows(module))?;
+    modules::ALWAYS.into_iter().try_for_each(|module| add_rows(module, module.commands))?;
+    let mut lives = Lives::default();
+    for (module, made) in &mut loaded {
+        add_rows(module, module.commands)?;
+        if let Some(life) = made.life.take() {
+            let module = *module;
+            let exported = life.begin().map_err(|source| BootError::Module { module: module.name, source });
+            let exported = exported?;
+            add_rows(module, exported.commands.leak())?;
+            made.statistics.extend(exported.statistics);
+            lives.add(life);
+        }
+    }
 
     let mut states = States::default();
     let mut backends = Backends::default();
@@ -243,6 +263,7 @@ fn build(
     states.add(Box::new(backends));
     states.add(Box::new(events));
     states.add(Box::new(doors));
+    states.add(Box::new(lives));
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
 
     let mut processes = vec![String::from("attendant")];
@@ -261,7 +282,7 @@ fn build(
     for (pool, name) in endpoints() {
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
-    let segment = segment(options, globals, &persistent, processes.len(), statistics.counters())?;
+    let segment = segment(options, globals, contiguous, &persistent, processes.len(), statistics.counters())?;
     let context = Context {
         segment,
         commands,
@@ -282,14 +303,20 @@ fn build(
 fn segment(
     options: &Options,
     globals: &Globals,
+    contiguous: Option<&'static Contiguous>,
     persistent: &[Space],
     processes: usize,
     counters: usize,
 ) -> Result<&'static Segment, SegmentError> {
     let bytes = memory_bytes(options, globals, !persistent.is_empty());
-    if persistent.is_empty() {
-        return Segment::create(bytes, processes, counters);
-    }
-    let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
-    Segment::restore(bytes, processes, counters, Persistent { path, spaces: persistent })
+    let segment = if persistent.is_empty() {
+        let left = bytes.saturating_sub(contiguous.map_or(0, Contiguous::bytes));
+        Segment::create(left, processes, counters)?
+    } else {
+        let path = globals.restart_persistency_cache_file.as_deref();
+        let path = path.unwrap_or(Path::new(DEFAULT_STATE_FILE));
+        Segment::restore(bytes, processes, counters, Persistent { path, spaces: persistent })?
+    };
+    contiguous.into_iter().for_each(|memory| segment.count_in(memory));
+    Ok(segment)
 }

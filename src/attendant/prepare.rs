@@ -3,11 +3,12 @@
 use crate::cli::Options;
 use std::ffi::OsStr;
 
+use crate::capi;
 use crate::config::Loaded as Entry;
 use crate::config::{Configuration, Diagnostics, Globals, Known};
 use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
-use crate::shm;
+use crate::shm::{self, Contiguous};
 use crate::system::user;
 use crate::wire::http::Door;
 
@@ -23,6 +24,8 @@ pub struct Plan {
     pub identity: Identity,
     /// The loaded modules, with what each became by its settings.
     pub modules: Vec<(&'static Module, Loaded)>,
+    /// The memory of C modules, when there are any.
+    pub contiguous: Option<&'static Contiguous>,
 }
 
 /// Makes the services. What cannot work on this system is added to `diagnostics`, all of it; with errors there,
@@ -32,10 +35,12 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
     let identity = identity(options, &configuration.globals, diagnostics);
     let mut loaded = Vec::new();
     let mut all_doors: Vec<(&Entry, Door)> = Vec::new();
+    let mut contiguous = None;
     for entry in &configuration.modules {
         let Some(module) = modules::find(&entry.name) else {
             if matches!(entry.known, Known::Unknown) {
-                diagnostics.error_at(&entry.position, unknown_module(&entry.name));
+                let bytes = memory_bytes(options, &configuration.globals, false) / 2;
+                loaded.extend(open_module(entry, bytes, &mut contiguous, diagnostics));
             }
             continue;
         };
@@ -59,8 +64,10 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
     }
     let is_persistent = loaded.iter().any(|(_, made)| !made.persistent.is_empty());
     let bytes = memory_bytes(options, &configuration.globals, is_persistent);
-    if !(shm::MIN_BYTES..=shm::MAX_BYTES).contains(&bytes) {
-        let [least, most] = [shm::MIN_BYTES, shm::MAX_BYTES].map(|bytes| bytes >> 20);
+    // C modules have one half.
+    let halves = if contiguous.is_some() && !is_persistent { 2 } else { 1 };
+    if !(halves * shm::MIN_BYTES..=shm::MAX_BYTES).contains(&bytes) {
+        let [least, most] = [halves * shm::MIN_BYTES, shm::MAX_BYTES].map(|bytes| bytes >> 20);
         let found = bytes >> 20;
         match configuration.globals.position("restart_persistency_size").filter(|_| is_persistent) {
             Some(place) => diagnostics.error_at(
@@ -72,7 +79,40 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
         }
     }
     check_doors(&all_doors, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
-    Plan { globals: configuration.globals, identity, modules: loaded }
+    Plan { globals: configuration.globals, identity, modules: loaded, contiguous }
+}
+
+/// Opens a C module; the first one makes the memory of all.
+fn open_module(
+    entry: &Entry,
+    bytes: u64,
+    contiguous: &mut Option<&'static Contiguous>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'static Module, Loaded)> {
+    let Some(path) = capi::find(&entry.name, &entry.path) else {
+        diagnostics.error_at(&entry.position, unknown_module(entry));
+        return None;
+    };
+    if contiguous.is_none() {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        match capi::provide_memory(bytes) {
+            Ok(memory) => *contiguous = Some(memory),
+            Err(error) => {
+                let message = format!("shared memory: cannot get {bytes} bytes: {error}; give a smaller -m");
+                diagnostics.error_elsewhere(message);
+                return None;
+            }
+        }
+    }
+    match capi::open(&entry.name, &path, &entry.settings) {
+        Ok(made) => Some(made),
+        Err(errors) => {
+            for (position, error) in errors {
+                diagnostics.error_at(position.as_ref().unwrap_or(&entry.position), error);
+            }
+            None
+        }
+    }
 }
 
 /// The size of the shared memory; of what survives a restart, if anything does.
@@ -104,9 +144,14 @@ fn check_doors(doors: &[(&Entry, Door)], has_listener: bool, diagnostics: &mut D
     }
 }
 
-fn unknown_module(name: &str) -> String {
+fn unknown_module(entry: &Entry) -> String {
     let known: Vec<_> = modules::LOADABLE.iter().map(|module| module.name).collect();
-    format!("loadmodule \"{name}\": no such module; this server has {}", known.join(", "))
+    format!(
+        "loadmodule \"{}\": no such module, and no file {}; this server has {}",
+        entry.name,
+        entry.path.display(),
+        known.join(", ")
+    )
 }
 
 /// The command line wins over the configuration. C: `-u` and `-g` in main.c.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::boot::BootError;
 use super::daemon::Terminal;
 use crate::mi::Context;
-use crate::module::{Ready, Service};
+use crate::module::{Lives, Rank, Ready, Service};
 use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Ending, Fork, ProcessId};
@@ -161,6 +161,7 @@ impl Supervisor {
         for slot in self.worker_slots() {
             self.fork_worker(slot)?;
         }
+        self.begin_own()?;
         let deadline = Instant::now() + START_LIMIT;
         while !self.worker_slots().all(|slot| self.context.segment.slots()[slot].state() == SlotState::Ready)
         {
@@ -177,6 +178,13 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Tells the modules that the attendant begins, too. C: `init_child(PROC_MAIN)` in main.c.
+    fn begin_own(&self) -> Result<(), BootError> {
+        let Some(lives) = self.context.states.get::<Lives>() else { return Ok(()) };
+        let failed = |source| BootError::Module { module: "attendant", source };
+        lives.begin_process(Rank::Attendant, 0).map_err(failed)
     }
 
     /// Watches over the server until it is told to stop.
@@ -237,6 +245,9 @@ impl Supervisor {
             }
             self.wait(REMINDER);
             self.signals.take();
+        }
+        if let Some(lives) = self.context.states.get::<Lives>() {
+            lives.end();
         }
         if self.has_served {
             log::info!("the server has ended");

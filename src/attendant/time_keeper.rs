@@ -1,6 +1,6 @@
 //! The process that runs the modules' timers. C: `time_keeper` in timer.c.
 
-use crate::module::{OpenError, Process, Service};
+use crate::module::{OpenError, Process, Rank, Service};
 use crate::timer::{self, Timer};
 
 /// The service without an endpoint.
@@ -16,6 +16,10 @@ impl TimeKeeper {
 impl Service for TimeKeeper {
     fn description(&self) -> &'static str {
         "time_keeper"
+    }
+
+    fn rank(&self) -> Rank {
+        Rank::TimeKeeper
     }
 
     fn workers(&self) -> usize {

@@ -108,6 +108,11 @@ impl<'a> Args<'a> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
+    /// All of them, also beyond the recipe: name (empty for none) and value, in the order they came.
+    pub fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.params.iter()
+    }
+
     /// All values from the recipe's parameter `name` on: for the last one, when it is a list.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let start = self.recipe.iter().position(|parameter| parameter.name == name).unwrap_or(usize::MAX);

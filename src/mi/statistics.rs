@@ -4,7 +4,7 @@
 //! each process's row of the segment; a function computes its value when asked. C: statistics.c.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::Context;
 
@@ -13,6 +13,13 @@ use super::context::Context;
 pub enum Source {
     /// Counted by the processes; can be reset.
     Counter,
+    /// Counted by all processes in one cell, which lies in shared memory.
+    Shared {
+        /// The cell.
+        cell: &'static AtomicU64,
+        /// Whether it can be reset.
+        can_reset: bool,
+    },
     /// Would count what this server cannot do: stays zero.
     Never,
     /// Computed when asked; a reset is accepted and changes nothing. C: `STAT_IS_FUNC`.
@@ -23,6 +30,7 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Source::Counter => "Counter",
+            Source::Shared { .. } => "Shared",
             Source::Never => "Never",
             Source::Function(_) => "Function",
         })
@@ -93,6 +101,7 @@ impl Cell {
     pub fn value(&self, context: &Context) -> u64 {
         match self.source {
             Source::Counter => context.segment.total(self.index),
+            Source::Shared { cell, .. } => cell.load(Ordering::Relaxed),
             Source::Never => 0,
             Source::Function(compute) => compute(context),
         }
@@ -100,8 +109,10 @@ impl Cell {
 
     /// Sets a counter back to zero; a function has nothing to reset.
     pub fn reset(&self, context: &Context) {
-        if let Source::Counter = self.source {
-            context.segment.reset(self.index);
+        match self.source {
+            Source::Counter => context.segment.reset(self.index),
+            Source::Shared { cell, can_reset: true } => cell.store(0, Ordering::Relaxed),
+            Source::Shared { .. } | Source::Never | Source::Function(_) => {}
         }
     }
 }
@@ -181,8 +192,6 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
     use crate::mi::testing::context;
 

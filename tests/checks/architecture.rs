@@ -13,12 +13,13 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "attendant",
         &[
-            "cachedb", "cli", "config", "evi", "logging", "mi", "module", "modules", "shm", "system",
+            "cachedb", "capi", "cli", "config", "evi", "logging", "mi", "module", "modules", "shm", "system",
             "timer", "wire", "worker",
         ],
     ),
     ("bin", &["opensipsunix"]),
     ("cachedb", &["evi", "logging", "mi", "shm"]),
+    ("capi", &["config", "logging", "mi", "module", "shm"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
     ("evi", &["logging", "mi", "shm", "system"]),

@@ -8,6 +8,8 @@ mod support;
 
 /// Daemon mode, pid files, a second start.
 mod boot;
+/// Modules written in C.
+mod c_modules;
 /// The command line.
 mod cli;
 /// Configuration files: what is refused, what is accepted, and how errors look.

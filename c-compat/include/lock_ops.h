@@ -1,0 +1,38 @@
+/* Locks between processes. A lock lies in shm_malloc memory. When its holder dies it is released, and the next one
+ * to get it is told of by a line in the log: what the lock protects may be half written. */
+#ifndef OPENSIPS_MI_LOCK_OPS_H
+#define OPENSIPS_MI_LOCK_OPS_H
+
+#include <pthread.h>
+
+typedef struct {
+	pthread_mutex_t mutex;
+	/* How often its holder has died. */
+	unsigned int deaths;
+} gen_lock_t;
+
+gen_lock_t *lock_init(gen_lock_t *lock);
+void lock_destroy(gen_lock_t *lock);
+void lock_get(gen_lock_t *lock);
+void lock_release(gen_lock_t *lock);
+
+struct gen_lock_set_t_ {
+	long size;
+	gen_lock_t *locks;
+};
+
+typedef struct gen_lock_set_t_ gen_lock_set_t;
+
+static inline gen_lock_set_t *lock_set_init(gen_lock_set_t *set)
+{
+	for (long i = 0; i < set->size; i++)
+		if (!lock_init(&set->locks[i]))
+			return 0;
+	return set;
+}
+
+#define lock_set_destroy(set) ((void)(set))
+#define lock_set_get(set, i) lock_get(&(set)->locks[i])
+#define lock_set_release(set, i) lock_release(&(set)->locks[i])
+
+#endif

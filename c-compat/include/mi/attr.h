@@ -1,0 +1,26 @@
+/* Attributes of nodes: `name=value` behind a node's own value. */
+#ifndef OPENSIPS_MI_MI_ATTR_H
+#define OPENSIPS_MI_MI_ATTR_H
+
+#include <stdarg.h>
+
+#include "../str.h"
+#include "tree.h"
+
+struct mi_attr {
+	str name;
+	str value;
+	struct mi_attr *next;
+};
+
+/* NULL without memory, without node, or with neither name nor value. Flags: those of nodes. */
+struct mi_attr *add_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *value, int value_len);
+struct mi_attr *addf_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+struct mi_attr *get_mi_attr_by_name(struct mi_node *node, char *name, int len);
+void del_mi_attr_list(struct mi_node *node);
+
+_Static_assert(sizeof(struct mi_attr) == 40, "layout of struct mi_attr");
+
+#endif

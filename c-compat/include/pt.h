@@ -1,0 +1,20 @@
+/* The processes of the server. */
+#ifndef OPENSIPS_MI_PT_H
+#define OPENSIPS_MI_PT_H
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "globals.h"
+#include "timer.h"
+
+/* This process's line of `ps`. A process that takes the place of a dead one has its number. */
+extern int process_no;
+
+static inline int my_pid(void)
+{
+	return getpid();
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* What a module is: one table, `struct module_exports exports`. */
+#ifndef OPENSIPS_MI_SR_MODULE_H
+#define OPENSIPS_MI_SR_MODULE_H
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+#include "dprint.h"
+#include "mi/mi.h"
+#include "statistics.h"
+#include "version.h"
+
+struct sip_msg;
+
+typedef int (*cmd_function)(struct sip_msg *, char *, char *, char *, char *, char *, char *);
+typedef int (*fixup_function)(void **param, int param_no);
+typedef int (*free_fixup_function)(void **param, int param_no);
+typedef int (*response_function)(struct sip_msg *);
+typedef void (*destroy_function)();
+typedef int (*init_function)(void);
+typedef int (*child_init_function)(int rank);
+
+/* A parameter's type, and whether its pointer is a function that is called with each value. */
+#define STR_PARAM (1U << 0)
+#define INT_PARAM (1U << 1)
+#define USE_FUNC_PARAM (1U << (8 * sizeof(int) - 1))
+#define PARAM_TYPE_MASK(type) ((type) & (~USE_FUNC_PARAM))
+
+typedef unsigned int modparam_t;
+
+/* The value is a number cast to a pointer, or a string that the server keeps. Less than 0: an error. */
+typedef int (*param_func_t)(modparam_t type, void *val);
+
+typedef void (*mod_proc)(int no);
+typedef int (*mod_proc_wrapper)();
+
+/* Ranks that child_init is called with. Processes that serve MI have PROC_MODULE. */
+#define PROC_MAIN 0
+#define PROC_TIMER -1
+#define PROC_MODULE -2
+#define PROC_TCP_MAIN -4
+#define PROC_BIN -8
+
+#define DEFAULT_DLFLAGS 0
+#define OPENSIPS_DLFLAGS RTLD_NOW
+
+#define MODULE_VERSION OPENSIPS_FULL_VERSION, OPENSIPS_COMPILE_FLAGS
+
+#define PROC_FLAG_INITCHILD (1 << 0)
+
+/* Functions for the routing script, which this server does not run: accepted, never called. */
+struct cmd_export_ {
+	char *name;
+	cmd_function function;
+	int param_no;
+	fixup_function fixup;
+	free_fixup_function free_fixup;
+	int flags;
+};
+
+struct param_export_ {
+	char *name;
+	modparam_t type;
+	void *param_pointer;
+};
+
+struct proc_export_ {
+	char *name;
+	mod_proc_wrapper pre_fork_function;
+	mod_proc_wrapper post_fork_function;
+	mod_proc function;
+	unsigned int no;
+	unsigned int flags;
+};
+
+typedef struct cmd_export_ cmd_export_t;
+typedef struct param_export_ param_export_t;
+typedef struct proc_export_ proc_export_t;
+/* Pseudo-variables belong to the routing script. */
+typedef struct pv_export_ pv_export_t;
+
+/* All tables end with a row without a name; all may be NULL. */
+struct module_exports {
+	char *name;
+	char *version;
+	char *compile_flags;
+	unsigned int dlflags;
+
+	cmd_export_t *cmds;
+	param_export_t *params;
+	stat_export_t *stats;
+	mi_export_t *mi_cmds;
+	pv_export_t *items;
+	proc_export_t *procs;
+
+	/* Called once, before the processes are forked. Less than 0: the server does not start. */
+	init_function init_f;
+	/* Never called. */
+	response_function response_f;
+	/* Called once, in the main process, when all others have ended. */
+	destroy_function destroy_f;
+	/* Called in each process. Less than 0: the process cannot begin. */
+	child_init_function init_child_f;
+};
+
+_Static_assert(sizeof(param_export_t) == 24, "layout of param_export_t");
+_Static_assert(sizeof(struct module_exports) == 112, "layout of struct module_exports");
+_Static_assert(offsetof(struct module_exports, mi_cmds) == 56, "layout of struct module_exports");
+_Static_assert(offsetof(struct module_exports, init_f) == 80, "layout of struct module_exports");
+
+#endif

@@ -1,0 +1,26 @@
+/* All functions and variables that modules find in the server, so that the linker keeps them. The same names stand in
+ * interface.list. */
+#include "../include/locking.h"
+#include "../include/pt.h"
+#include "../include/sr_module.h"
+#include "shim.h"
+
+#define F(name) ((const void *)name)
+
+extern const void *const opensips_mi_interface[];
+
+const void *const opensips_mi_interface[] = {
+	F(init_mi_tree), F(free_mi_tree), F(free_mi_node), F(add_mi_node_sibling), F(add_mi_node_child),
+	F(addf_mi_node_sibling), F(addf_mi_node_child), F(add_mi_attr), F(addf_mi_attr), F(get_mi_attr_by_name),
+	F(del_mi_attr_list), F(register_mi_cmd), F(register_mi_mod), F(lookup_mi_cmd), F(get_mi_cmds),
+	F(register_stat2), F(__register_module_stats), F(get_stat), F(shm_malloc), F(shm_realloc), F(shm_free),
+	F(lock_init), F(lock_destroy), F(lock_get), F(lock_release), F(is_printable), F(opensips_mi_log),
+	F(dp_my_pid), F(get_ticks), F(get_uticks), &startup_time, &process_no,
+};
+
+/* What modules must have been compiled for. */
+extern const char *const opensips_mi_version;
+extern const char *const opensips_mi_compile_flags;
+
+const char *const opensips_mi_version = OPENSIPS_FULL_VERSION;
+const char *const opensips_mi_compile_flags = OPENSIPS_COMPILE_FLAGS;

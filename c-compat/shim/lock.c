@@ -1,0 +1,79 @@
+/* Locks between processes: robust mutexes, never waited on without bound, as a sleeper of one is lost when the process
+ * that was woken instead of it is killed. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../include/dprint.h"
+#include "../include/locking.h"
+
+/* Tries before the first sleep. */
+#define TRIES 60
+
+/* How long one sleep lasts at most, in nanoseconds. */
+#define SLICE 5000000
+
+gen_lock_t *lock_init(gen_lock_t *lock)
+{
+	pthread_mutexattr_t attributes;
+	int failed;
+
+	if (!lock || pthread_mutexattr_init(&attributes))
+		return NULL;
+	lock->deaths = 0;
+	failed = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) ||
+		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) ||
+		pthread_mutex_init(&lock->mutex, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	return failed ? NULL : lock;
+}
+
+void lock_destroy(gen_lock_t *lock)
+{
+	pthread_mutex_destroy(&lock->mutex);
+}
+
+static int take_within_slice(pthread_mutex_t *mutex)
+{
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_nsec += SLICE;
+	if (deadline.tv_nsec >= 1000000000) {
+		deadline.tv_nsec -= 1000000000;
+		deadline.tv_sec++;
+	}
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
+}
+
+void lock_get(gen_lock_t *lock)
+{
+	for (int tries = 0;; tries++) {
+		int result = tries < TRIES ? pthread_mutex_trylock(&lock->mutex) : take_within_slice(&lock->mutex);
+
+		switch (result) {
+		case 0:
+			return;
+		case EBUSY:
+		case ETIMEDOUT:
+			break;
+		case EOWNERDEAD:
+			lock->deaths++;
+			pthread_mutex_consistent(&lock->mutex);
+			LM_CRIT("lock %p: its holder has died, for the %u. time; what it protects may be half written\n",
+				(void *)lock, lock->deaths);
+			return;
+		default:
+			/* Nobody could be kept out: the process ends rather than go on. */
+			LM_CRIT("lock %p cannot be taken: %s; was it made by lock_init?\n", (void *)lock, strerror(result));
+			abort();
+		}
+	}
+}
+
+void lock_release(gen_lock_t *lock)
+{
+	pthread_mutex_unlock(&lock->mutex);
+}

@@ -1,0 +1,170 @@
+/* What modules register before the processes are forked: commands and statistics. And what they ask of the server's
+ * processes and times. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../include/mem/shm_mem.h"
+#include "../include/pt.h"
+#include "../include/sr_module.h"
+#include "shim.h"
+
+time_t startup_time;
+int process_no;
+
+static struct mi_cmd *commands;
+static int command_count;
+static struct opensips_mi_stat *stats;
+static struct opensips_mi_stat **last_stat = &stats;
+/* Whether this is a forked process, where it is too late to register. */
+static int is_closed;
+static struct timespec start;
+
+/* Before the first module is opened. */
+void opensips_mi_start(void)
+{
+	if (!startup_time) {
+		startup_time = time(NULL);
+		clock_gettime(CLOCK_MONOTONIC, &start);
+	}
+}
+
+/* First of all in a forked process. */
+void opensips_mi_begin_process(int number)
+{
+	process_no = number;
+	is_closed = 1;
+}
+
+utime_t get_uticks(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (utime_t)(now.tv_sec - start.tv_sec) * 1000000 + now.tv_nsec / 1000 - start.tv_nsec / 1000;
+}
+
+unsigned int get_ticks(void)
+{
+	return get_uticks() / 1000000;
+}
+
+struct mi_cmd *lookup_mi_cmd(char *name, int len)
+{
+	for (int i = 0; i < command_count; i++)
+		if (commands[i].name.len == len && !memcmp(commands[i].name.s, name, len))
+			return &commands[i];
+	return NULL;
+}
+
+void get_mi_cmds(struct mi_cmd **cmds, int *size)
+{
+	*cmds = commands;
+	*size = command_count;
+}
+
+static str text_of(char *text)
+{
+	str result = { text, text ? (int)strlen(text) : 0 };
+
+	return result;
+}
+
+int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_init_f in, unsigned int flags,
+	char *mod_name)
+{
+	struct mi_cmd *more;
+
+	if (!f || !name || !*name) {
+		LM_ERR("a command without a function or without a name\n");
+		return -1;
+	}
+	if (is_closed) {
+		LM_ERR("%s: commands are registered before the processes are forked\n", name);
+		return -1;
+	}
+	if (lookup_mi_cmd(name, strlen(name))) {
+		LM_ERR("%s: there is a command of that name already\n", name);
+		return -1;
+	}
+	more = realloc(commands, (command_count + 1) * sizeof(*more));
+	if (!more)
+		return -1;
+	commands = more;
+	more += command_count;
+	memset(more, 0, sizeof(*more));
+	more->id = command_count++;
+	more->module = text_of(mod_name);
+	more->name = text_of(name);
+	more->help = text_of(help);
+	more->init_f = in;
+	more->f = f;
+	more->flags = flags;
+	more->param = param;
+	return 0;
+}
+
+int register_mi_mod(char *mod_name, mi_export_t *mis)
+{
+	int result = 0;
+
+	for (; mis && mis->name; mis++)
+		if (register_mi_cmd(mis->cmd, mis->name, mis->help, mis->param, mis->init_f, mis->flags, mod_name) < 0)
+			result = -1;
+	return result;
+}
+
+struct opensips_mi_stat *opensips_mi_stats(void)
+{
+	return stats;
+}
+
+int register_stat2(char *module, char *name, stat_var **pvar, unsigned short flags, void *context, int unsafe)
+{
+	struct opensips_mi_stat *stat;
+
+	(void)unsafe;
+	if (!module || !name || !pvar || is_closed) {
+		LM_ERR("%s: statistics need a name and a place, and are registered before the processes are forked\n",
+			name ? name : "");
+		return -1;
+	}
+	stat = calloc(1, sizeof(*stat));
+	if (!stat)
+		return -1;
+	stat->module = module;
+	stat->var.name = text_of(name);
+	stat->var.flags = flags;
+	stat->var.context = context;
+	if (flags & STAT_IS_FUNC) {
+		stat->var.u.f = (stat_function)pvar;
+	} else {
+		stat->var.u.val = shm_malloc(sizeof(stat_val));
+		if (!stat->var.u.val) {
+			free(stat);
+			return -1;
+		}
+		atomic_set(stat->var.u.val, 0);
+		*pvar = &stat->var;
+	}
+	*last_stat = stat;
+	last_stat = &stat->next;
+	return 0;
+}
+
+int __register_module_stats(char *module, stat_export_t *exports, int unsafe)
+{
+	for (; exports && exports->name; exports++)
+		if (register_stat2(module, exports->name, exports->stat_pointer, exports->flags, NULL, unsafe) < 0)
+			return -1;
+	return 0;
+}
+
+stat_var *get_stat(str *name)
+{
+	for (struct opensips_mi_stat *stat = stats; stat; stat = stat->next)
+		if (stat->var.name.len == name->len && !memcmp(stat->var.name.s, name->s, name->len))
+			return &stat->var;
+	return NULL;
+}

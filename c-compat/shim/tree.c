@@ -1,0 +1,250 @@
+/* Trees of nodes, and values made as printf does. What a tree refers to and does not own is its module's. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../include/mi/mi.h"
+#include "shim.h"
+
+/* Longest printed value, in bytes. C: mi_print_fmt has 2048 at first, and more when asked. */
+#define LONGEST_VALUE (1 << 20)
+
+struct mi_root *init_mi_tree(unsigned int code, char *reason, int reason_len)
+{
+	struct mi_root *root = calloc(1, sizeof(*root));
+
+	if (!root)
+		return NULL;
+	root->node.next = root->node.last = &root->node;
+	root->node.flags = MI_NOT_COMPLETED;
+	root->code = code;
+	if (reason && reason_len > 0) {
+		root->reason.s = reason;
+		root->reason.len = reason_len;
+	}
+	return root;
+}
+
+/* Copies text to `room` if it is to be copied; gives the room behind it. */
+static char *put(str *to, char *text, int len, int copy, char *room)
+{
+	if (!len)
+		return room;
+	to->len = len;
+	to->s = text;
+	if (!copy)
+		return room;
+	memcpy(room, text, len);
+	to->s = room;
+	return room + len;
+}
+
+/* Bytes that a copy of the text takes. Nothing is no text, whatever the other part says. */
+static int check(char *text, int *len, int copy)
+{
+	if (!text || *len < 0)
+		*len = 0;
+	return copy ? *len : 0;
+}
+
+static struct mi_node *new_node(int flags, char *name, int name_len, char *value, int value_len)
+{
+	int copy_name = flags & MI_DUP_NAME;
+	int copy_value = flags & MI_DUP_VALUE;
+	size_t room = (size_t)check(name, &name_len, copy_name) + check(value, &value_len, copy_value);
+	struct mi_node *node;
+	char *next;
+
+	if (!name_len && !value_len)
+		return NULL;
+	node = calloc(1, sizeof(*node) + room);
+	if (!node)
+		return NULL;
+	next = put(&node->name, name, name_len, copy_name, (char *)(node + 1));
+	put(&node->value, value, value_len, copy_value, next);
+	node->flags = flags;
+	node->last = node;
+	return node;
+}
+
+struct mi_node *add_mi_node_sibling(struct mi_node *brother, int flags, char *name, int name_len, char *value,
+	int value_len)
+{
+	struct mi_node *node = brother ? new_node(flags, name, name_len, value, value_len) : NULL;
+
+	if (node) {
+		brother->last->next = node;
+		brother->last = node;
+	}
+	return node;
+}
+
+struct mi_node *add_mi_node_child(struct mi_node *parent, int flags, char *name, int name_len, char *value,
+	int value_len)
+{
+	if (!parent)
+		return NULL;
+	if (parent->kids)
+		return add_mi_node_sibling(parent->kids, flags, name, name_len, value, value_len);
+	parent->kids = new_node(flags, name, name_len, value, value_len);
+	return parent->kids;
+}
+
+/* The printed text, to be freed by the caller; NULL when there is no memory, or when it is too long. */
+static char *print(int *len, const char *format, va_list values)
+{
+	va_list again;
+	char *text;
+
+	va_copy(again, values);
+	*len = vsnprintf(NULL, 0, format, again);
+	va_end(again);
+	if (*len < 0 || *len > LONGEST_VALUE)
+		return NULL;
+	text = malloc((size_t)*len + 1);
+	if (text)
+		vsnprintf(text, (size_t)*len + 1, format, values);
+	return text;
+}
+
+#define PRINTED(result, call) \
+	do { \
+		va_list values; \
+		va_start(values, format); \
+		text = print(&len, format, values); \
+		va_end(values); \
+		result = text ? call : NULL; \
+		free(text); \
+	} while (0)
+
+struct mi_node *addf_mi_node_sibling(struct mi_node *brother, int flags, char *name, int name_len, char *format, ...)
+{
+	struct mi_node *node;
+	char *text;
+	int len;
+
+	PRINTED(node, add_mi_node_sibling(brother, flags | MI_DUP_VALUE, name, name_len, text, len));
+	return node;
+}
+
+struct mi_node *addf_mi_node_child(struct mi_node *parent, int flags, char *name, int name_len, char *format, ...)
+{
+	struct mi_node *node;
+	char *text;
+	int len;
+
+	PRINTED(node, add_mi_node_child(parent, flags | MI_DUP_VALUE, name, name_len, text, len));
+	return node;
+}
+
+struct mi_attr *add_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *value, int value_len)
+{
+	int copy_name = flags & MI_DUP_NAME;
+	int copy_value = flags & MI_DUP_VALUE;
+	size_t room = (size_t)check(name, &name_len, copy_name) + check(value, &value_len, copy_value);
+	struct mi_attr *attr;
+	struct mi_attr **end;
+	char *next;
+
+	if (!node || (!name_len && !value_len))
+		return NULL;
+	attr = calloc(1, sizeof(*attr) + room);
+	if (!attr)
+		return NULL;
+	next = put(&attr->name, name, name_len, copy_name, (char *)(attr + 1));
+	put(&attr->value, value, value_len, copy_value, next);
+	for (end = &node->attributes; *end; end = &(*end)->next)
+		;
+	*end = attr;
+	return attr;
+}
+
+struct mi_attr *addf_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *format, ...)
+{
+	struct mi_attr *attr;
+	char *text;
+	int len;
+
+	PRINTED(attr, add_mi_attr(node, flags | MI_DUP_VALUE, name, name_len, text, len));
+	return attr;
+}
+
+struct mi_attr *get_mi_attr_by_name(struct mi_node *node, char *name, int len)
+{
+	struct mi_attr *attr;
+
+	if (!node || !name)
+		return NULL;
+	for (attr = node->attributes; attr; attr = attr->next)
+		if (attr->name.len == len && !strncasecmp(attr->name.s, name, len))
+			return attr;
+	return NULL;
+}
+
+void del_mi_attr_list(struct mi_node *node)
+{
+	struct mi_attr *next;
+
+	if (!node)
+		return;
+	for (struct mi_attr *attr = node->attributes; attr; attr = next) {
+		next = attr->next;
+		free(attr);
+	}
+	node->attributes = NULL;
+}
+
+static void free_kids(struct mi_node *node)
+{
+	struct mi_node *next;
+
+	for (struct mi_node *kid = node->kids; kid; kid = next) {
+		next = kid->next;
+		free_mi_node(kid);
+	}
+}
+
+void free_mi_node(struct mi_node *node)
+{
+	free_kids(node);
+	del_mi_attr_list(node);
+	free(node);
+}
+
+void free_mi_tree(struct mi_root *root)
+{
+	if (!root)
+		return;
+	free_kids(&root->node);
+	del_mi_attr_list(&root->node);
+	free(root);
+}
+
+/* Behind the last node of a request. Unlike add_mi_node_child it takes an empty value; both texts are copied, and a
+ * NUL follows each. */
+int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len)
+{
+	struct mi_node *node = calloc(1, sizeof(*node) + (size_t)name_len + (size_t)value_len + 2);
+	struct mi_node *first = root->node.kids;
+	char *room = (char *)(node + 1);
+
+	if (!node)
+		return -1;
+	memcpy(room, name, name_len);
+	memcpy(room + name_len + 1, value, value_len);
+	if (name_len) {
+		node->name.s = room;
+		node->name.len = name_len;
+	}
+	node->value.s = room + name_len + 1;
+	node->value.len = value_len;
+	node->last = node;
+	if (first) {
+		first->last->next = node;
+		first->last = node;
+	} else {
+		root->node.kids = node;
+	}
+	return 0;
+}

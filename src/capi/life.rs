@@ -1,0 +1,116 @@
+//! An open C module's life: init, child_init in each process, destroy. C: `init_modules`, `init_child` and
+//! `destroy_modules` in sr_module.c, and `init_mi_child` in mi/mi.c.
+#![expect(unsafe_code, reason = "functions of C are called")]
+
+use std::cell::Cell;
+use std::ffi::c_int;
+
+use super::layouts::{self, MiExport, ModuleExports};
+use super::{command, open, statistic};
+use crate::module::{Exported, Life, OpenError, Rank};
+
+/// An open module.
+#[derive(Debug)]
+pub(super) struct CModule {
+    name: &'static str,
+    exports: ModuleExports,
+    commands: Vec<MiExport>,
+    /// Which of all registered commands are its own.
+    own_commands: Cell<(usize, usize)>,
+    has_begun: Cell<bool>,
+}
+
+impl CModule {
+    pub(super) fn new(name: &'static str, exports: ModuleExports, commands: Vec<MiExport>) -> CModule {
+        CModule { name, exports, commands, own_commands: Cell::new((0, 0)), has_begun: Cell::new(false) }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Registers what the table exports.
+    fn register(&self) -> Result<(), String> {
+        for row in &self.commands {
+            // SAFETY: a row of the module's table, whose strings live as long as it does.
+            let result = unsafe {
+                layouts::register_mi_cmd(
+                    row.cmd,
+                    row.name,
+                    row.help,
+                    row.param,
+                    row.init_f,
+                    row.flags,
+                    self.exports.name,
+                )
+            };
+            if result < 0 {
+                return Err("one of its commands cannot be registered; the log says why".to_owned());
+            }
+        }
+        // SAFETY: the module's own name and list, which ends with a row without a name.
+        let result = unsafe { layouts::__register_module_stats(self.exports.name, self.exports.stats, 0) };
+        if result < 0 {
+            return Err("one of its statistics cannot be registered; the log says why".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Life for CModule {
+    fn begin(&self) -> Result<Exported, OpenError> {
+        let (commands, statistics) = (command::count(), statistic::count());
+        self.register()?;
+        self.has_begun.set(true);
+        if let Some(init) = self.exports.init_f {
+            // SAFETY: the module's function of that type, called once.
+            let result = unsafe { init() };
+            if result < 0 {
+                return Err(format!("its init function failed ({result}); the log may say why").into());
+            }
+        }
+        self.own_commands.set((commands, command::count()));
+        Ok(Exported {
+            commands: command::rows_after(commands).map_err(|name| open::answers_later(&name))?,
+            statistics: statistic::rows_after(statistics),
+        })
+    }
+
+    fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError> {
+        let (number, is_worker) = match rank {
+            Rank::Attendant => (0, false),
+            Rank::TimeKeeper => (-1, false),
+            Rank::Worker => (-2, true),
+        };
+        // SAFETY: sets variables of the shim.
+        unsafe { layouts::opensips_mi_begin_process(c_int::try_from(slot)?) };
+        if let Some(init) = self.exports.init_child_f {
+            // SAFETY: the module's function of that type, called once in this process.
+            let result = unsafe { init(number) };
+            if result < 0 {
+                return Err(format!(
+                    "{}: its child_init function failed in this process ({result})",
+                    self.name
+                )
+                .into());
+            }
+        }
+        let (first, end) = self.own_commands.get();
+        for init in command::inits_between(first, end).into_iter().filter(|_| is_worker) {
+            // SAFETY: the function that the module has registered with a command, called once in this process.
+            let result = unsafe { init() };
+            if result < 0 {
+                return Err(format!("{}: a command's init function failed ({result})", self.name).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
+        if let Some(destroy) = self.exports.destroy_f.filter(|_| self.has_begun.get()) {
+            log::debug!("{}: destroy", self.name);
+            // SAFETY: the module's function of that type, called once, when nothing else of it runs.
+            unsafe { destroy() };
+        }
+    }
+}

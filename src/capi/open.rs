@@ -1,0 +1,151 @@
+//! Opening a C module: its file, its table, the checks, its parameters. C: `sr_load_module` in sr_module.c.
+#![expect(unsafe_code, reason = "dlopen, and the table that it finds")]
+
+use std::ffi::{CString, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::layouts::{self, ASYNC_FLAG, MiExport, ModuleExports};
+use super::life::CModule;
+use super::{parameters, text};
+use crate::config::{Position, Settings};
+use crate::module::{Loaded, Module};
+
+/// Why a module cannot be loaded; with a place when it is a parameter's fault.
+pub type Refusal = (Option<Position>, String);
+
+/// The file of a module: `path`, or `NAME/NAME.so` beside it; `None` when there is neither.
+#[must_use]
+pub fn find(name: &str, path: &Path) -> Option<PathBuf> {
+    let own_folder = path.with_file_name(name).join(format!("{name}.so"));
+    [path.to_owned(), own_folder].into_iter().find(|path| path.is_file())
+}
+
+/// Opens the file of a module, checks what it exports and sets its parameters. Only before the first fork, and when
+/// [`super::provide_memory`] has made the memory.
+///
+/// # Errors
+/// All reasons why it cannot be loaded.
+pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Module, Loaded), Vec<Refusal>> {
+    let refused =
+        |reason: String| vec![(None, format!("loadmodule \"{name}\": {}: {reason}", path.display()))];
+    keep_interface();
+    // SAFETY: looks at clocks and keeps what they say in variables of the shim.
+    unsafe { layouts::opensips_mi_start() };
+    let exports = table(path).map_err(refused)?;
+    check(name, &exports).map_err(refused)?;
+    // SAFETY: the table of an open module, whose lists end with a row without a name.
+    let commands = unsafe { text::rows(exports.mi_cmds, |row| row.name) };
+    commands.iter().try_for_each(check_command).map_err(refused)?;
+    // SAFETY: as above.
+    let rows = unsafe { text::rows(exports.params, |row| row.name) };
+    let module = CModule::new(text::keep(name.to_owned()), exports, commands);
+    // SAFETY: the rows of the module's table, and nothing of it has run.
+    let refusals = unsafe { parameters::set(name, &rows, settings) };
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let table = Module {
+        name: module.name(),
+        parameters: &[],
+        commands: &[],
+        statistics: &[],
+        events: &[],
+        load: None,
+    };
+    Ok((Box::leak(Box::new(table)), Loaded { life: Some(Box::new(module)), ..Loaded::default() }))
+}
+
+/// Has the linker keep what modules are linked against.
+fn keep_interface() {
+    // SAFETY: a constant of the shim.
+    let first = unsafe { (&raw const layouts::opensips_mi_interface).cast::<usize>().read_volatile() };
+    log::trace!("the interface of C modules begins at {first:x}");
+}
+
+/// What the dynamic linker says of the last failure.
+fn linker_error() -> String {
+    // SAFETY: gives null or a string that lives until the next call.
+    let error = unsafe { libc::dlerror() };
+    // SAFETY: as said.
+    unsafe { text::read(error) }.unwrap_or_else(|| "unknown error".to_owned())
+}
+
+/// Opens the file and reads its table. It is never closed.
+fn table(path: &Path) -> Result<ModuleExports, String> {
+    let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| "a NUL in the path".to_owned())?;
+    // SAFETY: runs what the module does when it is opened, which is nothing in modules of OpenSIPS.
+    let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW) };
+    if handle.is_null() {
+        return Err(format!(
+            "{}; modules are compiled against the headers in c-compat/include, and what is not there is not in this server",
+            linker_error()
+        ));
+    }
+    // SAFETY: an open file and a name.
+    let symbol = unsafe { libc::dlsym(handle, c"exports".as_ptr()) };
+    if symbol.is_null() {
+        return Err("it has no \"struct module_exports exports\"".to_owned());
+    }
+    // SAFETY: a module's symbol of that name is its table. One of another version begins with the same three strings,
+    // and no more is looked at before they are checked.
+    let exports = unsafe { symbol.cast::<ModuleExports>().read() };
+    reopen(&file, &exports);
+    Ok(exports)
+}
+
+/// Gives an open module the flags that it asks for.
+fn reopen(file: &CString, exports: &ModuleExports) {
+    let flags = i32::try_from(exports.dlflags).unwrap_or(0);
+    if flags != 0 && flags != libc::RTLD_NOW {
+        // SAFETY: the file is open already; only its flags change.
+        let handle: *mut c_void = unsafe { libc::dlopen(file.as_ptr(), flags | libc::RTLD_NOW) };
+        if handle.is_null() {
+            log::warn!("{}: {}", file.to_string_lossy(), linker_error());
+        }
+    }
+}
+
+/// Whether a module is of this version and needs nothing that is not here.
+fn check(name: &str, exports: &ModuleExports) -> Result<(), String> {
+    // SAFETY: constants of the shim, from the header that modules are compiled with.
+    let [version, flags] = unsafe { [layouts::opensips_mi_version, layouts::opensips_mi_compile_flags] };
+    for (found, wanted, what) in
+        [(exports.version, version, "version"), (exports.compile_flags, flags, "compile flags")]
+    {
+        // SAFETY: null or a string, as in every version.
+        let [found, wanted] = [found, wanted].map(|it| unsafe { text::read(it) }.unwrap_or_default());
+        if found != wanted {
+            return Err(format!("{what}: found \"{found}\", this server has \"{wanted}\"; compile it again"));
+        }
+    }
+    // SAFETY: a string of the table.
+    let own = unsafe { text::read(exports.name) }.unwrap_or_default();
+    if own != name {
+        return Err(format!("the module calls itself \"{own}\"; name the file {own}.so"));
+    }
+    // SAFETY: null, or a row whose first field is its name.
+    let process = unsafe { exports.procs.as_ref() }.copied().unwrap_or(std::ptr::null());
+    // SAFETY: null or a string of the table.
+    if let Some(process) = unsafe { text::read(process) } {
+        return Err(format!(
+            "it exports the process \"{process}\"; processes of a module's own are not supported yet"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a module's command can be served.
+fn check_command(command: &MiExport) -> Result<(), String> {
+    if command.flags & ASYNC_FLAG == 0 {
+        return Ok(());
+    }
+    // SAFETY: the name of a row that has one.
+    let name = unsafe { text::read(command.name) }.unwrap_or_default();
+    Err(answers_later(&name))
+}
+
+/// Why a command that answers later is refused.
+pub(super) fn answers_later(name: &str) -> String {
+    format!("its command {name} answers later (MI_ASYNC_RPL_FLAG), which is not supported yet")
+}

@@ -1,0 +1,89 @@
+//! `modparam` for C modules: values go where the module's table points to, or to the function that it names. C:
+//! `set_mod_param_regex` in modparam.c.
+#![expect(
+    unsafe_code,
+    reason = "variables of C are written by their pointers, and functions of C are called"
+)]
+
+use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+
+use super::layouts::{INT_PARAM, ParamExport, ParameterFunction, STR_PARAM, USE_FUNC_PARAM};
+use super::open::Refusal;
+use super::text;
+use crate::config::{Setting, Settings, Value};
+
+/// Sets all parameters of a module, in the order in which they were written; gives what cannot be set.
+///
+/// # Safety
+/// The rows are those of an open module that runs nowhere yet, and their pointers are as their types say.
+pub(super) unsafe fn set(module: &str, rows: &[ParamExport], settings: &Settings) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for setting in settings.iter() {
+        // SAFETY: as the caller says.
+        if let Err(reason) = unsafe { set_one(rows, setting) } {
+            let message = format!("modparam(\"{module}\", \"{}\"): {reason}", setting.name);
+            refusals.push((Some(setting.position.clone()), message));
+        }
+    }
+    refusals
+}
+
+/// # Safety
+/// As for [`set`].
+unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String> {
+    let wanted = match setting.value {
+        Value::Integer(_) => INT_PARAM,
+        Value::Text(_) => STR_PARAM,
+        Value::Checked => return Err("expected a number or a string".to_owned()),
+    };
+    let mut named = rows.iter().filter(|row| {
+        // SAFETY: a name of the module's table.
+        unsafe { text::read(row.name) }.as_deref() == Some(&setting.name)
+    });
+    let Some(first) = named.clone().next() else {
+        // SAFETY: names of the module's table.
+        let known: Vec<_> = rows.iter().filter_map(|row| unsafe { text::read(row.name) }).collect();
+        return Err(format!("the module has no such parameter; it has {}", known.join(", ")));
+    };
+    let row = named.find(|row| row.kind & wanted != 0).ok_or_else(|| {
+        let kind = if first.kind & INT_PARAM != 0 { "a number" } else { "a string" };
+        format!("expected {kind}")
+    })?;
+    if row.pointer.is_null() {
+        return Err("the module's table does not say where it is kept".to_owned());
+    }
+    if row.kind & USE_FUNC_PARAM != 0 {
+        // SAFETY: with that flag the pointer is to a function of this type.
+        let function = unsafe { std::mem::transmute::<*mut c_void, ParameterFunction>(row.pointer) };
+        let value = match &setting.value {
+            Value::Text(text) => kept(text).cast::<c_void>(),
+            Value::Integer(number) => {
+                let number = isize::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
+                std::ptr::without_provenance_mut(number.cast_unsigned())
+            }
+            Value::Checked => std::ptr::null_mut(),
+        };
+        // SAFETY: the module's function for values of that type; a string is never freed.
+        let result = unsafe { function(wanted as c_uint, value) };
+        return if result < 0 { Err(format!("the module refuses it ({result})")) } else { Ok(()) };
+    }
+    match &setting.value {
+        Value::Text(text) => {
+            // SAFETY: the pointer of a string parameter is to a `char *`.
+            unsafe { row.pointer.cast::<*mut c_char>().write(kept(text)) };
+        }
+        Value::Integer(number) => {
+            let number = c_int::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
+            // SAFETY: the pointer of a number parameter is to an `int`.
+            unsafe { row.pointer.cast::<c_int>().write(number) };
+        }
+        Value::Checked => {}
+    }
+    Ok(())
+}
+
+/// A copy that lives to the end of the process: modules keep the pointer, and may write to the string.
+fn kept(text: &[u8]) -> *mut c_char {
+    let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
+    CString::new(text).unwrap_or_default().into_raw()
+}

@@ -1,0 +1,134 @@
+//! Requests to C and replies from C, as trees of C's nodes.
+#![expect(unsafe_code, reason = "trees of C are built, read and freed by their pointers")]
+
+use std::ffi::{c_char, c_int};
+use std::ptr::NonNull;
+
+use super::layouts::{self, ARRAY_FLAG, MiNode, MiRoot};
+use super::snapshot::Snapshot;
+use super::text;
+use crate::mi::Fault;
+
+/// How deep nodes may lie in one another.
+const MAX_DEPTH: usize = 200;
+
+/// A tree that is ours to free.
+#[derive(Debug)]
+pub(super) struct Tree(NonNull<MiRoot>);
+
+/// What a reply says, without its nodes.
+#[derive(Debug)]
+pub(super) struct Status {
+    pub(super) code: i32,
+    pub(super) reason: String,
+}
+
+impl Status {
+    /// Whether it is what every reply says unless told otherwise.
+    pub(super) fn is_plain(&self) -> bool {
+        self.code == 200 && self.reason == "OK"
+    }
+
+    /// The same as what a command answers.
+    pub(super) fn fault(&self) -> Fault {
+        Fault::because(self.code, &self.reason)
+    }
+}
+
+impl Tree {
+    /// A request with these parameters: names, empty for none, and values. `None` without memory, or when a parameter
+    /// is longer than C can count.
+    pub(super) fn request<'a>(parameters: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Tree> {
+        // SAFETY: makes a tree of its own; no reason is given.
+        let root = unsafe { layouts::init_mi_tree(0, std::ptr::null(), 0) };
+        let tree = Tree(NonNull::new(root)?);
+        for (name, value) in parameters {
+            let [name_len, value_len] = [name.len(), value.len()].map(c_int::try_from);
+            let [name, value] = [name, value].map(|bytes| bytes.as_ptr().cast::<c_char>());
+            // SAFETY: the tree is a live one of the shim's making, and the bytes are as many as the lengths say; they
+            // are copied.
+            let added = unsafe {
+                layouts::opensips_mi_add_parameter(
+                    tree.0.as_ptr(),
+                    name,
+                    name_len.ok()?,
+                    value,
+                    value_len.ok()?,
+                )
+            };
+            if added < 0 {
+                return None;
+            }
+        }
+        Some(tree)
+    }
+
+    /// Takes over what a command has returned.
+    ///
+    /// # Safety
+    /// The pointer is to a tree that the functions of mi/tree.h have made, and nobody else frees it.
+    pub(super) unsafe fn returned(root: NonNull<MiRoot>) -> Tree {
+        Tree(root)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut MiRoot {
+        self.0.as_ptr()
+    }
+
+    fn root(&self) -> &MiRoot {
+        // SAFETY: the tree lives as long as `self`, and nobody writes to it while it is read.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Code and reason. A reason is one line.
+    pub(super) fn status(&self) -> Status {
+        let root = self.root();
+        // SAFETY: made by C with that many bytes, which live until the tree is freed.
+        let reason = unsafe { text::bytes(&root.reason) }.unwrap_or_default();
+        let reason = String::from_utf8_lossy(reason).replace(['\r', '\n', '\0'], " ");
+        Status { code: i32::try_from(root.code).unwrap_or(500), reason }
+    }
+
+    /// Copies all nodes; `None` when they lie too deep in one another.
+    pub(super) fn copy(&self) -> Option<Snapshot> {
+        let mut copy = Snapshot::default();
+        let top = &self.root().node;
+        if top.flags & ARRAY_FLAG != 0 {
+            copy.set_array();
+        }
+        copy_kids(top, &mut copy, 0)?;
+        Some(copy)
+    }
+}
+
+fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Option<()> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let mut next = parent.kids;
+    // SAFETY: null, or a node of the same tree, which lives while `parent` does.
+    while let Some(node) = unsafe { next.as_ref() } {
+        // SAFETY: made by C with that many bytes, which live until the tree is freed.
+        let [name, value] = [&node.name, &node.value].map(|it| unsafe { text::bytes(it) });
+        let number = copy.begin(name.unwrap_or_default(), value, node.flags & ARRAY_FLAG != 0);
+        let mut attribute = node.attributes;
+        // SAFETY: null, or an attribute of the same node.
+        while let Some(it) = unsafe { attribute.as_ref() } {
+            // SAFETY: as for the node's own.
+            let [name, value] = [&it.name, &it.value].map(|it| unsafe { text::bytes(it) });
+            copy.attribute(name.unwrap_or_default(), value.unwrap_or_default());
+            attribute = it.next;
+        }
+        copy_kids(node, copy, depth + 1)?;
+        copy.end(number);
+        next = node.next;
+    }
+    Some(())
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // SAFETY: the tree is ours, and this is the last use.
+        unsafe { layouts::free_mi_tree(self.0.as_ptr()) };
+    }
+}
