@@ -4,7 +4,8 @@
 //! refused, so that the client is there to read the answer; one that asks first whether to go on is refused at once.
 //!
 //! Requests that a web page can have a browser send without asking are refused: those that name an origin or say that
-//! they come from another site, and bodies of the types that a form has. Differs: OpenSIPS runs some of them.
+//! they come from another site, those on loopback for a server of another name, and bodies of the types that a form
+//! has. Differs: OpenSIPS runs some of them.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -22,6 +23,7 @@ use tokio::task::yield_now;
 
 use super::MAX_REQUEST_BYTES;
 use super::connection::{Activity, Phase};
+use super::host;
 use super::log_file::Entry;
 use super::reply::Reply;
 use super::worker::Worker;
@@ -50,18 +52,26 @@ impl Refusal {
     }
 }
 
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) client: IpAddr,
+    /// Whether the client came to an address that only this machine has.
+    pub(super) is_loopback: bool,
+}
+
 /// Answers a request.
 pub(super) async fn answer(
     worker: Rc<Worker>,
     activity: Rc<Activity>,
-    client: IpAddr,
+    ends: Ends,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Infallible> {
     activity.enter(Phase::Body);
     let (head, incoming) = request.into_parts();
-    let response = respond(&worker, &activity, &head, incoming).await;
+    let response = respond(&worker, &activity, ends, &head, incoming).await;
     worker.log(&Entry {
-        client,
+        client: ends.client,
         method: &head.method,
         uri: &head.uri,
         version: head.version,
@@ -74,10 +84,12 @@ pub(super) async fn answer(
 async fn respond(
     worker: &Rc<Worker>,
     activity: &Rc<Activity>,
+    ends: Ends,
     head: &Parts,
     mut incoming: Incoming,
 ) -> Response<Reply> {
-    let asked = method(&head.method, &head.headers).and_then(|method| {
+    let named = host::check(head, ends.is_loopback).map_err(|(status, reason)| Refusal::new(status, reason));
+    let asked = named.and_then(|()| method(&head.method, &head.headers)).and_then(|method| {
         let (door, path) =
             worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
         acceptable(method, &head.headers, door).map(|method| (door, method, path))

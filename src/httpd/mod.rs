@@ -4,6 +4,7 @@
 //! worker.rs       a process's loop: accept, close who takes too long, end in order
 //! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
 //! exchange.rs     one request in, one reply out, or its beginning
+//! host.rs         which server a request names
 //! log_file.rs     a line for each request, where that is asked for
 //! settings.rs     what the settings of the modules that serve over HTTP have in common
 //! reply.rs        the rest of a reply, piece by piece, as fast as the client takes it
@@ -14,6 +15,7 @@
 
 mod connection;
 mod exchange;
+mod host;
 mod log_file;
 mod reply;
 pub mod settings;

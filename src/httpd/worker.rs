@@ -22,8 +22,9 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
+use super::exchange::{self, Ends};
 use super::log_file::{Entry, LogFile};
-use super::{Counters, Plan, exchange};
+use super::{Counters, Plan};
 use crate::logging::Throttle;
 use crate::mi::Context;
 use crate::module::{OpenError, Process};
@@ -223,9 +224,12 @@ impl Worker {
         let activity = Rc::new(Activity::new(&self.clock));
         self.connections.borrow_mut().insert(id, Rc::clone(&activity));
         self.changed.notify_waiters();
+        // One that cannot be found out is taken for loopback, where less is allowed.
+        let is_loopback = stream.local_addr().map_or(true, |own| own.ip().to_canonical().is_loopback());
+        let ends = Ends { client, is_loopback };
         let io = Io::new(stream, Rc::clone(&activity), Rc::clone(&self.scratch));
         let service =
-            service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), client, request));
+            service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), ends, request));
         let connection = http1::Builder::new()
             .half_close(true)
             .header_read_timeout(None)

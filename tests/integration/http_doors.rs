@@ -24,7 +24,7 @@ fn start(change: impl FnOnce(Setup) -> Setup) -> (Server, SocketAddr, SocketAddr
 }
 
 fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
 /// Python's own client: `ps`, several calls at once, faults, text that XML has to escape, methods there are.
@@ -120,8 +120,13 @@ fn a_page_of_another_site_runs_nothing() {
     let mut http = Http::connect(shared);
     for header in ["Origin: http://example.net", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"] {
         let request =
-            format!("GET /json/cache_store?params=local,k,v HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+            format!("GET /json/cache_store?params=local,k,v HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n");
         assert_eq!(http.ask(request.as_bytes()).status, 403, "{header}");
+    }
+    // A page whose own name leads here: its browser says nothing of another site.
+    for (host, status) in [("Host: example.net\r\n", 403), ("Host: 0.0.0.0\r\n", 403), ("", 400)] {
+        let request = format!("GET /json/cache_store?params=local,k,v HTTP/1.1\r\n{host}\r\n");
+        assert_eq!(http.ask(request.as_bytes()).status, status, "{host}");
     }
     let reply = http.ask(&get("/json/cache_fetch?params=local,k"));
     assert!(reply.text().contains("Value not found"), "{}", reply.text());

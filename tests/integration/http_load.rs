@@ -162,7 +162,7 @@ fn clients_that_vanish_leave_nothing() {
             let mut http = Http::connect(address);
             match number % 4 {
                 0 => http.send(b"POST /mi HTTP/1.1\r\nContent-Le"),
-                1 => http.send(b"POST /mi HTTP/1.1\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
+                1 => http.send(b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
                 2 => http.send(&json_rpc("ul_dump", "[]")),
                 _ => {
                     http.send(&json_rpc("ul_dump", "[]"));
