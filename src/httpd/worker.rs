@@ -180,13 +180,23 @@ impl Worker {
     async fn accept(self: Rc<Worker>, listener: tokio::net::TcpListener) {
         let mut next = 0;
         loop {
-            while self.connections.borrow().len() >= self.max_connections {
-                self.make_room();
-                self.changed.notified().await;
+            while self.is_full() {
+                // What came with the last ones is answered before room is made.
+                yield_now().await;
+                yield_now().await;
+                if self.is_full() {
+                    self.make_room();
+                    self.changed.notified().await;
+                }
             }
             match listener.accept().await {
                 Ok((stream, client)) => {
-                    spawn_local(Rc::clone(&self).converse(stream, client.ip(), next));
+                    count(self.ledger.connections);
+                    // Counts at once, before its task has a turn: those that wait may come all at a time.
+                    let activity = Rc::new(Activity::new(&self.clock));
+                    self.connections.borrow_mut().insert(next, Rc::clone(&activity));
+                    self.changed.notify_waiters();
+                    spawn_local(Rc::clone(&self).converse(stream, client.ip(), next, activity));
                     next += 1;
                 }
                 // Its client has ended it before it was accepted.
@@ -200,6 +210,10 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.borrow().len() >= self.max_connections
     }
 
     /// Closes the connection that has done nothing for the longest time, unless each has a request in hand.
@@ -219,11 +233,7 @@ impl Worker {
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(self: Rc<Worker>, stream: TcpStream, client: IpAddr, id: u64) {
-        count(self.ledger.connections);
-        let activity = Rc::new(Activity::new(&self.clock));
-        self.connections.borrow_mut().insert(id, Rc::clone(&activity));
-        self.changed.notify_waiters();
+    async fn converse(self: Rc<Worker>, stream: TcpStream, client: IpAddr, id: u64, activity: Rc<Activity>) {
         // One that cannot be found out is taken for loopback, where less is allowed.
         let is_loopback = stream.local_addr().map_or(true, |own| own.ip().to_canonical().is_loopback());
         let ends = Ends { client, is_loopback };

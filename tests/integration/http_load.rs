@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    DEADLINE, Http, Server, Setup, free_tcp_port, is_alive, json_rpc, post, wait_for, within,
+    DEADLINE, Http, Server, Setup, Signal, free_tcp_port, is_alive, json_rpc, post, send, wait_for, within,
 };
 
 /// Contacts, for a dump of some megabytes.
@@ -151,6 +151,25 @@ fn idle_connections_make_room_when_there_are_too_many() {
     server.stop_clean(&[]);
 }
 
+/// Also when many come at a time: they wait in the listener while the worker stands still.
+#[test]
+fn a_burst_of_connections_keeps_to_the_limit() {
+    let (setup, address) = setup();
+    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
+    let pid = listener(&server);
+    send(pid, Signal::SIGSTOP);
+    let mut burst: Vec<Http> = (0..300).map(|_| Http::connect(address)).collect();
+    burst.iter_mut().for_each(|http| http.send(&json_rpc("pwd", "[]")));
+    send(pid, Signal::SIGCONT);
+    for http in &mut burst {
+        assert_eq!(http.reply().expect("a reply").status, 200);
+    }
+    assert_eq!(counter(&server, "http_connections"), 300);
+    let stderr = server.stderr();
+    assert!(!stderr.contains("cannot accept a connection"), "{stderr}");
+    server.stop_clean(&[]);
+}
+
 /// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
 #[test]
 fn clients_that_vanish_leave_nothing() {
@@ -162,7 +181,8 @@ fn clients_that_vanish_leave_nothing() {
             let mut http = Http::connect(address);
             match number % 4 {
                 0 => http.send(b"POST /mi HTTP/1.1\r\nContent-Le"),
-                1 => http.send(b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
+                1 => http
+                    .send(b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
                 2 => http.send(&json_rpc("ul_dump", "[]")),
                 _ => {
                     http.send(&json_rpc("ul_dump", "[]"));
