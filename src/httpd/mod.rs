@@ -117,23 +117,20 @@ impl Service for Listener {
         Ok(())
     }
 
-    /// Only the log file can vanish. Whoever has the old one goes on writing to it, so it is replaced.
+    /// Only the log file can vanish. The workers find the new one by themselves, so none is replaced.
     fn repair(&mut self) -> bool {
-        match self.log.as_mut().map_or(Ok(false), LogFile::repair) {
-            Ok(is_new) => {
-                self.complaint = None;
-                is_new
-            }
+        match self.log.as_mut().map_or(Ok(()), LogFile::repair) {
+            Ok(()) => self.complaint = None,
             Err(error) => {
                 let complaint =
-                    format!("cannot make log_file again: {error}; let the server's user write there");
+                    format!("cannot make log_file again: {error}; let the server's user write to its folder");
                 if self.complaint.as_ref() != Some(&complaint) {
                     log::error!(target: self.plan.module, "{complaint}");
                     self.complaint = Some(complaint);
                 }
-                false
             }
         }
+        false
     }
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
@@ -147,7 +144,7 @@ impl Service for Listener {
             &self.plan,
             socket.try_clone()?,
             doors,
-            self.log.as_ref().map(LogFile::duplicate).transpose()?,
+            self.log.as_ref().map(LogFile::for_worker).transpose()?,
         )
     }
 

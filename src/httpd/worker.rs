@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
 use super::exchange::{self, Ends};
-use super::log_file::{Entry, LogFile};
+use super::log_file::{Entry, LogWriter};
 use super::{Counters, Plan};
 use crate::logging::Throttle;
 use crate::mi::Context;
@@ -54,7 +54,7 @@ pub(super) struct Worker {
     /// For the log.
     pub(super) module: &'static str,
     slot: &'static Slot,
-    log: Option<LogFile>,
+    log: Option<LogWriter>,
     ledger: Ledger,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
@@ -108,7 +108,7 @@ pub(super) fn serve(
     plan: &Plan,
     listener: TcpListener,
     doors: Doors,
-    log: Option<LogFile>,
+    log: Option<LogWriter>,
 ) -> Result<(), OpenError> {
     let wake = signal::wake_up()?;
     let descriptors = process::open_files()?;
@@ -274,6 +274,10 @@ impl Worker {
         loop {
             while self.connections.borrow().is_empty() {
                 self.changed.notified().await;
+            }
+            // Before the first request after a time without one, too.
+            if let Some(log) = &self.log {
+                log.follow();
             }
             sleep(TICK).await;
             self.clock.set(self.clock.get().wrapping_add(1));

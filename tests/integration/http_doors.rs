@@ -164,3 +164,52 @@ fn the_log_file_has_a_line_for_each_request_and_may_be_moved() {
     });
     server.stop_clean(&[]);
 }
+
+/// Who has a connection, or is in the middle of a reply, does not notice.
+#[test]
+fn moving_the_log_file_cuts_nothing() {
+    let (server, own, _) = start(|setup| {
+        let path = setup.folder.join("access.log");
+        setup.param_of("mi_xmlrpc", "log_file", &format!("\"{}\"", path.display()))
+    });
+    let log = server.setup.folder.join("access.log");
+    let call = |name: &str, values: &[String]| {
+        let values: String = values.iter().map(|it| format!("<param><value>{it}</value></param>")).collect();
+        let body =
+            format!("<methodCall><methodName>{name}</methodName><params>{values}</params></methodCall>");
+        post("/RPC2", "text/xml", body.as_bytes())
+    };
+    let mut kept = Http::connect(own);
+    for number in 0..5000 {
+        let values = [
+            "location",
+            &format!("user{number}"),
+            "sip:u@10.0.0.1:5060;some=parameter;another=parameter",
+            "3600",
+            "1",
+            "0",
+            "0",
+            "0",
+            "0",
+        ];
+        assert_eq!(kept.ask(&call("ul_add", &values.map(String::from))).status, 200);
+    }
+    let pid = |server: &Server| {
+        server.ps().into_iter().find(|process| process.kind == "MI XMLRPC").expect("a worker").pid
+    };
+    let before = pid(&server);
+    let mut reading = Http::connect(own);
+    reading.send(&call("ul_dump", &[]));
+    assert!(reading.some(1000).unwrap() > 0);
+    for number in 1..=2 {
+        fs::rename(&log, server.setup.folder.join(&format!("access.log.{number}"))).unwrap();
+        wait_for("a line in the new file", || {
+            assert_eq!(kept.ask(&call("pwd", &[])).status, 200);
+            fs::read_to_string(&log).ok().filter(|text| text.contains("POST /RPC2"))
+        });
+    }
+    let reply = reading.reply().unwrap();
+    assert_eq!((reply.status, reply.text().matches("Contact:: ").count()), (200, 5000));
+    assert_eq!(pid(&server), before, "the worker was replaced");
+    server.stop_clean(&[]);
+}
