@@ -3,14 +3,16 @@
 //! Whoever looks at the deadlines walks over all connections now and then, so that a request costs no timer.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use nix::errno::Errno;
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::net::TcpStream;
 
 /// How often deadlines are looked at.
@@ -27,6 +29,9 @@ const BODY_TICKS: u32 = ticks(60);
 
 /// How long nothing of a body may come, or nothing of a reply be read.
 const STALL_TICKS: u32 = ticks(10);
+
+/// How long a client may hold up a request when there is no room for other connections.
+const GRACE_TICKS: u32 = ticks(1);
 
 /// Most that is read at once, in bytes.
 const SCRATCH_BYTES: usize = 16 << 10;
@@ -74,6 +79,8 @@ pub(super) struct Activity {
     moved: Cell<u32>,
     /// Since when the client has no room for bytes that are to leave.
     blocked: Cell<Option<u32>>,
+    /// How many bytes waited to be taken by the client at the last look, if it was blocked by then.
+    unsent: Cell<Option<usize>>,
     end: Cell<End>,
     task: RefCell<Option<Waker>>,
 }
@@ -88,6 +95,7 @@ impl Activity {
             since: Cell::new(now),
             moved: Cell::new(now),
             blocked: Cell::new(None),
+            unsent: Cell::new(None),
             end: Cell::new(End::NotYet),
             task: RefCell::new(None),
         }
@@ -116,6 +124,26 @@ impl Activity {
     pub(super) fn spare_since(&self) -> Option<u32> {
         let is_spare = matches!(self.phase.get(), Phase::Idle | Phase::Head) && self.blocked.get().is_none();
         is_spare.then(|| self.since.get())
+    }
+
+    /// Since when a request of it is in hand and its client is waited for. Not when that has just begun: who is
+    /// about to send or to read is not held up by many who come.
+    pub(super) fn waiting_since(&self) -> Option<u32> {
+        let body = (self.phase.get() == Phase::Body).then(|| self.since.get());
+        let since = self.blocked.get().or(body)?;
+        (self.clock.get().wrapping_sub(since) >= GRACE_TICKS).then_some(since)
+    }
+
+    /// Whether bytes are to leave for which the client has no room.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.get().is_some()
+    }
+
+    /// Notes how much waits to be taken by a client that has no room for more. One that takes some is waited for.
+    pub(super) fn note_unsent(&self, bytes: usize) {
+        if self.unsent.replace(Some(bytes)).is_some_and(|before| bytes < before) {
+            self.blocked.set(Some(self.clock.get()));
+        }
     }
 
     /// Whether it did what it should, so that its end is no fault of its client's.
@@ -154,7 +182,10 @@ impl Activity {
 
     fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
-            Poll::Ready(_) => self.blocked.set(None),
+            Poll::Ready(_) => {
+                self.blocked.set(None);
+                self.unsent.set(None);
+            }
             Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(self.clock.get())),
             Poll::Pending => {}
         }
@@ -173,48 +204,69 @@ pub(super) fn scratch() -> Scratch {
 /// The bytes of a connection.
 #[derive(Debug)]
 pub(super) struct Io {
-    stream: TcpStream,
+    /// Shared with whoever looks at the deadlines.
+    stream: Rc<TcpStream>,
     activity: Rc<Activity>,
     scratch: Scratch,
 }
 
 impl Io {
-    pub(super) fn new(stream: TcpStream, activity: Rc<Activity>, scratch: Scratch) -> Io {
+    pub(super) fn new(stream: Rc<TcpStream>, activity: Rc<Activity>, scratch: Scratch) -> Io {
         Io { stream, activity, scratch }
+    }
+
+    fn write(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match write(&self.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
     }
 }
 
 impl Read for Io {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let mut scratch = this.scratch.borrow_mut();
+        let mut scratch = self.scratch.borrow_mut();
         let room = buffer.remaining().min(scratch.len());
-        let mut read = ReadBuf::new(&mut scratch[..room]);
-        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
-        if !read.filled().is_empty() {
-            this.activity.note_read();
-            buffer.put_slice(read.filled());
+        let read = loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(&mut scratch[..room]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => break read?,
+            }
+        };
+        if read > 0 {
+            self.activity.note_read();
+            buffer.put_slice(&scratch[..read]);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl Write for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.activity.note_write(written)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.activity.note_write(self.write(cx, |stream| stream.try_write(bytes)))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match shutdown(self.stream.as_raw_fd(), Shutdown::Write) {
+            Ok(()) | Err(Errno::ENOTCONN) => Ok(()),
+            Err(error) => Err(error.into()),
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,12 +274,11 @@ impl Write for Io {
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.activity.note_write(written)
+        self.activity.note_write(self.write(cx, |stream| stream.try_write_vectored(slices)))
     }
 }
 
@@ -283,5 +334,42 @@ mod tests {
         let _pending = activity.note_write(Poll::<()>::Pending);
         clock.set(2 * STALL_TICKS + 2);
         assert!(activity.is_late() && !activity.is_punctual());
+    }
+    #[test]
+    fn a_reader_that_takes_little_is_waited_for() {
+        let clock = Rc::new(Cell::new(0));
+        let activity = Activity::new(&clock);
+        activity.enter(Phase::Reply);
+        let _pending = activity.note_write(Poll::<()>::Pending);
+        for (tick, unsent) in (0..10 * STALL_TICKS).zip((0..100_000).rev()) {
+            clock.set(tick);
+            activity.note_unsent(unsent);
+            assert!(!activity.is_late(), "{tick}");
+        }
+        let stopped = clock.get();
+        for tick in stopped..=stopped + STALL_TICKS {
+            clock.set(tick);
+            activity.note_unsent(99_999);
+            assert!(!activity.is_late(), "{tick}");
+        }
+        clock.set(stopped + STALL_TICKS + 1);
+        assert!(activity.is_late());
+    }
+
+    #[test]
+    fn who_holds_up_a_request_makes_room_after_a_while() {
+        let clock = Rc::new(Cell::new(0));
+        let activity = Activity::new(&clock);
+        clock.set(GRACE_TICKS);
+        assert!(activity.waiting_since().is_none() && activity.spare_since().is_some());
+        activity.enter(Phase::Body);
+        assert_eq!(activity.waiting_since(), None);
+        clock.set(2 * GRACE_TICKS);
+        assert_eq!(activity.waiting_since(), Some(GRACE_TICKS));
+        activity.enter(Phase::Reply);
+        assert_eq!(activity.waiting_since(), None);
+        let _pending = activity.note_write(Poll::<()>::Pending);
+        clock.set(3 * GRACE_TICKS);
+        assert_eq!(activity.waiting_since(), Some(2 * GRACE_TICKS));
     }
 }

@@ -4,6 +4,7 @@
 //! of a piece of its reply, before the next task has a turn. C: `httpd_proc` in httpd_proc.c.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
@@ -19,7 +20,7 @@ use hyper::service::service_fn;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local, yield_now};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
 use super::exchange::{self, Ends};
@@ -29,7 +30,7 @@ use crate::logging::Throttle;
 use crate::mi::Context;
 use crate::module::{OpenError, Process};
 use crate::shm::Slot;
-use crate::system::{process, signal};
+use crate::system::{process, signal, tcp};
 use crate::wire::http::Doors;
 
 /// How much of a reply waits before the next piece is asked for, and how long a head may be, in bytes.
@@ -58,11 +59,17 @@ pub(super) struct Worker {
     ledger: Ledger,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
-    connections: RefCell<BTreeMap<u64, Rc<Activity>>>,
+    connections: RefCell<BTreeMap<u64, Held>>,
     max_connections: usize,
     /// Told when a connection has come or gone.
     changed: Notify,
     scratch: Scratch,
+}
+
+/// A connection, as the worker sees it.
+struct Held {
+    activity: Rc<Activity>,
+    stream: Rc<TcpStream>,
 }
 
 /// The process's own cells of the listener's statistics, and what it says in the log.
@@ -186,7 +193,8 @@ impl Worker {
                 yield_now().await;
                 if self.is_full() {
                     self.make_room();
-                    self.changed.notified().await;
+                    // Who can be closed later is found then.
+                    let _told = timeout(TICK, self.changed.notified()).await;
                 }
             }
             match listener.accept().await {
@@ -194,7 +202,9 @@ impl Worker {
                     count(self.ledger.connections);
                     // Counts at once, before its task has a turn: those that wait may come all at a time.
                     let activity = Rc::new(Activity::new(&self.clock));
-                    self.connections.borrow_mut().insert(next, Rc::clone(&activity));
+                    let stream = Rc::new(stream);
+                    let held = Held { activity: Rc::clone(&activity), stream: Rc::clone(&stream) };
+                    self.connections.borrow_mut().insert(next, held);
                     self.changed.notify_waiters();
                     spawn_local(Rc::clone(&self).converse(stream, client.ip(), next, activity));
                     next += 1;
@@ -216,28 +226,46 @@ impl Worker {
         self.connections.borrow().len() >= self.max_connections
     }
 
-    /// Closes the connection that has done nothing for the longest time, unless each has a request in hand.
+    /// Closes the connection that has done nothing for the longest time. When each has a request in hand, the one
+    /// whose client has held it up for the longest time.
     fn make_room(&self) {
         let connections = self.connections.borrow();
-        let is_open = |activity: &&Rc<Activity>| activity.ending() == End::NotYet;
-        let spare = connections.values().filter(is_open).filter_map(|it| Some((it.spare_since()?, it)));
-        let oldest = spare.min_by_key(|(since, _)| *since);
-        self.ledger.full.borrow_mut().warn(format_args!(
-            "{} connections are open, as many as can be; {}",
-            self.max_connections,
-            if oldest.is_some() { "idle ones are closed for new ones" } else { "new ones wait" }
-        ));
-        if let Some((_, activity)) = oldest {
-            activity.end(End::Evicted);
+        let open = || connections.values().map(|held| &held.activity).filter(|it| it.ending() == End::NotYet);
+        // Of several of the same age the first that came.
+        let age = |since: u32| Reverse(self.clock.get().wrapping_sub(since));
+        let spare =
+            open().filter_map(|it| Some((it.spare_since()?, it))).min_by_key(|(since, _)| age(*since));
+        let slow =
+            open().filter_map(|it| Some((it.waiting_since()?, it))).min_by_key(|(since, _)| age(*since));
+        let (effect, closed) = match (spare, slow) {
+            (Some((_, activity)), _) => ("idle ones are closed for new ones", Some((activity, End::Evicted))),
+            (None, Some((_, activity))) => ("slow ones are closed for new ones", Some((activity, End::Late))),
+            (None, None) => ("new ones wait", None),
+        };
+        self.ledger
+            .full
+            .borrow_mut()
+            .warn(format_args!("{} connections are open, as many as can be; {effect}", self.max_connections));
+        if let Some((activity, end)) = closed {
+            if end == End::Late {
+                count(self.ledger.timeouts);
+            }
+            activity.end(end);
         }
     }
 
     /// One connection, from its first byte to its last.
-    async fn converse(self: Rc<Worker>, stream: TcpStream, client: IpAddr, id: u64, activity: Rc<Activity>) {
+    async fn converse(
+        self: Rc<Worker>,
+        stream: Rc<TcpStream>,
+        client: IpAddr,
+        id: u64,
+        activity: Rc<Activity>,
+    ) {
         // One that cannot be found out is taken for loopback, where less is allowed.
         let is_loopback = stream.local_addr().map_or(true, |own| own.ip().to_canonical().is_loopback());
         let ends = Ends { client, is_loopback };
-        let io = Io::new(stream, Rc::clone(&activity), Rc::clone(&self.scratch));
+        let io = Io::new(Rc::clone(&stream), Rc::clone(&activity), Rc::clone(&self.scratch));
         let service =
             service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), ends, request));
         let connection = http1::Builder::new()
@@ -265,6 +293,12 @@ impl Worker {
             })
         })
         .await;
+        if activity.ending() == End::Late
+            && activity.is_blocked()
+            && let Err(error) = tcp::discard_unsent(&stream)
+        {
+            log::debug!(target: self.module, "a connection keeps what it did not send: {error}");
+        }
         self.connections.borrow_mut().remove(&id);
         self.changed.notify_waiters();
     }
@@ -282,8 +316,18 @@ impl Worker {
             sleep(TICK).await;
             self.clock.set(self.clock.get().wrapping_add(1));
             let connections = self.connections.borrow();
-            let is_open = |activity: &&Rc<Activity>| activity.ending() == End::NotYet;
-            for activity in connections.values().filter(is_open).filter(|activity| activity.is_late()) {
+            for Held { activity, stream } in connections.values() {
+                if activity.ending() != End::NotYet {
+                    continue;
+                }
+                if activity.is_blocked()
+                    && let Ok(bytes) = tcp::unsent(stream)
+                {
+                    activity.note_unsent(bytes);
+                }
+                if !activity.is_late() {
+                    continue;
+                }
                 if !activity.is_punctual() {
                     count(self.ledger.timeouts);
                     let mut late = self.ledger.late.borrow_mut();
@@ -300,7 +344,7 @@ impl Worker {
         // What has arrived is looked at in the turn after this one, and answered in the next.
         yield_now().await;
         yield_now().await;
-        self.connections.borrow().values().for_each(|activity| activity.end(End::InOrder));
+        self.connections.borrow().values().for_each(|held| held.activity.end(End::InOrder));
         while !self.connections.borrow().is_empty() {
             if timeout_at(deadline, self.changed.notified()).await.is_err() {
                 return;

@@ -1,7 +1,9 @@
-//! Listening on TCP.
+//! Listening on TCP, and what waits in a connection.
+#![expect(unsafe_code, reason = "SIOCOUTQ has no safe call")]
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{Backlog, setsockopt, sockopt};
 
@@ -27,8 +29,33 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// How much of what was sent on a connection its other end has not acknowledged yet, in bytes.
+///
+/// # Errors
+/// As `ioctl(2)`.
+pub fn unsent(connection: &impl AsFd) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open as long as `connection` is borrowed, and SIOCOUTQ, which is TIOCOUTQ by another
+    // name, writes one int to where it is told, which `bytes` is.
+    let result = unsafe { libc::ioctl(connection.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Has the end of a connection throw away what was not sent, rather than the system keep it for minutes.
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn discard_unsent(connection: &impl AsFd) -> io::Result<()> {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    Ok(setsockopt(connection, sockopt::Linger, &at_once)?)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpStream;
 
     use super::*;
@@ -42,5 +69,22 @@ mod tests {
         let (connection, _) = listener.accept().unwrap();
         assert!(connection.nodelay().unwrap());
         assert!(listen(address).is_err());
+    }
+
+    #[test]
+    fn what_waits_is_known_and_can_be_thrown_away() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut connection, _) = listener.accept().unwrap();
+        assert_eq!(unsent(&connection).unwrap(), 0);
+        connection.set_nonblocking(true).unwrap();
+        while connection.write(&[0; 1 << 16]).is_ok() {}
+        let waiting = unsent(&connection).unwrap();
+        assert!(waiting > 0);
+        client.read_exact(&mut vec![0; waiting]).unwrap();
+        discard_unsent(&connection).unwrap();
+        drop(connection);
+        let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -170,6 +170,23 @@ fn a_burst_of_connections_keeps_to_the_limit() {
     server.stop_clean(&[]);
 }
 
+/// Clients that say they send something and do not are closed for others long before their time is over.
+#[test]
+fn bodies_that_do_not_come_make_room() {
+    let (setup, address) = setup();
+    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
+    let begun = Instant::now();
+    let mut slow: Vec<Http> = (0..100).map(|_| Http::connect(address)).collect();
+    let head = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
+    slow.iter_mut().for_each(|http| http.send(head));
+    wait_for("a slow one that makes room", || (counter(&server, "http_timeouts") > 0).then_some(()));
+    slow.truncate(36);
+    assert!(begun.elapsed() < PATIENCE, "after {:?}", begun.elapsed());
+    let mut http = Http::connect(address);
+    assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
+    server.stop_clean(&[]);
+}
+
 /// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
 #[test]
 fn clients_that_vanish_leave_nothing() {
