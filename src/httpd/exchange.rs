@@ -22,6 +22,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::task::yield_now;
 
 use super::MAX_REQUEST_BYTES;
+use super::body::{self, Excess};
 use super::connection::{Activity, Phase};
 use super::host;
 use super::log_file::Entry;
@@ -97,7 +98,7 @@ async fn respond(
     let refused = match asked {
         Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
             Ok(body) => {
-                let request = http::Request { method, path, query: head.uri.query(), body: &body };
+                let request = http::Request { method, path, query: head.uri.query(), body: body.bytes() };
                 return run(worker, activity, door, &request).await;
             }
             Err(refused) => refused,
@@ -135,7 +136,9 @@ fn acceptable(
     let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let media_type = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let forms = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
+    // Where a POST is of no use at all its dialect says so.
     if method == http::Method::Post
+        && allowed.contains(Method::POST.as_str())
         && forms.iter().any(|form| media_type.eq_ignore_ascii_case(form.as_bytes()))
     {
         let wanted = door.dialect.media_type();
@@ -167,21 +170,29 @@ fn told_length(headers: &HeaderMap) -> u64 {
 }
 
 /// The body, whole.
-async fn read(worker: &Worker, incoming: &mut Incoming, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+async fn read<'w>(
+    worker: &'w Worker,
+    incoming: &mut Incoming,
+    headers: &HeaderMap,
+) -> Result<body::Body<'w>, Refusal> {
     if told_length(headers) > MAX_REQUEST_BYTES as u64 {
         return Err(too_large());
     }
-    let mut body = Vec::new();
+    let told = usize::try_from(told_length(headers)).unwrap_or(0);
+    let mut body = body::Body::new(&worker.bodies, told);
     while let Some(frame) = next(incoming).await {
         let frame = frame.map_err(|error| {
             log::debug!(target: worker.module, "a body cannot be read: {error}");
             Refusal::new(StatusCode::BAD_REQUEST, "the body does not come to its end")
         })?;
         if let Some(bytes) = frame.data_ref() {
-            if body.len() + bytes.len() > MAX_REQUEST_BYTES {
-                return Err(too_large());
-            }
-            body.extend_from_slice(bytes);
+            body.push(bytes).map_err(|excess| match excess {
+                Excess::Long => too_large(),
+                Excess::Full => Refusal::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many long requests are being sent at the same time; send this one again later",
+                ),
+            })?;
         }
     }
     Ok(body)
@@ -219,12 +230,13 @@ async fn run(
     activity.enter(Phase::Reply);
     let mut stream = Stream::default();
     let answer = worker.busy(|worker| door.dialect.answer(&worker.context, request, &mut stream));
-    let Answer { mut status, content_type, is_error, mut more } = answer;
+    let Answer { mut status, content_type, mut is_error, mut more } = answer;
     while let Some(unfinished) = &mut more
         && stream.waiting().len() < WHOLE_BYTES
     {
         yield_now().await;
         if worker.busy(|worker| unfinished.go_on(&worker.context, &mut stream)) == Progress::Done {
+            is_error |= unfinished.is_error();
             more = None;
         }
     }
@@ -232,8 +244,9 @@ async fn run(
         status = door.dialect.silent_status();
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    worker.note_request(is_error || !status.is_success());
-    let mut response = Response::new(Reply::new(worker, activity, stream, more));
+    let is_error = is_error || !status.is_success();
+    worker.note_request(is_error);
+    let mut response = Response::new(Reply::new(worker, activity, stream, more, is_error));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -249,7 +262,7 @@ fn refuse(worker: &Rc<Worker>, activity: &Rc<Activity>, refusal: &Refusal, goes_
     let mut stream = Stream::default();
     stream.push(refusal.reason.as_bytes());
     stream.push(b"\n");
-    let mut response = Response::new(Reply::new(worker, activity, stream, None));
+    let mut response = Response::new(Reply::new(worker, activity, stream, None, true));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -123,6 +123,8 @@ impl LogWriter {
         let time = clock::web_time(clock::wall_seconds());
         let status = status.as_u16();
         let length = length.map_or_else(|| String::from("-"), |length| length.to_string());
+        // The only byte of an address that could end it too early.
+        let uri = uri.to_string().replace('"', "%22");
         let line = format!("{client} - - [{time}] \"{method} {uri} {version:?}\" {status} {length}\n");
         self.file.borrow_mut().write_all(line.as_bytes())
     }
@@ -138,7 +140,7 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "before\n").unwrap();
         let mut log = LogFile::open(&path, Identity::default()).unwrap();
-        let uri = Uri::from_static("/RPC2?x");
+        let uri = Uri::from_static("/RPC2\"?x");
         let entry = Entry {
             client: "::1".parse().unwrap(),
             method: &Method::POST,
@@ -160,7 +162,7 @@ mod tests {
         writer.write(&Entry { length: None, ..entry }).unwrap();
         let old = std::fs::read_to_string(folder.path().join("log.1")).unwrap();
         assert!(
-            old.starts_with("before\n::1 - - [") && old.ends_with("] \"POST /RPC2?x HTTP/1.1\" 200 7\n"),
+            old.starts_with("before\n::1 - - [") && old.ends_with("] \"POST /RPC2%22?x HTTP/1.1\" 200 7\n"),
             "{old}"
         );
         let new = std::fs::read_to_string(&path).unwrap();

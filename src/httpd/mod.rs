@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! worker.rs       a process's loop: accept, close who takes too long, end in order
+//! body.rs         the body of a request, and how much all of them may have
 //! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
 //! exchange.rs     one request in, one reply out, or its beginning
 //! host.rs         which server a request names
@@ -13,6 +14,7 @@
 //! Knows no command and no syntax of a body: that is a [`Dialect`](crate::wire::http::Dialect)'s. C:
 //! modules/httpd, and the server `abyss` inside mi_xmlrpc.
 
+mod body;
 mod connection;
 mod exchange;
 mod host;

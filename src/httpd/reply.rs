@@ -21,6 +21,8 @@ pub(super) struct Reply {
     activity: Rc<Activity>,
     stream: Stream,
     more: Option<Box<dyn Pieces>>,
+    /// Whether it was counted as one that tells of an error.
+    is_error: bool,
     /// Whether the others had a turn since the last piece.
     is_my_turn: bool,
 }
@@ -32,15 +34,19 @@ impl Reply {
         activity: &Rc<Activity>,
         stream: Stream,
         more: Option<Box<dyn Pieces>>,
+        is_error: bool,
     ) -> Reply {
         activity.enter(Phase::Reply);
         let (worker, activity) = (Rc::clone(worker), Rc::clone(activity));
-        Reply { worker, activity, stream, more, is_my_turn: false }
+        Reply { worker, activity, stream, more, is_error, is_my_turn: false }
     }
 
     fn go_on(&mut self) {
         let Some(more) = &mut self.more else { return };
         if self.worker.busy(|worker| more.go_on(&worker.context, &mut self.stream)) == Progress::Done {
+            if more.is_error() && !self.is_error {
+                self.worker.note_error();
+            }
             self.more = None;
         }
     }

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::body::Budget;
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
 use super::exchange::{self, Ends};
 use super::log_file::{Entry, LogWriter};
@@ -57,6 +58,7 @@ pub(super) struct Worker {
     slot: &'static Slot,
     log: Option<LogWriter>,
     ledger: Ledger,
+    pub(super) bodies: Budget,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
     connections: RefCell<BTreeMap<u64, Held>>,
@@ -126,6 +128,7 @@ pub(super) fn serve(
         slot: process.slot(),
         log,
         ledger: Ledger::new(process, plan)?,
+        bodies: Budget::default(),
         clock: Rc::default(),
         connections: RefCell::default(),
         max_connections: usize::try_from(max_connections(descriptors))?,
@@ -168,6 +171,11 @@ impl Worker {
         if is_error {
             count(self.ledger.errors);
         }
+    }
+
+    /// Counts an error that shows after its request was counted.
+    pub(super) fn note_error(&self) {
+        count(self.ledger.errors);
     }
 
     /// Writes a request to the log file, if there is one.
@@ -288,6 +296,10 @@ impl Worker {
             }
             connection.as_mut().poll(cx).map(|ended| {
                 if let Err(error) = ended {
+                    // What is no HTTP is answered before it gets to `exchange`.
+                    if error.is_parse() {
+                        self.note_request(true);
+                    }
                     log::debug!(target: self.module, "a connection has ended: {error}");
                 }
             })

@@ -91,6 +91,10 @@ impl Pieces for Rest {
     fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
         self.unfinished.go_on(&mut self.answerer, context, output)
     }
+
+    fn is_error(&self) -> bool {
+        self.unfinished.is_error()
+    }
 }
 
 #[cfg(test)]

@@ -35,4 +35,9 @@ pub fn too_large(what: &str, length: usize) -> Fault {
 pub trait Pieces {
     /// Writes the next piece. Called when the client has room for it; between two calls other requests are served.
     fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress;
+
+    /// Whether something went wrong in a piece.
+    fn is_error(&self) -> bool {
+        false
+    }
 }

@@ -191,6 +191,24 @@ fn what_is_no_http_is_refused_and_closed() {
         assert_eq!(http.rest().unwrap(), b"", "{what}");
     }
     assert_answers(&mut Http::connect(address));
+    let counted = String::from_utf8(server.ask(b":get_statistics:\nhttp_requests\nhttp_errors\n")).unwrap();
+    assert_eq!(counted, "200 OK\nmi:http_requests:: 6\nmi:http_errors:: 5\n");
+    server.stop_clean(&[]);
+}
+
+/// An error counts also when it shows after the reply has begun to leave.
+#[test]
+fn an_error_at_the_end_of_a_long_reply_counts() {
+    let (server, address) = start();
+    let call = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+    let mut calls = vec![call("which"); 300];
+    calls.push(call("nope"));
+    let batch = format!("[{}]", calls.join(","));
+    let reply = Http::connect(address).ask(&post("/mi", "application/json", batch.as_bytes()));
+    assert_eq!(reply.header("Transfer-Encoding"), Some("chunked"));
+    assert!(json(&reply.body)[300]["error"].is_object());
+    let counted = String::from_utf8(server.ask(b":get_statistics:\nhttp_requests\nhttp_errors\n")).unwrap();
+    assert_eq!(counted, "200 OK\nmi:http_requests:: 1\nmi:http_errors:: 1\n");
     server.stop_clean(&[]);
 }
 

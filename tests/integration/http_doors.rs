@@ -94,6 +94,8 @@ fn each_door_has_a_path_and_a_syntax_of_its_own() {
     assert_eq!((reply.status, &value["error"]["code"]), (200, &json!(500)));
     let reply = http.ask(&post("/js/ps", "application/json", b"{}"));
     assert_eq!((reply.status, reply.header("Allow")), (405, Some("GET")));
+    let reply = http.ask(&post("/js/ps", "application/x-www-form-urlencoded", b"a=b"));
+    assert_eq!((reply.status, reply.header("Allow")), (405, Some("GET")));
 
     let call = b"<?xml version='1.0'?><methodCall><methodName>pwd</methodName></methodCall>";
     let mut xml = Http::connect(own);

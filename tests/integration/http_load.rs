@@ -187,6 +187,32 @@ fn bodies_that_do_not_come_make_room() {
     server.stop_clean(&[]);
 }
 
+/// Long requests take memory up to a limit; short ones are answered all the same.
+#[test]
+fn long_bodies_have_a_limit_together() {
+    let (server, address) = start();
+    let pid = listener(&server);
+    let kilobytes = memory(pid);
+    let request = post("/mi", "application/json", &vec![b' '; 1 << 20]);
+    let mut long: Vec<Http> = (0..150).map(|_| Http::connect(address)).collect();
+    long.iter_mut().for_each(|http| http.send(&request[..request.len() - 1]));
+    wait_for("long bodies", || (memory(pid) > kilobytes + (56 << 10)).then_some(()));
+    assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
+    let mut refused = 0;
+    for http in &mut long {
+        http.send(b" ");
+        match http.reply().unwrap().status {
+            200 => {}
+            503 => refused += 1,
+            status => panic!("{status}"),
+        }
+    }
+    let grown = memory(pid).saturating_sub(kilobytes);
+    assert!((60..=130).contains(&refused), "{refused} of 150 were refused");
+    assert!(grown < 100 << 10, "{grown} kB more");
+    server.stop_clean(&[]);
+}
+
 /// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
 #[test]
 fn clients_that_vanish_leave_nothing() {
