@@ -10,7 +10,7 @@
 //!
 //! Differs, where C breaks the standard: what is not JSON and what is no request is answered in JSON with the id null,
 //! an array is a batch, an id goes back exactly as it came, and one that is neither string nor number nor null makes
-//! the request invalid. Text after the request makes it no JSON; C ignores it. A batch has at most [`MAX_BATCH`]
+//! the request invalid. Text after the request makes it no JSON; C ignores it. A batch has at most 1024
 //! requests.
 
 mod bind;
