@@ -145,17 +145,12 @@ impl Server {
     /// socket, none of `files`.
     #[track_caller]
     pub(crate) fn stop_clean(mut self, files: &[&Path]) {
-        // The first worker answers while the last process is not forked yet.
-        let listed = wait_for("a number for each process of ps", || {
-            Some(self.ps()).filter(|listed| listed.iter().all(|process| process.pid > 0))
+        // The first worker answers while the last process is not forked yet, or is being replaced; a process that is
+        // not found at all would be a leftover that goes unseen.
+        wait_for("all processes of ps among those found", || {
+            let (listed, found) = (self.ps(), self.processes());
+            listed.iter().all(|process| process.pid > 0 && found.contains(&process.pid)).then_some(())
         });
-        let found = self.processes();
-        for process in &listed {
-            assert!(
-                found.contains(&process.pid),
-                "{process:?} is not among {found:?}, so leftovers go unseen"
-            );
-        }
         let status = self.stop(Signal::SIGTERM);
         assert!(status.is_none_or(|status| status.success()), "{status:?}; stderr:\n{}", self.stderr());
         self.assert_gone(files);
