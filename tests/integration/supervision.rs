@@ -20,7 +20,9 @@ const SOCKET_BACK_WITHIN: Duration = Duration::from_secs(1);
 /// A real-time signal is one that not every library knows: its victim must not be overlooked.
 #[test]
 fn whatever_signal_ends_a_worker_it_is_replaced() {
-    let server = Setup::unix().workers(2).start();
+    let server = Setup::unix().workers(2).global("debug=3").start();
+    // One that ends by such a signal before it serves makes the whole start fail.
+    wait_for("the end of the start", || server.stderr().contains("processes are ready").then_some(()));
     for signal in ["-35", "-64", "-ABRT", "-PIPE", "-ALRM"] {
         let before = server.wait_for_workers(2);
         let killed = std::process::Command::new("kill").args([signal, &before[0].pid.to_string()]).status();
