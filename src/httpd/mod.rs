@@ -26,6 +26,7 @@ mod worker;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use crate::mi::Statistic;
 use crate::module::{Identity, OpenError, Process, Service};
 use crate::system::tcp;
 use crate::wire::http::{Door, Doors};
@@ -73,6 +74,19 @@ pub struct Counters {
 impl Counters {
     /// Statistics of every MI transport are in this group.
     pub const GROUP: &'static str = "mi";
+
+    /// The rows of the module's table.
+    #[must_use]
+    pub const fn rows(self) -> [Statistic; 5] {
+        let Counters { connections, requests, errors, timeouts, dropped } = self;
+        [
+            Statistic::counter(Counters::GROUP, connections),
+            Statistic::counter(Counters::GROUP, requests),
+            Statistic::counter(Counters::GROUP, errors),
+            Statistic::counter(Counters::GROUP, timeouts),
+            Statistic::counter(Counters::GROUP, dropped),
+        ]
+    }
 }
 
 /// The service: one address, served by `workers` processes.

@@ -4,7 +4,6 @@
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::mi::Statistic;
 use crate::module::{Loaded, Module};
 
 /// What may be set.
@@ -54,13 +53,7 @@ pub(super) const MODULE: Module = Module {
     name: "httpd",
     parameters: PARAMETERS,
     commands: &[],
-    statistics: &[
-        Statistic::counter(Counters::GROUP, COUNTERS.connections),
-        Statistic::counter(Counters::GROUP, COUNTERS.requests),
-        Statistic::counter(Counters::GROUP, COUNTERS.errors),
-        Statistic::counter(Counters::GROUP, COUNTERS.timeouts),
-        Statistic::counter(Counters::GROUP, COUNTERS.dropped),
-    ],
+    statistics: &COUNTERS.rows(),
     events: &[],
     load: Some(|settings, _| {
         let address = settings::address(settings, 8888)?;

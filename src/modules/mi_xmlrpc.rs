@@ -5,7 +5,6 @@
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::mi::Statistic;
 use crate::module::{Loaded, Module};
 use crate::wire::http::Door;
 use crate::wire::xml_rpc::Format;
@@ -63,13 +62,7 @@ pub(super) const MODULE: Module = Module {
     name: "mi_xmlrpc",
     parameters: PARAMETERS,
     commands: &[],
-    statistics: &[
-        Statistic::counter(Counters::GROUP, COUNTERS.connections),
-        Statistic::counter(Counters::GROUP, COUNTERS.requests),
-        Statistic::counter(Counters::GROUP, COUNTERS.errors),
-        Statistic::counter(Counters::GROUP, COUNTERS.timeouts),
-        Statistic::counter(Counters::GROUP, COUNTERS.dropped),
-    ],
+    statistics: &COUNTERS.rows(),
     events: &[],
     load: Some(|settings, identity| {
         let format = if settings.integer("reply_option") == Some(1) { Format::Array } else { Format::String };

@@ -23,7 +23,7 @@ pub use encode::{Encoder, State, notify};
 use request::{NULL, Refused, Request};
 use serde_json::value::RawValue;
 
-use super::{Output, too_large};
+use super::{Output, PIECE_BYTES, too_large};
 use crate::mi::{self, Context, Fault, Generation, Params, Progress, Reply, Rest};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
@@ -63,10 +63,6 @@ pub struct Answerer {
 
 /// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
 const PIECE_REQUESTS: usize = 32;
-
-/// Bytes of replies after which such a piece ends: a client that does not read has no more written for it
-/// than that and one reply.
-const PIECE_BYTES: usize = 16 << 10;
 
 /// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
 const MAX_BATCH: usize = 1024;

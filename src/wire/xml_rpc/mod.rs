@@ -27,7 +27,7 @@ use encode::{Encoder, Place, State};
 use introspect::MULTICALL;
 
 use super::http::{Answer, Dialect, Method, Request};
-use super::{Output, Pieces, Stream};
+use super::{Output, PIECE_BYTES, Pieces, Stream};
 use crate::mi::{self, Classic, Context, Fault, Generation, Params, Progress, Rest};
 
 /// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
@@ -42,9 +42,6 @@ pub enum Format {
     /// mi_xmlrpc_ng, `format_version` 2: structs and arrays.
     Tree,
 }
-
-/// A call of several calls stops for the first piece of its reply when that has so many bytes.
-const PIECE_BYTES: usize = 16_384;
 
 /// How much of a refused call, and of the reason, the log shows, in bytes.
 const SHOWN_BYTES: usize = 100;
