@@ -77,11 +77,11 @@ pub trait Life: std::fmt::Debug {
     /// Why the server cannot start with it.
     fn begin(&self) -> Result<Exported, OpenError>;
 
-    /// Called in each process, in that of `slot`, before it serves.
+    /// Called in each process, that of the context's slot, before it serves.
     ///
     /// # Errors
     /// Why the process cannot begin.
-    fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError>;
+    fn begin_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError>;
 
     /// Called once, in the attendant, when all other processes have ended.
     fn end(&self);
@@ -94,6 +94,8 @@ pub struct Exported {
     pub commands: Vec<Command>,
     /// Statistics.
     pub statistics: Vec<Statistic>,
+    /// What it runs in processes of its own, in the order of its table.
+    pub services: Vec<Box<dyn Service>>,
 }
 
 /// What a process is for. C: the ranks of sr_module.h.
@@ -101,10 +103,12 @@ pub struct Exported {
 pub enum Rank {
     /// The attendant. C: `PROC_MAIN`.
     Attendant,
-    /// The time keeper. C: `PROC_TIMER`.
-    TimeKeeper,
-    /// A process that serves MI. C: `PROC_MODULE`.
+    /// A process that serves MI. C: `PROC_MODULE`, and the beginnings of commands.
     Worker,
+    /// A process of a module's own that wants all modules to begin in it. C: `PROC_FLAG_INITCHILD`, `PROC_MODULE`.
+    Module,
+    /// A process in which no module begins: it has no rank.
+    Plain,
 }
 
 /// The lives of all loaded modules that have one; found among the context's states.
@@ -121,8 +125,8 @@ impl Lives {
     ///
     /// # Errors
     /// That of the first module that cannot begin in it.
-    pub fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError> {
-        self.0.iter().try_for_each(|life| life.begin_process(rank, slot))
+    pub fn begin_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
+        self.0.iter().try_for_each(|life| life.begin_process(rank, context))
     }
 
     /// Tells all that the server has ended, the one that was loaded last first.
@@ -237,6 +241,22 @@ pub trait Service: std::fmt::Debug {
         false
     }
 
+    /// Called once in the attendant, right before the first of its processes is forked.
+    ///
+    /// # Errors
+    /// Why the server cannot start.
+    fn before_forks(&self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    /// Called once in the attendant, right after the last of its processes was forked.
+    ///
+    /// # Errors
+    /// Why the server cannot start.
+    fn after_forks(&self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
     /// A UDP socket of the service, for the statistics of what waits in it.
     fn udp_socket(&self) -> Option<&Socket> {
         None
@@ -262,6 +282,7 @@ pub trait Service: std::fmt::Debug {
 pub struct Process<'a> {
     context: &'a Rc<Context>,
     slot: &'static Slot,
+    number: usize,
     ready: &'a dyn Ready,
 }
 
@@ -272,11 +293,12 @@ pub trait Ready: std::fmt::Debug {
 }
 
 impl<'a> Process<'a> {
-    /// The process of the context's slot. `None` when the segment has no such slot.
+    /// The process of the context's slot, the one of that number among its service's. `None` when the segment has no
+    /// such slot.
     #[must_use]
-    pub fn new(context: &'a Rc<Context>, ready: &'a dyn Ready) -> Option<Process<'a>> {
+    pub fn new(context: &'a Rc<Context>, number: usize, ready: &'a dyn Ready) -> Option<Process<'a>> {
         let slot = context.segment.slots().get(context.slot)?;
-        Some(Process { context, slot, ready })
+        Some(Process { context, slot, number, ready })
     }
 
     /// The server.
@@ -295,6 +317,12 @@ impl<'a> Process<'a> {
     #[must_use]
     pub fn slot(&self) -> &'static Slot {
         self.slot
+    }
+
+    /// Which of its service's processes it is, from 0. A successor has the number of the one that it takes the place of.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// The process's own cell of a counter of its module's statistics.

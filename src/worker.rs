@@ -16,16 +16,18 @@ const ENDED: i32 = 0;
 /// Exit status of a worker that could not begin, or that panicked.
 const FAILED: i32 = 1;
 
-/// Lives a worker's life in a child that was just forked, with all signals blocked, and ends the process.
+/// Lives a worker's life, that of the `number`th of its service, in a child that was just forked, with all signals
+/// blocked, and ends the process.
 pub fn live(
     service: &dyn Service,
+    number: usize,
     context: &Rc<Context>,
     ready: &dyn Ready,
     attendant: ProcessId,
     blocked: Blocked,
 ) -> ! {
     // A panic must not unwind into the attendant's code, which this process has a copy of.
-    let lived = catch_unwind(AssertUnwindSafe(|| serve(service, context, ready, attendant, blocked)));
+    let lived = catch_unwind(AssertUnwindSafe(|| serve(service, number, context, ready, attendant, blocked)));
     process::exit_child(match lived {
         Ok(Ok(())) => ENDED,
         Ok(Err(error)) => {
@@ -38,6 +40,7 @@ pub fn live(
 
 fn serve(
     service: &dyn Service,
+    number: usize,
     context: &Rc<Context>,
     ready: &dyn Ready,
     attendant: ProcessId,
@@ -47,8 +50,8 @@ fn serve(
     process::end_with(attendant)?;
     drop(blocked);
     if let Some(lives) = context.states.get::<Lives>() {
-        lives.begin_process(service.rank(), context.slot)?;
+        lives.begin_process(service.rank(), context)?;
     }
-    let process = Process::new(context, ready).ok_or("its slot is not in the segment")?;
+    let process = Process::new(context, number, ready).ok_or("its slot is not in the segment")?;
     service.run(&process)
 }

@@ -31,6 +31,7 @@ typedef unsigned int modparam_t;
 /* The value is a number cast to a pointer, or a string that the server keeps. Less than 0: an error. */
 typedef int (*param_func_t)(modparam_t type, void *val);
 
+/* A process of a module's own; gets its number among those of its row, from 0. SIGTERM ends it. */
 typedef void (*mod_proc)(int no);
 typedef int (*mod_proc_wrapper)();
 
@@ -46,6 +47,7 @@ typedef int (*mod_proc_wrapper)();
 
 #define MODULE_VERSION OPENSIPS_FULL_VERSION, OPENSIPS_COMPILE_FLAGS
 
+/* The process calls child_init of all modules, with PROC_MODULE, before its function. */
 #define PROC_FLAG_INITCHILD (1 << 0)
 
 /* Functions for the routing script, which this server does not run: accepted, never called. */
@@ -64,6 +66,8 @@ struct param_export_ {
 	void *param_pointer;
 };
 
+/* Processes of a module's own, as many as `no` says when the init function has returned. The functions around the
+ * fork are called once, in the main process, at the start of the server; other than 0: it does not start. */
 struct proc_export_ {
 	char *name;
 	mod_proc_wrapper pre_fork_function;
@@ -104,6 +108,8 @@ struct module_exports {
 };
 
 _Static_assert(sizeof(param_export_t) == 24, "layout of param_export_t");
+_Static_assert(sizeof(proc_export_t) == 40, "layout of proc_export_t");
+_Static_assert(offsetof(proc_export_t, function) == 24, "layout of proc_export_t");
 _Static_assert(sizeof(struct module_exports) == 112, "layout of struct module_exports");
 _Static_assert(offsetof(struct module_exports, mi_cmds) == 56, "layout of struct module_exports");
 _Static_assert(offsetof(struct module_exports, init_f) == 80, "layout of struct module_exports");

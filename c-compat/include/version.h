@@ -3,7 +3,7 @@
 #ifndef OPENSIPS_MI_VERSION_H
 #define OPENSIPS_MI_VERSION_H
 
-#define OPENSIPS_FULL_VERSION "opensips-mi, interface of 1.11, number 1"
+#define OPENSIPS_FULL_VERSION "opensips-mi, interface of 1.11, number 2"
 #define OPENSIPS_COMPILE_FLAGS "STATS: On, SHM_MEM, LOCKS: robust, 64 bits"
 
 #if __SIZEOF_POINTER__ != 8 || __SIZEOF_LONG__ != 8

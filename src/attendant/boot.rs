@@ -227,14 +227,17 @@ fn build(
     };
     modules::ALWAYS.into_iter().try_for_each(|module| add_rows(module, module.commands))?;
     let mut lives = Lives::default();
+    let mut services = Vec::new();
     for (module, made) in &mut loaded {
         add_rows(module, module.commands)?;
+        services.extend(made.service.take().map(|service| (module.name, service)));
         if let Some(life) = made.life.take() {
             let module = *module;
             let exported = life.begin().map_err(|source| BootError::Module { module: module.name, source });
             let exported = exported?;
             add_rows(module, exported.commands.leak())?;
             made.statistics.extend(exported.statistics);
+            services.extend(exported.services.into_iter().map(|service| (module.name, service)));
             lives.add(life);
         }
     }
@@ -243,13 +246,12 @@ fn build(
     let mut backends = Backends::default();
     let mut doors = Doors::default();
     let mut timers = Vec::new();
-    let mut services = Vec::new();
     let mut persistent = Vec::new();
     let mut restored = Vec::new();
-    let named = loaded.into_iter().map(|(module, made)| (module.name, made));
+    let made = loaded.into_iter().map(|(_, made)| made);
     statistics.add(&evi::STATISTICS);
     let core = modules::watch(globals.event_shm_threshold.unwrap_or(0));
-    for (module, made) in std::iter::once((modules::CORE, core)).chain(named) {
+    for made in std::iter::once(core).chain(made) {
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
@@ -258,7 +260,6 @@ fn build(
         timers.extend(made.timers);
         persistent.extend(made.persistent);
         restored.extend(made.restored);
-        services.extend(made.service.map(|service| (module, service)));
     }
     states.add(Box::new(backends));
     states.add(Box::new(events));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::boot::BootError;
 use super::daemon::Terminal;
 use crate::mi::Context;
-use crate::module::{Lives, Rank, Ready, Service};
+use crate::module::{Lives, OpenError, Rank, Ready, Service};
 use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Ending, Fork, ProcessId};
@@ -28,6 +28,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 
 /// How long that pause gets.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// A process without an endpoint that lived shorter than this is not replaced at once: what it is there for may fail
+/// each time.
+const LEAST_LIFE: Duration = Duration::from_secs(10);
 
 /// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
 const GRACE: Duration = Duration::from_secs(10);
@@ -53,10 +57,12 @@ pub(super) struct Pool {
 /// What the attendant knows of a slot beyond the process table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fate {
-    /// Ends in a row before it was ready.
+    /// Ends in a row before it was ready, or soon after.
     failures: u32,
     /// When it may be tried again.
     retry_at: Option<Instant>,
+    /// When it was forked.
+    began: Option<Instant>,
 }
 
 /// The attendant at work.
@@ -158,13 +164,16 @@ impl Supervisor {
         own.occupy(ProcessId::own());
         own.publish(memory::private());
         own.set_ready();
-        for slot in self.worker_slots() {
-            self.fork_worker(slot)?;
+        for pool in 0..self.pools.len() {
+            self.around_forks(pool, |service| service.before_forks())?;
+            for slot in self.pools[pool].slots.clone() {
+                self.fork_worker(slot)?;
+            }
+            self.around_forks(pool, |service| service.after_forks())?;
         }
         self.begin_own()?;
         let deadline = Instant::now() + START_LIMIT;
-        while !self.worker_slots().all(|slot| self.context.segment.slots()[slot].state() == SlotState::Ready)
-        {
+        while !self.worker_slots().all(|slot| self.has_started(slot)) {
             if Instant::now() >= deadline {
                 return Err(BootError::Late(START_LIMIT));
             }
@@ -176,15 +185,30 @@ impl Supervisor {
                     _ => {}
                 }
             }
+            self.retry_failed(Instant::now());
         }
         Ok(())
+    }
+
+    fn around_forks(
+        &self,
+        pool: usize,
+        step: impl Fn(&dyn Service) -> Result<(), OpenError>,
+    ) -> Result<(), BootError> {
+        let Pool { module, service, .. } = &self.pools[pool];
+        step(&**service).map_err(|source| BootError::Module { module, source })
+    }
+
+    /// Whether a process serves, or did and is to be tried again.
+    fn has_started(&self, slot: usize) -> bool {
+        self.context.segment.slots()[slot].state() == SlotState::Ready || self.fates[slot].retry_at.is_some()
     }
 
     /// Tells the modules that the attendant begins, too. C: `init_child(PROC_MAIN)` in main.c.
     fn begin_own(&self) -> Result<(), BootError> {
         let Some(lives) = self.context.states.get::<Lives>() else { return Ok(()) };
         let failed = |source| BootError::Module { module: "attendant", source };
-        lives.begin_process(Rank::Attendant, 0).map_err(failed)
+        lives.begin_process(Rank::Attendant, &self.context).map_err(failed)
     }
 
     /// Watches over the server until it is told to stop.
@@ -289,7 +313,8 @@ impl Supervisor {
         match process::fork().map_err(failed)? {
             Fork::Parent(child) => {
                 entry.occupy(child);
-                self.fates[slot].retry_at = None;
+                let fate = &mut self.fates[slot];
+                (fate.retry_at, fate.began) = (None, Some(Instant::now()));
                 drop(blocked);
                 Ok(())
             }
@@ -303,7 +328,8 @@ impl Supervisor {
                 let Some(pool) = self.pools.iter().find(|pool| pool.slots.contains(&slot)) else {
                     process::exit_child(1);
                 };
-                worker::live(pool.service.as_ref(), &self.context, &settled, attendant, blocked)
+                let number = slot - pool.slots.start;
+                worker::live(pool.service.as_ref(), number, &self.context, &settled, attendant, blocked)
             }
         }
     }
@@ -334,20 +360,29 @@ impl Supervisor {
                 let description = self.context.processes[slot].clone();
                 return Err(BootError::Worker { description, id: slot, ending: ending.to_string() });
             }
-            self.replace(slot)?;
+            self.succeed(slot, was_ready, ending);
         }
         Ok(())
     }
 
     fn reap(&mut self) {
         while let Some((process, ending)) = process::reap() {
-            let Some((slot, was_ready)) = self.bury(process, ending) else { continue };
-            if was_ready || ending == Ending::Killed(libc::SIGKILL) {
-                self.fates[slot].failures = 0;
-                self.replace_or_retry(slot);
-            } else {
-                self.back_off(slot);
+            if let Some((slot, was_ready)) = self.bury(process, ending) {
+                self.succeed(slot, was_ready, ending);
             }
+        }
+    }
+
+    /// Forks a successor: after a pause, when the process could not begin, or serves no endpoint and ended early.
+    fn succeed(&mut self, slot: usize, was_ready: bool, ending: Ending) {
+        let serves_clients =
+            self.pools.iter().any(|pool| pool.slots.contains(&slot) && pool.service.load_name().is_some());
+        let lived = self.fates[slot].began.map_or(Duration::ZERO, |began| began.elapsed());
+        if ending == Ending::Killed(libc::SIGKILL) || was_ready && (serves_clients || lived >= LEAST_LIFE) {
+            self.fates[slot].failures = 0;
+            self.replace_or_retry(slot);
+        } else {
+            self.back_off(slot, if was_ready { "ended soon after its start" } else { "could not begin" });
         }
     }
 
@@ -360,16 +395,16 @@ impl Supervisor {
     fn replace_or_retry(&mut self, slot: usize) {
         if let Err(error) = self.replace(slot) {
             log::error!("{error}");
-            self.back_off(slot);
+            self.back_off(slot, "could not begin");
         }
     }
 
-    fn back_off(&mut self, slot: usize) {
+    fn back_off(&mut self, slot: usize, what: &str) {
         let fate = &mut self.fates[slot];
         let pause = FIRST_BACKOFF.saturating_mul(1 << fate.failures.min(10)).min(LONGEST_BACKOFF);
         fate.failures += 1;
         fate.retry_at = Some(Instant::now() + pause);
-        log::error!("process {slot} could not begin, the log says why; it is tried again in {pause:?}");
+        log::error!("process {slot} {what}, the log says why; it is tried again in {pause:?}");
     }
 
     fn retry_failed(&mut self, now: Instant) {

@@ -18,8 +18,9 @@ impl Service for TimeKeeper {
         "time_keeper"
     }
 
+    /// C modules have no part in it: their timers run elsewhere.
     fn rank(&self) -> Rank {
-        Rank::TimeKeeper
+        Rank::Plain
     }
 
     fn workers(&self) -> usize {

@@ -140,6 +140,21 @@ pub(super) struct Stat {
     pub(super) next: *const Stat,
 }
 
+/// C: `PROC_FLAG_INITCHILD`.
+pub(super) const INITCHILD_FLAG: c_uint = 1;
+
+/// C: `proc_export_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProcExport {
+    pub(super) name: *const c_char,
+    pub(super) pre_fork: Option<unsafe extern "C" fn() -> c_int>,
+    pub(super) post_fork: Option<unsafe extern "C" fn() -> c_int>,
+    pub(super) function: Option<unsafe extern "C" fn(c_int)>,
+    pub(super) no: c_uint,
+    pub(super) flags: c_uint,
+}
+
 /// C: `struct module_exports`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +168,7 @@ pub(super) struct ModuleExports {
     pub(super) stats: *const c_void,
     pub(super) mi_cmds: *const MiExport,
     pub(super) items: *const c_void,
-    pub(super) procs: *const *const c_char,
+    pub(super) procs: *const ProcExport,
     pub(super) init_f: Option<unsafe extern "C" fn() -> c_int>,
     pub(super) response_f: *const c_void,
     pub(super) destroy_f: Option<unsafe extern "C" fn()>,
@@ -169,6 +184,7 @@ const _: () = assert!(size_of::<MiCmd>() == 88);
 const _: () = assert!(size_of::<MiExport>() == 48);
 const _: () = assert!(size_of::<ParamExport>() == 24);
 const _: () = assert!(size_of::<StatVar>() == 64);
+const _: () = assert!(size_of::<ProcExport>() == 40 && std::mem::offset_of!(ProcExport, function) == 24);
 const _: () = assert!(size_of::<ModuleExports>() == 112);
 const _: () = assert!(std::mem::offset_of!(ModuleExports, mi_cmds) == 56);
 const _: () = assert!(std::mem::offset_of!(ModuleExports, init_f) == 80);

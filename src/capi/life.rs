@@ -4,10 +4,17 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::rc::Rc;
 
 use super::layouts::{self, MiExport, ModuleExports};
-use super::{command, open, statistic};
+use super::{command, here, open, process, statistic};
+use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
+
+/// C: `PROC_MAIN`.
+const MAIN: c_int = 0;
+/// C: `PROC_MODULE`.
+const MODULE: c_int = -2;
 
 /// An open module.
 #[derive(Debug)]
@@ -55,6 +62,18 @@ impl CModule {
         }
         Ok(())
     }
+
+    fn call_child_init(&self, rank: c_int) -> Result<(), OpenError> {
+        let Some(init) = self.exports.init_child_f else { return Ok(()) };
+        // SAFETY: the module's function of that type, called once in this process.
+        match unsafe { init(rank) } {
+            0.. => Ok(()),
+            result => {
+                Err(format!("{}: its child_init function failed in this process ({result})", self.name)
+                    .into())
+            }
+        }
+    }
 }
 
 impl Life for CModule {
@@ -73,30 +92,25 @@ impl Life for CModule {
         Ok(Exported {
             commands: command::rows_after(commands).map_err(|name| open::answers_later(&name))?,
             statistics: statistic::rows_after(statistics),
+            // SAFETY: the module's table, as it is when its init function has returned.
+            services: unsafe { process::services(self.name, self.exports.procs) },
         })
     }
 
-    fn begin_process(&self, rank: Rank, slot: usize) -> Result<(), OpenError> {
-        let (number, is_worker) = match rank {
-            Rank::Attendant => (0, false),
-            Rank::TimeKeeper => (-1, false),
-            Rank::Worker => (-2, true),
-        };
+    fn begin_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
         // SAFETY: sets variables of the shim.
-        unsafe { layouts::opensips_mi_begin_process(c_int::try_from(slot)?) };
-        if let Some(init) = self.exports.init_child_f {
-            // SAFETY: the module's function of that type, called once in this process.
-            let result = unsafe { init(number) };
-            if result < 0 {
-                return Err(format!(
-                    "{}: its child_init function failed in this process ({result})",
-                    self.name
-                )
-                .into());
-            }
+        unsafe { layouts::opensips_mi_begin_process(c_int::try_from(context.slot)?) };
+        let number = match rank {
+            Rank::Attendant => return self.call_child_init(MAIN),
+            Rank::Plain => None,
+            Rank::Module | Rank::Worker => Some(MODULE),
+        };
+        here::settle(context);
+        if let Some(number) = number {
+            self.call_child_init(number)?;
         }
         let (first, end) = self.own_commands.get();
-        for init in command::inits_between(first, end).into_iter().filter(|_| is_worker) {
+        for init in command::inits_between(first, end).into_iter().filter(|_| rank == Rank::Worker) {
             // SAFETY: the function that the module has registered with a command, called once in this process.
             let result = unsafe { init() };
             if result < 0 {

@@ -124,14 +124,6 @@ fn check(name: &str, exports: &ModuleExports) -> Result<(), String> {
     if own != name {
         return Err(format!("the module calls itself \"{own}\"; name the file {own}.so"));
     }
-    // SAFETY: null, or a row whose first field is its name.
-    let process = unsafe { exports.procs.as_ref() }.copied().unwrap_or(std::ptr::null());
-    // SAFETY: null or a string of the table.
-    if let Some(process) = unsafe { text::read(process) } {
-        return Err(format!(
-            "it exports the process \"{process}\"; processes of a module's own are not supported yet"
-        ));
-    }
     Ok(())
 }
 

@@ -147,6 +147,20 @@ pub fn worker_handlers() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets SIGTERM end this worker at once, for one that runs code which never asks whether to stop. One that was told to
+/// stop before is still so: see [`stop_requested`]. SIGUSR2 has no effect any more.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn end_at_once() -> io::Result<()> {
+    for (signal, handler) in [(Signal::SIGTERM, SigHandler::SigDfl), (Signal::SIGUSR2, SigHandler::SigIgn)] {
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // SAFETY: there is no handler to run.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
 /// Whether this worker was told to stop.
 #[must_use]
 pub fn stop_requested() -> bool {

@@ -12,7 +12,7 @@ use crate::support::{Server, Setup, Signal, assert_same, skip, wait_for};
 /// Compiles a module into the setup's folder, with defines such as `-DWHY=1`; `None`, and says so, when this machine
 /// cannot.
 #[track_caller]
-fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> {
+pub(crate) fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let name = Path::new(source).file_stem().unwrap().to_str().unwrap();
     if Command::new("make").arg("--version").output().is_err()
@@ -37,12 +37,12 @@ const EXAMPLE: &str = "c-compat/example/example.c";
 const SHAPES: &str = "tests/integration/modules/shapes.c";
 const REFUSED: &str = "tests/integration/modules/refused.c";
 
-fn text(server: &Server, request: &str) -> String {
+pub(crate) fn text(server: &Server, request: &str) -> String {
     String::from_utf8(server.ask(request.as_bytes())).unwrap()
 }
 
 /// The result, or the error.
-fn json_rpc(server: &Server, method: &str, params: &Value) -> Value {
+pub(crate) fn json_rpc(server: &Server, method: &str, params: &Value) -> Value {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let reply: Value = serde_json::from_slice(&server.ask(request.to_string().as_bytes())).unwrap();
     reply.get("result").or(reply.get("error")).cloned().unwrap()
@@ -207,14 +207,14 @@ fn what_a_module_lacks_is_told_at_its_place() {
         (1, &["opensips.cfg:5:", "version: found \"1.11.11-notls\"", "compile it again"][..]),
         (2, &["opensips.cfg:5:", "calls itself \"other\"; name the file other.so"]),
         (3, &["opensips.cfg:5:", "command refused answers later"]),
-        (4, &["opensips.cfg:5:", "exports the process \"refused process\""]),
         (5, &["opensips.cfg:5:", "undefined symbol: register_timer", "c-compat/include"]),
     ] {
         let Some(setup) = built(Setup::unix(), REFUSED, &format!("-DWHY={why}")) else { return };
         setup.check().assert_refused(&format!("WHY={why}"), words);
     }
     for (why, words) in [
-        (6, &["module refused: its init function failed (-7)"][..]),
+        (4, &["module refused: the pre-fork function of its process \"refused process\" failed (3)"][..]),
+        (6, &["module refused: its init function failed (-7)"]),
         (7, &["refused: its child_init function failed in this process (-8)"]),
         (8, &["command ps of module refused exists already in module core"]),
     ] {

@@ -10,6 +10,8 @@ mod support;
 mod boot;
 /// Modules written in C.
 mod c_modules;
+/// Modules written in C that run processes of their own, timers, and events.
+mod c_processes;
 /// The command line.
 mod cli;
 /// Configuration files: what is refused, what is accepted, and how errors look.

@@ -25,13 +25,18 @@ static int child_init(int rank)
 	return WHY == CHILD && rank == PROC_MODULE ? -8 : 0;
 }
 
+static int before_forks(void)
+{
+	return 3;
+}
+
 static void own_process(int number)
 {
 	(void)number;
 }
 
 static proc_export_t procs[] = {
-	{ "refused process", 0, 0, own_process, 1, 0 },
+	{ "refused process", before_forks, 0, own_process, 1, 0 },
 	{ 0, 0, 0, 0, 0, 0 },
 };
 

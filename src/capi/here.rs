@@ -1,0 +1,16 @@
+//! The server, for functions that C calls: those carry no context, so the thread that runs modules' code keeps it here.
+//! A module's own threads have none, and the attendant has none, whose context changes with each fork.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::mi::Context;
+
+thread_local! {
+    static CONTEXT: RefCell<Option<Rc<Context>>> = const { RefCell::new(None) };
+}
+
+/// Keeps the server, to the end of the process.
+pub(super) fn settle(context: &Rc<Context>) {
+    CONTEXT.set(Some(Rc::clone(context)));
+}

@@ -1,0 +1,102 @@
+//! What C modules do beside commands: processes of their own. C: `start_module_procs` in sr_module.c.
+
+use std::time::Duration;
+
+use crate::c_modules::{built, text};
+use crate::support::{Process, Server, Setup, Signal, is_alive, send, wait_for};
+
+const PROCS: &str = "tests/integration/modules/procs.c";
+
+/// By when a killed process has a successor.
+const REPLACED_WITHIN: Duration = Duration::from_millis(100);
+
+fn of_kind(server: &Server, kind: &str) -> Vec<Process> {
+    server.ps().into_iter().filter(|process| process.kind == kind).collect()
+}
+
+fn statistic(server: &Server, name: &str) -> u64 {
+    let reply = text(server, &format!(":get_statistics:\n{name}\n"));
+    let value = reply.trim_end().rsplit(' ').next().and_then(|value| value.parse().ok());
+    value.unwrap_or_else(|| panic!("{name}: {reply}"))
+}
+
+/// What the module knows of its processes, once it is what `ps` says.
+fn tickers(server: &Server) -> Vec<Process> {
+    wait_for("both tickers in their places", || {
+        let said = text(server, ":tickers:\n");
+        let found = of_kind(server, "Ticker");
+        let lines: String =
+            found.iter().map(|it| format!("Ticker:: ID={} PID={} rank=-2\n", it.id, it.pid)).collect();
+        (found.len() == 2 && said.ends_with(&lines)).then_some(found)
+    })
+}
+
+#[test]
+fn processes_of_a_module_run_and_are_replaced_under_their_numbers() {
+    let Some(setup) = built(Setup::unix().global("debug=3"), PROCS, "") else { return };
+    let mut server = setup.start();
+    let mut before = tickers(&server);
+    assert_eq!(before[1].id, before[0].id + 1);
+    assert_eq!(of_kind(&server, "nothing"), []);
+    let forks = "200 OK\nForks:: before=1 after=1\nReturns:: 0\n";
+    assert!(text(&server, ":tickers:\n").starts_with(forks));
+    assert!(server.stderr().contains("procs: tick: ticker 1 ticks"), "{}", server.stderr());
+    let mut times = Vec::new();
+    for round in 0..6 {
+        let victim = &before[round % 2];
+        let start = std::time::Instant::now();
+        send(victim.pid, Signal::SIGKILL);
+        wait_for("a successor", || {
+            let now = server.ps().into_iter().find(|it| it.id == victim.id)?;
+            (now.pid != victim.pid && is_alive(now.pid)).then_some(())
+        });
+        times.push(start.elapsed());
+        let after = tickers(&server);
+        assert_eq!(after[1 - round % 2], before[1 - round % 2], "only the victim changes");
+        before = after;
+    }
+    times.sort();
+    assert!(times[times.len() / 2] <= REPLACED_WITHIN, "{times:?}");
+    let ticks = statistic(&server, "ticks");
+    wait_for("ticks of the successors", || (statistic(&server, "ticks") > ticks).then_some(()));
+    assert!(text(&server, ":tickers:\n").starts_with(forks), "the functions around forks are called once");
+
+    let started = std::time::Instant::now();
+    assert!(server.stop(Signal::SIGTERM).is_some_and(|status| status.success()));
+    assert!(started.elapsed() < Duration::from_secs(5), "it ends without force");
+    server.assert_gone(&[]);
+}
+
+#[test]
+fn a_process_whose_function_returns_is_tried_again_with_patience() {
+    let Some(setup) = built(Setup::unix(), PROCS, "-DRETURNS") else { return };
+    let server = setup.start();
+    let returns = || {
+        let said = text(&server, ":tickers:\n");
+        let found = said.lines().find_map(|line| line.strip_prefix("Returns:: ")).map(str::parse::<u32>);
+        found.and_then(Result::ok).unwrap_or_else(|| panic!("{said}"))
+    };
+    let start = std::time::Instant::now();
+    wait_for("the third try", || (returns() >= 3).then_some(()));
+    assert!(start.elapsed() >= Duration::from_millis(150), "100 ms and 200 ms lie between three tries");
+    tickers(&server);
+    let said = server.stderr();
+    for words in [
+        "module procs: the function of its process \"Returner\" has returned",
+        "ended soon after its start, the log says why; it is tried again in 100ms",
+        "it is tried again in 200ms",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    server.stop_clean(&[]);
+}
+
+#[test]
+fn processes_end_with_a_killed_attendant() {
+    let Some(setup) = built(Setup::unix(), PROCS, "") else { return };
+    let mut server = setup.start();
+    let before = tickers(&server);
+    send(server.pid(), Signal::SIGKILL);
+    server.wait_end();
+    wait_for("their end", || before.iter().all(|it| !is_alive(it.pid)).then_some(()));
+}
