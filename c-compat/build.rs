@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The C files of c-compat/shim.
-const SOURCES: [&str; 5] = ["interface.c", "lock.c", "log.c", "register.c", "tree.c"];
+const SOURCES: [&str; 6] = ["interface.c", "lock.c", "log.c", "register.c", "timer.c", "tree.c"];
 
 fn main() {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();

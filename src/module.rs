@@ -107,6 +107,8 @@ pub enum Rank {
     Worker,
     /// A process of a module's own that wants all modules to begin in it. C: `PROC_FLAG_INITCHILD`, `PROC_MODULE`.
     Module,
+    /// A process that runs timers of C modules. C: `PROC_TIMER`.
+    Timer,
     /// A process in which no module begins: it has no rank.
     Plain,
 }

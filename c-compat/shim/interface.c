@@ -15,7 +15,8 @@ const void *const opensips_mi_interface[] = {
 	F(del_mi_attr_list), F(register_mi_cmd), F(register_mi_mod), F(lookup_mi_cmd), F(get_mi_cmds),
 	F(register_stat2), F(__register_module_stats), F(get_stat), F(shm_malloc), F(shm_realloc), F(shm_free),
 	F(lock_init), F(lock_destroy), F(lock_get), F(lock_release), F(is_printable), F(opensips_mi_log),
-	F(dp_my_pid), F(get_ticks), F(get_uticks), &startup_time, &process_no,
+	F(dp_my_pid), F(get_ticks), F(get_uticks), F(register_timer), F(register_utimer),
+	F(register_timer_process), F(append_timer_to_process), F(append_utimer_to_process), &startup_time, &process_no,
 };
 
 /* What modules must have been compiled for. */

@@ -1,5 +1,5 @@
 /* What modules register before the processes are forked: commands and statistics. And what they ask of the server's
- * processes and times. */
+ * processes. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,14 +19,13 @@ static struct opensips_mi_stat *stats;
 static struct opensips_mi_stat **last_stat = &stats;
 /* Whether this is a forked process, where it is too late to register. */
 static int is_closed;
-static struct timespec start;
 
 /* Before the first module is opened. */
 void opensips_mi_start(void)
 {
 	if (!startup_time) {
 		startup_time = time(NULL);
-		clock_gettime(CLOCK_MONOTONIC, &start);
+		opensips_mi_start_clock();
 	}
 }
 
@@ -37,17 +36,9 @@ void opensips_mi_begin_process(int number)
 	is_closed = 1;
 }
 
-utime_t get_uticks(void)
+int opensips_mi_is_closed(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (utime_t)(now.tv_sec - start.tv_sec) * 1000000 + now.tv_nsec / 1000 - start.tv_nsec / 1000;
-}
-
-unsigned int get_ticks(void)
-{
-	return get_uticks() / 1000000;
+	return is_closed;
 }
 
 struct mi_cmd *lookup_mi_cmd(char *name, int len)

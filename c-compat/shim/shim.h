@@ -4,6 +4,7 @@
 
 #include "../include/mi/mi.h"
 #include "../include/statistics.h"
+#include "../include/timer.h"
 
 /* In Rust: whether a line of that level is to be written, and the line. */
 int opensips_mi_is_printable(int level);
@@ -16,9 +17,33 @@ struct opensips_mi_stat {
 	struct opensips_mi_stat *next;
 };
 
+/* A timer that was registered: one of the functions, with its own unit of the interval. */
+struct opensips_mi_timer {
+	char *label;
+	timer_function *f;
+	utimer_function *uf;
+	void *param;
+	unsigned int interval;
+	struct opensips_mi_timer *next;
+};
+
+/* The timers of one process; the first process has them all that did not ask for one of their own. */
+struct opensips_mi_timer_process {
+	unsigned int flags;
+	struct opensips_mi_timer *timers;
+	struct opensips_mi_timer_process *next;
+};
+
+_Static_assert(sizeof(struct opensips_mi_timer) == 48, "layout of struct opensips_mi_timer");
+_Static_assert(sizeof(struct opensips_mi_timer_process) == 24, "layout of struct opensips_mi_timer_process");
+
+struct opensips_mi_timer_process *opensips_mi_timer_processes(void);
 struct opensips_mi_stat *opensips_mi_stats(void);
 int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len);
 void opensips_mi_start(void);
+void opensips_mi_start_clock(void);
+/* Whether this is a forked process, where it is too late to register. */
+int opensips_mi_is_closed(void);
 void opensips_mi_begin_process(int number);
 
 #endif

@@ -11,6 +11,7 @@ use super::prepare::{Plan, memory_bytes};
 use super::supervise::{Pool, Supervisor};
 use super::time_keeper::TimeKeeper;
 use crate::cachedb::Backends;
+use crate::capi;
 use crate::cli::Options;
 use crate::config::Globals;
 use crate::evi::{self, Events};
@@ -266,6 +267,7 @@ fn build(
     states.add(Box::new(doors));
     states.add(Box::new(lives));
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
+    services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
 
     let mut processes = vec![String::from("attendant")];
     let mut pools = Vec::new();

@@ -2,7 +2,7 @@
 //! statistics.h.
 #![expect(unsafe_code, reason = "declares the functions of the C shim")]
 
-use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ushort, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_ushort, c_void};
 
 /// C: `str`.
 #[repr(C)]
@@ -140,6 +140,30 @@ pub(super) struct Stat {
     pub(super) next: *const Stat,
 }
 
+/// C: `TIMER_PROC_INIT_FLAG`.
+pub(super) const TIMER_INIT_FLAG: c_uint = 1;
+
+/// A registered timer. C: `struct opensips_mi_timer` in the shim.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct Timer {
+    pub(super) label: *const c_char,
+    pub(super) seconds: Option<unsafe extern "C" fn(c_uint, *mut c_void)>,
+    pub(super) micros: Option<unsafe extern "C" fn(c_ulonglong, *mut c_void)>,
+    pub(super) param: *mut c_void,
+    pub(super) interval: c_uint,
+    pub(super) next: *const Timer,
+}
+
+/// The timers of one process. C: `struct opensips_mi_timer_process` in the shim.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct TimerProcess {
+    pub(super) flags: c_uint,
+    pub(super) timers: *const Timer,
+    pub(super) next: *const TimerProcess,
+}
+
 /// C: `PROC_FLAG_INITCHILD`.
 pub(super) const INITCHILD_FLAG: c_uint = 1;
 
@@ -184,6 +208,8 @@ const _: () = assert!(size_of::<MiCmd>() == 88);
 const _: () = assert!(size_of::<MiExport>() == 48);
 const _: () = assert!(size_of::<ParamExport>() == 24);
 const _: () = assert!(size_of::<StatVar>() == 64);
+const _: () = assert!(size_of::<Timer>() == 48);
+const _: () = assert!(size_of::<TimerProcess>() == 24);
 const _: () = assert!(size_of::<ProcExport>() == 40 && std::mem::offset_of!(ProcExport, function) == 24);
 const _: () = assert!(size_of::<ModuleExports>() == 112);
 const _: () = assert!(std::mem::offset_of!(ModuleExports, mi_cmds) == 56);
@@ -207,6 +233,8 @@ unsafe extern "C" {
         stats: *const c_void,
         safety: c_int,
     ) -> c_int;
+    pub(super) fn get_uticks() -> c_ulonglong;
+    pub(super) fn opensips_mi_timer_processes() -> *const TimerProcess;
     pub(super) fn opensips_mi_stats() -> *const Stat;
     pub(super) fn opensips_mi_add_parameter(
         root: *mut MiRoot,

@@ -13,6 +13,8 @@ use crate::module::{Exported, Life, OpenError, Rank};
 
 /// C: `PROC_MAIN`.
 const MAIN: c_int = 0;
+/// C: `PROC_TIMER`.
+const TIMER: c_int = -1;
 /// C: `PROC_MODULE`.
 const MODULE: c_int = -2;
 
@@ -103,6 +105,7 @@ impl Life for CModule {
         let number = match rank {
             Rank::Attendant => return self.call_child_init(MAIN),
             Rank::Plain => None,
+            Rank::Timer => Some(TIMER),
             Rank::Module | Rank::Worker => Some(MODULE),
         };
         here::settle(context);

@@ -1,6 +1,6 @@
-//! What C modules do beside commands: processes of their own. C: `start_module_procs` in sr_module.c.
+//! What C modules do beside commands: processes of their own, timers. C: `start_module_procs` in sr_module.c, timer.c.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::c_modules::{built, text};
 use crate::support::{Process, Server, Setup, Signal, is_alive, send, wait_for};
@@ -44,7 +44,7 @@ fn processes_of_a_module_run_and_are_replaced_under_their_numbers() {
     let mut times = Vec::new();
     for round in 0..6 {
         let victim = &before[round % 2];
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         send(victim.pid, Signal::SIGKILL);
         wait_for("a successor", || {
             let now = server.ps().into_iter().find(|it| it.id == victim.id)?;
@@ -61,7 +61,7 @@ fn processes_of_a_module_run_and_are_replaced_under_their_numbers() {
     wait_for("ticks of the successors", || (statistic(&server, "ticks") > ticks).then_some(()));
     assert!(text(&server, ":tickers:\n").starts_with(forks), "the functions around forks are called once");
 
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     assert!(server.stop(Signal::SIGTERM).is_some_and(|status| status.success()));
     assert!(started.elapsed() < Duration::from_secs(5), "it ends without force");
     server.assert_gone(&[]);
@@ -76,7 +76,7 @@ fn a_process_whose_function_returns_is_tried_again_with_patience() {
         let found = said.lines().find_map(|line| line.strip_prefix("Returns:: ")).map(str::parse::<u32>);
         found.and_then(Result::ok).unwrap_or_else(|| panic!("{said}"))
     };
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     wait_for("the third try", || (returns() >= 3).then_some(()));
     assert!(start.elapsed() >= Duration::from_millis(150), "100 ms and 200 ms lie between three tries");
     tickers(&server);
@@ -99,4 +99,55 @@ fn processes_end_with_a_killed_attendant() {
     send(server.pid(), Signal::SIGKILL);
     server.wait_end();
     wait_for("their end", || before.iter().all(|it| !is_alive(it.pid)).then_some(()));
+}
+
+/// How often the timers ran: each second, each tenth of it, slow ones, those of a process of their own.
+fn runs(server: &Server) -> [u32; 4] {
+    let said = text(server, ":timers:\n");
+    let runs = said.lines().find_map(|line| line.strip_prefix("Runs:: ")).unwrap_or_else(|| panic!("{said}"));
+    let runs: Vec<u32> = runs.split(' ').map(|run| run.parse().unwrap()).collect();
+    runs.try_into().unwrap()
+}
+
+#[test]
+fn timers_run_at_their_pace_in_processes_of_their_own() {
+    let Some(setup) = built(Setup::unix(), "tests/integration/modules/timers.c", "") else { return };
+    let mut server = setup.start();
+    let start = Instant::now();
+    let [_, tenths, slow, _] = wait_for("two seconds", || {
+        let runs = runs(&server);
+        (runs[0] >= 2 && runs[3] >= 2).then_some(runs)
+    });
+    let passed = start.elapsed();
+    assert!(passed > Duration::from_millis(1500) && passed < Duration::from_secs(5), "{passed:?}");
+    // An interval of a microsecond is one of a tenth of a second.
+    let most = u32::try_from(passed.as_millis() / 100).unwrap() + 6;
+    assert!((5..=most).contains(&tenths), "{tenths} tenths in {passed:?}");
+    // Each takes a quarter of a second: what was due meanwhile is not made up for.
+    let most = u32::try_from(passed.as_millis() / 250).unwrap() + 2;
+    assert!((2..=most).contains(&slow), "{slow} slow runs in {passed:?}");
+    let said = text(&server, ":timers:\n");
+    assert!(said.ends_with("\nRanks:: -1 7\nWrong:: 0\n"), "{said}");
+    assert!(server.stderr().contains("timer slow took "), "{}", server.stderr());
+    let kinds: Vec<_> = server.ps().into_iter().map(|process| process.kind).collect();
+    assert_eq!(kinds[kinds.len() - 3..], ["time_keeper", "timer: tenth", "timer: slow"]);
+
+    let [keeper, other] = ["time_keeper", "timer: slow"].map(|kind| of_kind(&server, kind));
+    for round in 0..2 {
+        let before = of_kind(&server, "timer: tenth")[0].clone();
+        if round == 0 {
+            send(before.pid, Signal::SIGKILL);
+        } else {
+            assert_eq!(text(&server, ":crash_timer:\n"), "200 OK\n");
+        }
+        wait_for("a successor", || {
+            let now = of_kind(&server, "timer: tenth");
+            (now[0].pid != before.pid && is_alive(now[0].pid)).then(|| assert_eq!(now[0].id, before.id))
+        });
+        let [seconds, ..] = runs(&server);
+        wait_for("a run in the successor", || (runs(&server)[0] > seconds).then_some(()));
+    }
+    assert_eq!(["time_keeper", "timer: slow"].map(|kind| of_kind(&server, kind)), [keeper, other]);
+    assert!(server.stop(Signal::SIGTERM).is_some_and(|status| status.success()));
+    server.assert_gone(&[]);
 }

@@ -1,7 +1,8 @@
 /* Modules that cannot be loaded, one for each value of WHY. */
 #include "../../sr_module.h"
-#include "../../timer.h"
 #include "../../dprint.h"
+
+int register_event_mod(void *transport);
 
 enum { NONE, VERSION, NAME, ASYNC, PROCESS, MISSING, INIT, CHILD, TAKEN };
 
@@ -14,7 +15,7 @@ static struct mi_root *command(struct mi_root *request, void *param)
 static int mod_init(void)
 {
 #if WHY == 5
-	if (register_timer("refused", 0, 0, 1) < 0)
+	if (register_event_mod(0) < 0)
 		return -1;
 #endif
 	return WHY == INIT ? -7 : 0;

@@ -1,0 +1,165 @@
+//! The processes that run C modules' timers, apart from the time keeper, so that none of its work waits for a slow one
+//! or dies with it. C: `run_timer_process` in timer.c.
+#![expect(unsafe_code, reason = "functions of C are called")]
+
+use std::ffi::c_void;
+use std::time::Duration;
+
+use super::layouts::{self, TIMER_INIT_FLAG, Timer, TimerProcess};
+use super::text;
+use crate::module::{OpenError, Process, Rank, Service};
+use crate::system::datagram;
+
+/// The least interval of a timer that counts seconds, in microseconds. C: `TIMER_TICK`.
+const SECOND: u64 = 1_000_000;
+
+/// The least interval of one that counts microseconds, in microseconds. C: `UTIMER_TICK`.
+const UTICK: u64 = 100_000;
+
+/// How long the loop sleeps at most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A process's timers, in the order in which those run that are due together.
+#[derive(Debug)]
+struct Timers {
+    description: String,
+    rank: Rank,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    label: String,
+    function: Function,
+    param: *mut c_void,
+    /// From the beginning of one run to that of the next, in microseconds.
+    interval: u64,
+}
+
+/// What is called, with its own unit of time.
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    Seconds(unsafe extern "C" fn(u32, *mut c_void)),
+    Micros(unsafe extern "C" fn(u64, *mut c_void)),
+}
+
+impl Function {
+    /// The unit of its intervals, and the least of them.
+    fn units(self) -> (u64, u64) {
+        match self {
+            Function::Seconds(_) => (SECOND, SECOND),
+            Function::Micros(_) => (1, UTICK),
+        }
+    }
+}
+
+/// The processes for what C modules have registered, when all have begun; none when nothing was registered.
+#[must_use]
+pub fn timers() -> Vec<Box<dyn Service>> {
+    // SAFETY: no more than a look at a variable of the shim.
+    let first = unsafe { layouts::opensips_mi_timer_processes() };
+    // SAFETY: null, or a process of the shim's list, which is never freed.
+    let all = std::iter::successors(unsafe { first.as_ref() }, |process| unsafe { process.next.as_ref() });
+    all.filter_map(|process| Some(Box::new(Timers::new(process)?) as Box<dyn Service>)).collect()
+}
+
+impl Timers {
+    fn new(process: &TimerProcess) -> Option<Timers> {
+        // SAFETY: null, or a timer of the shim's list, which is never freed.
+        let all =
+            std::iter::successors(unsafe { process.timers.as_ref() }, |timer| unsafe { timer.next.as_ref() });
+        let rows: Vec<Row> = all.filter_map(row).collect();
+        let named = rows.iter().find(|row| matches!(row.function, Function::Micros(_))).or(rows.first())?;
+        let description = format!("timer: {}", named.label);
+        let rank = if process.flags & TIMER_INIT_FLAG == 0 { Rank::Plain } else { Rank::Timer };
+        Some(Timers { description, rank, rows })
+    }
+}
+
+fn row(timer: &Timer) -> Option<Row> {
+    let function = match (timer.seconds, timer.micros) {
+        (Some(function), _) => Function::Seconds(function),
+        (None, function) => Function::Micros(function?),
+    };
+    let (unit, least) = function.units();
+    // SAFETY: the shim's own copy of a string.
+    let label = unsafe { text::read(timer.label) }.unwrap_or_default();
+    let interval = (u64::from(timer.interval) * unit).max(least);
+    Some(Row { label, function, param: timer.param, interval })
+}
+
+impl Row {
+    /// Runs it, at this time, and says so when it takes longer than others may have to wait.
+    fn run(&self, now: u64) {
+        log::debug!("timer {}", self.label);
+        match self.function {
+            // SAFETY: the function is one of the type that its module registers, with its own parameter.
+            Function::Seconds(function) => unsafe {
+                function(u32::try_from(now / SECOND).unwrap_or(u32::MAX), self.param);
+            },
+            // SAFETY: as above.
+            Function::Micros(function) => unsafe { function(now, self.param) },
+        }
+        let (took, (_, most)) = (micros() - now, self.function.units());
+        if took > most {
+            log::warn!(often = true; "timer {} took {took} microseconds; the others of its process waited", self.label);
+        }
+    }
+}
+
+/// Since the server's start.
+fn micros() -> u64 {
+    // SAFETY: looks at a clock.
+    unsafe { layouts::get_uticks() }
+}
+
+/// When a timer is due again that was due, and runs now: what it has missed is not made up for.
+fn next(due: u64, interval: u64, now: u64) -> u64 {
+    if due + interval > now { due + interval } else { now + interval }
+}
+
+impl Service for Timers {
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn workers(&self) -> usize {
+        1
+    }
+
+    fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
+        process.set_ready();
+        let start = micros();
+        let mut due: Vec<(u64, &Row)> = self.rows.iter().map(|row| (start + row.interval, row)).collect();
+        while !process.should_stop() {
+            for (at, row) in &mut due {
+                let now = micros();
+                if *at <= now {
+                    *at = next(*at, row.interval, now);
+                    row.run(now);
+                }
+            }
+            let first = due.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+            let left = Duration::from_micros(first.saturating_sub(micros()));
+            datagram::wait_any(&[], left.min(LONGEST_SLEEP));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_keeps_its_pace_and_makes_up_for_nothing() {
+        assert_eq!(next(100, 10, 100), 110);
+        assert_eq!(next(100, 10, 109), 110);
+        assert_eq!(next(100, 10, 110), 120);
+        assert_eq!(next(100, 10, 1000), 1010);
+    }
+}
