@@ -153,6 +153,8 @@ static struct mi_root *mi_echo(struct mi_root *request, void *param)
 	struct mi_root *reply = init_mi_tree(200, MI_SSTR(MI_OK));
 
 	(void)param;
+	if (reply)
+		reply->node.flags |= MI_IS_ARRAY;
 	for (struct mi_node *node = request->node.kids; reply && node; node = node->next) {
 		struct mi_node *said = addf_mi_node_child(&reply->node, 0, MI_SSTR("Said"), "%.*s", node->value.len,
 			node->value.s);

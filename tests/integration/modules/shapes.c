@@ -36,7 +36,7 @@ static struct mi_root *mi_nodes(struct mi_root *request, void *param)
 	(void)param;
 	if (!reply || !request->node.kids || str2int(&request->node.kids->value, &wanted) < 0)
 		goto error;
-	around = add_mi_node_child(&reply->node, 0, MI_SSTR("Table"), MI_SSTR("all"));
+	around = add_mi_node_child(&reply->node, MI_IS_ARRAY, MI_SSTR("Table"), MI_SSTR("all"));
 	for (unsigned int i = 0; around && i < wanted; i++) {
 		char text[32];
 		int len;

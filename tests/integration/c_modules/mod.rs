@@ -1,6 +1,8 @@
 //! Modules written in C, compiled here with all warnings as errors: over each transport, in both generations, with
 //! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
+mod doors;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
