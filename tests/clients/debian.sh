@@ -3,4 +3,5 @@
 set -eu
 
 exec apt-get install -y --no-install-recommends \
-    curl libdbi-perl libfrontier-rpc-perl python3-venv redis-server ruby ruby-xmlrpc socat xmlrpc-api-utils
+    curl gcc libdbi-perl libfrontier-rpc-perl make python3-venv redis-server ruby ruby-xmlrpc socat valgrind \
+    xmlrpc-api-utils

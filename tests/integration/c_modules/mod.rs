@@ -2,6 +2,7 @@
 //! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
 mod doors;
+mod memory;
 
 use std::fs;
 use std::path::Path;
@@ -37,6 +38,7 @@ pub(crate) fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> 
 
 const EXAMPLE: &str = "c-compat/example/example.c";
 const SHAPES: &str = "tests/integration/modules/shapes.c";
+const SLIPS: &str = "tests/integration/modules/slips.c";
 const REFUSED: &str = "tests/integration/modules/refused.c";
 
 pub(crate) fn text(server: &Server, request: &str) -> String {

@@ -42,7 +42,7 @@ impl Server {
     /// Waits until the server answers, or fails the test at once when it has ended.
     #[track_caller]
     fn wait_ready(&mut self) {
-        let ready = within(DEADLINE, || {
+        let ready = within(self.setup.deadline, || {
             if self.status().is_some() {
                 return Some(false);
             }
@@ -135,10 +135,12 @@ impl Server {
     /// Waits for the end of the attendant.
     #[track_caller]
     pub(crate) fn wait_end(&mut self) -> Option<ExitStatus> {
-        wait_for("the end of the server", || match &mut self.child {
+        let limit = self.setup.deadline;
+        let ended = within(limit, || match &mut self.child {
             Some(child) => child.try_wait().expect("wait").map(Some),
             None => (!is_alive(self.attendant)).then_some(None),
-        })
+        });
+        ended.unwrap_or_else(|| panic!("the server has not ended within {limit:?}")).0
     }
 
     /// Stops with SIGTERM and fails the test unless that went well and nothing is left: status 0, no process, no
@@ -179,7 +181,7 @@ impl Drop for Server {
         if self.attendant > 1 && self.status().is_none() {
             send(self.attendant, Signal::SIGTERM);
         }
-        let _ = within(DEADLINE / 4, || {
+        let _ = within(self.setup.deadline / 4, || {
             let ended = self.child.is_none() || self.status().is_some();
             (ended && self.processes().is_empty()).then_some(())
         });

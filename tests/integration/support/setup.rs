@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use super::{DEADLINE, Folder, Server, free_udp_port, process, within};
 
@@ -51,6 +52,7 @@ pub(crate) struct Setup {
     args: Vec<OsString>,
     under: Vec<OsString>,
     foreground: &'static str,
+    pub(super) deadline: Duration,
     text: Option<String>,
 }
 
@@ -85,6 +87,7 @@ impl Setup {
             args: Vec::new(),
             under: Vec::new(),
             foreground: "-F",
+            deadline: DEADLINE,
             text: None,
         };
         setup.param("socket_name", name)
@@ -144,6 +147,12 @@ impl Setup {
     /// becomes the server, as `unshare` does, that is for [`Self::refuse`] alone.
     pub(crate) fn under(mut self, command: &[&OsStr]) -> Self {
         self.under = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Gives the server more time to start and to end, as it needs under a program that runs it slowly.
+    pub(crate) fn slow(mut self) -> Self {
+        self.deadline = 6 * DEADLINE;
         self
     }
 
