@@ -2,6 +2,7 @@
 //! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
 mod doors;
+mod killed;
 mod memory;
 
 use std::fs;
@@ -39,6 +40,7 @@ pub(crate) fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> 
 const EXAMPLE: &str = "c-compat/example/example.c";
 const SHAPES: &str = "tests/integration/modules/shapes.c";
 const SLIPS: &str = "tests/integration/modules/slips.c";
+const CHURN: &str = "tests/integration/modules/churn.c";
 const REFUSED: &str = "tests/integration/modules/refused.c";
 
 pub(crate) fn text(server: &Server, request: &str) -> String {
