@@ -43,7 +43,8 @@ pub(super) fn skip_garbage(
         let line = &unread[..line_end.unwrap_or(unread.len())];
         match line_end {
             Some(end) if header::is_empty_line(line) => return Ok(skip(end + 1, Mode::Fresh)),
-            Some(_) if is_request(line) => return Ok(skip(0, Mode::Fresh)),
+            // JSON-RPC that stands in it goes first, as it would be found before the line's end came.
+            Some(_) if json_header(line).is_none() && is_request(line) => return Ok(skip(0, Mode::Fresh)),
             None if line == b"\r" && !is_quiet => return Err(Wait::Briefly),
             _ => {}
         }

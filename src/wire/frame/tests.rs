@@ -261,6 +261,16 @@ fn garbage_ends_at_an_empty_line_or_before_json() {
     assert_eq!(found(&format!("{long}\n{long}\n\n:ps:r\n\n")), [Found::Garbage, command("ps", "r", "")]);
 }
 
+/// It is found as soon as its bracket has come, and the same must come of the line as a whole.
+#[test]
+fn json_behind_a_command_in_garbage_is_the_same_in_pieces() {
+    let text = ":pwd\n:ps:a\u{0}b:r:{\"x\":1}\n";
+    assert_eq!(found(text), [Found::Garbage, json("r", "{\"x\":1}")]);
+    let mut stream = Stream::default();
+    text.bytes().for_each(|byte| _ = stream.feed(&[byte]));
+    assert_eq!(stream.found, found(text));
+}
+
 #[test]
 fn requests_have_a_limit_and_a_longer_one_is_passed_over() {
     let head = ":a:r\n";
