@@ -108,16 +108,19 @@ impl Activity {
         self.moved.set(self.clock.get());
     }
 
-    /// Whether its client has waited for too long with what it should do.
+    /// Whether its client has waited for too long with what it should do. One that still reads the last reply is not
+    /// asked for its next request.
     pub(super) fn is_late(&self) -> bool {
         let passed = |since: u32| self.clock.get().wrapping_sub(since);
-        let is_waited_for = match self.phase.get() {
-            Phase::Idle => passed(self.since.get()) > IDLE_TICKS,
-            Phase::Head => passed(self.since.get()) > HEAD_TICKS,
-            Phase::Body => passed(self.since.get()) > BODY_TICKS || passed(self.moved.get()) > STALL_TICKS,
-            Phase::Reply => false,
-        };
-        is_waited_for || self.blocked.get().is_some_and(|since| passed(since) > STALL_TICKS)
+        match (self.blocked.get(), self.phase.get()) {
+            (Some(since), _) => passed(since) > STALL_TICKS,
+            (None, Phase::Idle) => passed(self.since.get()) > IDLE_TICKS,
+            (None, Phase::Head) => passed(self.since.get()) > HEAD_TICKS,
+            (None, Phase::Body) => {
+                passed(self.since.get()) > BODY_TICKS || passed(self.moved.get()) > STALL_TICKS
+            }
+            (None, Phase::Reply) => false,
+        }
     }
 
     /// Since when it has done nothing, if it may be closed to make room: no request of it is in hand.
@@ -183,7 +186,10 @@ impl Activity {
     fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Ready(_) => {
-                self.blocked.set(None);
+                // Its time for the next request begins when the last reply has left.
+                if self.blocked.take().is_some() && self.phase.get() == Phase::Idle {
+                    self.enter(Phase::Idle);
+                }
                 self.unsent.set(None);
             }
             Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(self.clock.get())),
@@ -335,24 +341,42 @@ mod tests {
         clock.set(2 * STALL_TICKS + 2);
         assert!(activity.is_late() && !activity.is_punctual());
     }
+
+    /// Also when the last piece of the reply is made, and only waits to leave.
     #[test]
     fn a_reader_that_takes_little_is_waited_for() {
+        for phase in [Phase::Reply, Phase::Idle] {
+            let clock = Rc::new(Cell::new(0));
+            let activity = Activity::new(&clock);
+            activity.enter(phase);
+            let _pending = activity.note_write(Poll::<()>::Pending);
+            for (tick, unsent) in (0..10 * STALL_TICKS).zip((0..100_000).rev()) {
+                clock.set(tick);
+                activity.note_unsent(unsent);
+                assert!(!activity.is_late(), "{phase:?} {tick}");
+            }
+            let stopped = clock.get();
+            for tick in stopped..=stopped + STALL_TICKS {
+                clock.set(tick);
+                activity.note_unsent(99_999);
+                assert!(!activity.is_late(), "{phase:?} {tick}");
+            }
+            clock.set(stopped + STALL_TICKS + 1);
+            assert!(activity.is_late());
+        }
+    }
+
+    #[test]
+    fn the_time_for_the_next_request_begins_when_the_last_reply_has_left() {
         let clock = Rc::new(Cell::new(0));
         let activity = Activity::new(&clock);
-        activity.enter(Phase::Reply);
+        activity.enter(Phase::Idle);
         let _pending = activity.note_write(Poll::<()>::Pending);
-        for (tick, unsent) in (0..10 * STALL_TICKS).zip((0..100_000).rev()) {
-            clock.set(tick);
-            activity.note_unsent(unsent);
-            assert!(!activity.is_late(), "{tick}");
-        }
-        let stopped = clock.get();
-        for tick in stopped..=stopped + STALL_TICKS {
-            clock.set(tick);
-            activity.note_unsent(99_999);
-            assert!(!activity.is_late(), "{tick}");
-        }
-        clock.set(stopped + STALL_TICKS + 1);
+        clock.set(IDLE_TICKS);
+        let _written = activity.note_write(Poll::Ready(()));
+        clock.set(2 * IDLE_TICKS);
+        assert!(!activity.is_late());
+        clock.set(2 * IDLE_TICKS + 1);
         assert!(activity.is_late());
     }
 
