@@ -15,9 +15,12 @@ use std::rc::Rc;
 
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, ORIGIN};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, ORIGIN,
+    TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use tokio::task::yield_now;
 
@@ -30,13 +33,10 @@ use super::reply::Reply;
 use super::worker::Worker;
 use crate::mi::Progress;
 use crate::wire::http::{self, Answer, Door};
-use crate::wire::{Output, Stream};
+use crate::wire::{Output, PIECE_BYTES, Stream};
 
 /// How much of a body that is refused is read, in bytes, for its client to read why.
 const MAX_PASSED_OVER_BYTES: u64 = 64 << 20;
-
-/// A reply as long as this is made as a whole before it begins, so that its length can be told.
-const WHOLE_BYTES: usize = 16 << 10;
 
 /// Why a request does not come to a dialect.
 #[derive(Debug)]
@@ -70,7 +70,12 @@ pub(super) async fn answer(
 ) -> Result<Response<Reply>, Infallible> {
     activity.enter(Phase::Body);
     let (head, incoming) = request.into_parts();
-    let response = respond(&worker, &activity, ends, &head, incoming).await;
+    let mut response = respond(&worker, &activity, ends, &head, incoming).await;
+    if head.version < Version::HTTP_11 && response.body().size_hint().exact().is_none() {
+        // The end of the connection is that of the reply. In a reply of the old version nothing is added that says
+        // otherwise to a client that has asked for more.
+        *response.version_mut() = Version::HTTP_10;
+    }
     worker.log(&Entry {
         client: ends.client,
         method: &head.method,
@@ -93,7 +98,8 @@ async fn respond(
     let asked = named.and_then(|()| method(&head.method, &head.headers)).and_then(|method| {
         let (door, path) =
             worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
-        acceptable(method, &head.headers, door).map(|method| (door, method, path))
+        let method = acceptable(method, &head.headers, door)?;
+        plain(&head.headers).map(|()| (door, method, path))
     });
     let refused = match asked {
         Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
@@ -146,6 +152,26 @@ fn acceptable(
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
     Ok(method)
+}
+
+/// Whether a body is what its bytes say: nothing is unpacked here.
+fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_other = |name, plain: &str| {
+        let values =
+            headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+        values
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    if is_other(TRANSFER_ENCODING, "chunked") {
+        let reason = "a body may come in chunks; no other Transfer-Encoding is known";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, reason));
+    }
+    if is_other(CONTENT_ENCODING, "identity") {
+        let reason = "send the body as it is; no Content-Encoding is known";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    Ok(())
 }
 
 fn nowhere(worker: &Worker, path: &str) -> Refusal {
@@ -231,8 +257,9 @@ async fn run(
     let mut stream = Stream::default();
     let answer = worker.busy(|worker| door.dialect.answer(&worker.context, request, &mut stream));
     let Answer { mut status, content_type, mut is_error, mut more } = answer;
+    // One that ends within a piece has its length told.
     while let Some(unfinished) = &mut more
-        && stream.waiting().len() < WHOLE_BYTES
+        && stream.waiting().len() < PIECE_BYTES
     {
         yield_now().await;
         if worker.busy(|worker| unfinished.go_on(&worker.context, &mut stream)) == Progress::Done {

@@ -27,7 +27,7 @@ pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
 
 /// Replies of several requests stop for a piece when that has so many bytes: for a client that does not read no more is
 /// written than that and one reply.
-const PIECE_BYTES: usize = 16 << 10;
+pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 /// What is answered when a `request` or `reply` of so many bytes does not fit a datagram.
 #[must_use]

@@ -108,6 +108,14 @@ fn old_clients_are_answered_too() {
     let mut http = Http::connect(address);
     assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
     assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
+    // What has no length ends with the connection, and does not say otherwise.
+    let pwd = r#"{"jsonrpc":"2.0","id":1,"method":"which"}"#;
+    let batch = format!("[{}]", vec![pwd; 300].join(","));
+    let head = "POST /mi HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length:";
+    let mut http = Http::connect(address);
+    let reply = http.ask(format!("{head} {}\r\n\r\n{batch}", batch.len()).as_bytes());
+    assert_eq!((reply.header("Connection"), reply.header("Content-Length")), (None, None));
+    assert_eq!(json(&reply.body).as_array().map(Vec::len), Some(300));
     // One that says at once that nothing more will come.
     let mut http = Http::connect(address);
     http.send(&json_rpc("pwd", "[]"));
@@ -126,8 +134,10 @@ fn every_status_has_a_complete_body() {
     let with =
         |head: &str| format!("{head}\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{pwd}", pwd.len());
     let long = post("/mi", "application/json", &vec![b' '; MAX_REQUEST_BYTES + 1]);
+    let packed_on_its_way =
+        b"POST /mi HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into();
     let many = post("/nowhere", "application/json", &vec![b' '; 3 * MAX_REQUEST_BYTES]);
-    let cases: [(&str, Vec<u8>, u16); 18] = [
+    let cases: [(&str, Vec<u8>, u16); 22] = [
         ("plain", with("POST /mi HTTP/1.1").into(), 200),
         ("below the root", with("POST /mi/x?y HTTP/1.1").into(), 200),
         ("an absolute name", with("POST http://127.0.0.1/mi HTTP/1.1").into(), 200),
@@ -144,6 +154,10 @@ fn every_status_has_a_complete_body() {
         ("a form as text", post("/mi", "Text/Plain; charset=utf-8", pwd.as_bytes()), 415),
         ("a web page", with("POST /mi HTTP/1.1\r\nOrigin: http://x").into(), 403),
         ("a picture", with("POST /mi HTTP/1.1\r\nSec-Fetch-Site: cross-site").into(), 403),
+        ("as it is", with("POST /mi HTTP/1.1\r\nContent-Encoding: identity").into(), 200),
+        ("packed", with("POST /mi HTTP/1.1\r\nContent-Encoding: identity, GZip").into(), 415),
+        ("packed and nowhere", with("POST / HTTP/1.1\r\nContent-Encoding: gzip").into(), 404),
+        ("packed on its way", packed_on_its_way, 501),
         ("too long", long, 413),
         ("long and nowhere", many, 404),
     ];
@@ -161,7 +175,7 @@ fn every_status_has_a_complete_body() {
         assert_answers(&mut http);
     }
     let counted = String::from_utf8(server.ask(b":get_statistics:\nhttp_requests\nhttp_errors\n")).unwrap();
-    assert_eq!(counted, "200 OK\nmi:http_requests:: 36\nmi:http_errors:: 12\n");
+    assert_eq!(counted, "200 OK\nmi:http_requests:: 44\nmi:http_errors:: 15\n");
     server.stop_clean(&[]);
 }
 
@@ -182,6 +196,7 @@ fn what_is_no_http_is_refused_and_closed() {
             b"POST /mi HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(),
             400,
         ),
+        ("many headers", format!("GET /mi HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(101)).into(), 431),
         ("long head", [b"POST /mi HTTP/1.1\r\nX: ", &[b'x'; 80_000][..], b"\r\n\r\n"].concat(), 431),
     ] {
         let mut http = Http::connect(address);
@@ -192,7 +207,7 @@ fn what_is_no_http_is_refused_and_closed() {
     }
     assert_answers(&mut Http::connect(address));
     let counted = String::from_utf8(server.ask(b":get_statistics:\nhttp_requests\nhttp_errors\n")).unwrap();
-    assert_eq!(counted, "200 OK\nmi:http_requests:: 6\nmi:http_errors:: 5\n");
+    assert_eq!(counted, "200 OK\nmi:http_requests:: 7\nmi:http_errors:: 6\n");
     server.stop_clean(&[]);
 }
 
