@@ -1,6 +1,7 @@
 //! The HTTP listener under clients that say nothing, vanish, or do not read.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,6 +25,9 @@ const TRIES: usize = 4;
 
 /// How long a client may leave its connection as it is. The server says 10 s and looks every half second.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may read nothing of a reply.
+const PATIENCE_WITH_READERS: Duration = Duration::from_secs(30);
 
 fn setup() -> (Setup, SocketAddr) {
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -295,13 +299,42 @@ fn readers_of_long_replies_delay_nobody() {
         assert!(grown < 16 * 1024, "{grown} kB more than {kilobytes}");
         assert_eq!(slow.join().unwrap().len(), whole.len(), "the slow reader's");
     });
-    let gone = within(PATIENCE * 2, || (counter(&server, "http_timeouts") == 20).then_some(()));
+    let gone = within(PATIENCE_WITH_READERS * 2, || (counter(&server, "http_timeouts") == 20).then_some(()));
     assert!(gone.is_some(), "{} of 20 were let go", counter(&server, "http_timeouts"));
-    assert!(begun.elapsed() >= PATIENCE, "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= PATIENCE_WITH_READERS, "after {:?}", begun.elapsed());
     for http in &mut stopped {
         assert!(http.rest().unwrap().len() < whole.len(), "somebody who does not read has all of it");
     }
     assert!(is_alive(pid));
+    server.stop_clean(&[]);
+}
+
+/// Who reads some hundred bytes a second gets all of a reply, however long that takes. Who reads nothing is let go, and
+/// what the system holds for it is thrown away.
+#[test]
+fn who_reads_slowly_is_waited_for() {
+    let (server, address) = start();
+    fill(address);
+    let dump = json_rpc("ul_dump", "[]");
+    let whole = Http::connect(address).ask(&dump).body;
+    let (mut slow, mut stopped) = (Http::connect_narrow(address), Http::connect_narrow(address));
+    let begun = Instant::now();
+    slow.send(&dump);
+    stopped.send(&dump);
+    let mut read = 0;
+    while begun.elapsed() < PATIENCE_WITH_READERS + Duration::from_secs(5) {
+        read += slow.some(150).expect("a part of the reply");
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(read < 16 << 10, "{read} bytes are not slow");
+    assert_eq!(counter(&server, "http_timeouts"), 1, "those that were let go");
+    slow.widen();
+    let reply = slow.reply().expect("the rest of the reply");
+    // The contacts expire meanwhile.
+    assert_eq!((reply.status, reply.body.len()), (200, whole.len()));
+    let (got, end) = stopped.abort();
+    assert_eq!(end, Some(ErrorKind::ConnectionReset), "after {got} bytes");
+    assert!(got < 64 << 10, "{got} bytes came after all");
     server.stop_clean(&[]);
 }
 

@@ -2,9 +2,18 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, setsockopt, socket, sockopt};
+
 use super::{DEADLINE, shown};
+
+/// What a narrow connection holds of what was not read, in bytes: the least that the system allows, some 2 kB.
+const NARROW_BYTES: usize = 1;
+
+/// The same of any other.
+const WIDE_BYTES: usize = 1 << 20;
 
 /// A connection.
 pub(crate) struct Http {
@@ -55,7 +64,30 @@ impl Http {
     }
 
     pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        Self::over(TcpStream::connect_timeout(&address, DEADLINE)?)
+    }
+
+    /// Connects with little room for what it has not read. Else the system tells the server of what was read in large
+    /// steps, each of which takes a slow reader a long time.
+    #[track_caller]
+    pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
+        let connect = || {
+            let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+            let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+            setsockopt(&socket, sockopt::RcvBuf, &NARROW_BYTES)?;
+            nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+            Self::over(socket.into())
+        };
+        connect().unwrap_or_else(|error| panic!("connect to {address}: {error}"))
+    }
+
+    /// Makes room for more.
+    #[track_caller]
+    pub(crate) fn widen(&self) {
+        setsockopt(&self.stream, sockopt::RcvBuf, &WIDE_BYTES).expect("a receive buffer");
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
@@ -155,16 +187,21 @@ impl Http {
 
     /// Everything up to the end of the connection; the end may be an abort.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
-        loop {
-            match self.some(64 << 10) {
-                Ok(0) => return Ok(std::mem::take(&mut self.unread)),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Ok(std::mem::take(&mut self.unread));
-                }
-                Err(error) => return Err(error),
-            }
+        match self.to_the_end() {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
+            _ => Ok(std::mem::take(&mut self.unread)),
         }
+    }
+
+    /// Reads to the end of the connection. How many bytes wait here then, and whether the end was none in order.
+    pub(crate) fn abort(&mut self) -> (usize, Option<ErrorKind>) {
+        let end = self.to_the_end();
+        (self.unread.len(), end.err().map(|error| error.kind()))
+    }
+
+    fn to_the_end(&mut self) -> io::Result<()> {
+        while self.some(64 << 10)? > 0 {}
+        Ok(())
     }
 
     /// Whether the server has closed the connection. Waits no longer than `limit`.
