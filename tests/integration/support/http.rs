@@ -187,7 +187,7 @@ impl Http {
 
     /// Everything up to the end of the connection; the end may be an abort.
     pub(crate) fn rest(&mut self) -> io::Result<Vec<u8>> {
-        match self.to_the_end() {
+        match self.finish() {
             Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
             _ => Ok(std::mem::take(&mut self.unread)),
         }
@@ -195,11 +195,11 @@ impl Http {
 
     /// Reads to the end of the connection. How many bytes wait here then, and whether the end was none in order.
     pub(crate) fn abort(&mut self) -> (usize, Option<ErrorKind>) {
-        let end = self.to_the_end();
+        let end = self.finish();
         (self.unread.len(), end.err().map(|error| error.kind()))
     }
 
-    fn to_the_end(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> io::Result<()> {
         while self.some(64 << 10)? > 0 {}
         Ok(())
     }
