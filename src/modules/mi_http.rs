@@ -7,10 +7,10 @@ use std::cell::RefCell;
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::settings;
-use crate::mi::{Context, Progress};
+use crate::mi::Context;
 use crate::module::{Loaded, Module};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
-use crate::wire::json_rpc::{Answerer, Unfinished};
+use crate::wire::json_rpc::Answerer;
 use crate::wire::{Output, Pieces, Stream};
 
 /// What may be set.
@@ -74,26 +74,8 @@ impl Dialect for JsonRpc {
             return Answer { status: 405, content_type: JSON, is_error: true, more: None };
         }
         let answer = self.answerer.borrow_mut().answer(context, request.body, output);
-        let more = answer.unfinished.map(|unfinished| -> Box<dyn Pieces> {
-            Box::new(Rest { answerer: Answerer::default(), unfinished })
-        });
+        let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
         Answer { status: 200, content_type: JSON, is_error: answer.is_error, more }
-    }
-}
-
-/// The rest of a reply.
-struct Rest {
-    answerer: Answerer,
-    unfinished: Unfinished,
-}
-
-impl Pieces for Rest {
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
-        self.unfinished.go_on(&mut self.answerer, context, output)
-    }
-
-    fn is_error(&self) -> bool {
-        self.unfinished.is_error()
     }
 }
 

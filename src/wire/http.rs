@@ -31,6 +31,7 @@ pub struct Request<'a> {
 }
 
 /// What became of a request. The first bytes of the reply are in the stream.
+#[derive(Debug)]
 pub struct Answer {
     /// The status, from 200 to 599.
     pub status: u16,
@@ -40,13 +41,6 @@ pub struct Answer {
     pub is_error: bool,
     /// What is left to be written, when a reply is long.
     pub more: Option<Box<dyn Pieces>>,
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let more = if self.more.is_some() { ", more" } else { "" };
-        write!(f, "Answer({} {}, error: {}{more})", self.status, self.content_type, self.is_error)
-    }
 }
 
 /// The syntax of requests and replies under one path.

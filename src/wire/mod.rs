@@ -29,6 +29,9 @@ pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
 /// written than that and one reply.
 pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
+/// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
+const MAX_BATCH: usize = 1024;
+
 /// What is answered when a `request` or `reply` of so many bytes does not fit a datagram.
 #[must_use]
 pub fn too_large(what: &str, length: usize) -> Fault {
@@ -43,5 +46,16 @@ pub trait Pieces {
     /// Whether something went wrong in a piece.
     fn is_error(&self) -> bool {
         false
+    }
+
+    /// Whether it is more than a reply: requests that are to run yet, of which it holds the text.
+    fn has_requests(&self) -> bool {
+        false
+    }
+}
+
+impl std::fmt::Debug for dyn Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.has_requests() { "Pieces and requests" } else { "Pieces" })
     }
 }

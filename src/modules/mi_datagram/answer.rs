@@ -5,7 +5,7 @@
 
 use crate::mi::{COMMAND_NOT_AVAILABLE, Context, Fault, Generation, PARSE_ERROR, Params, Progress};
 use crate::wire::text::{self, Encoder, Refused, split_command};
-use crate::wire::{Datagram, Output, json_rpc, too_large};
+use crate::wire::{Datagram, Output, Pieces, json_rpc, too_large};
 
 /// How much of a refused request the log shows, in bytes.
 const SHOWN_BYTES: usize = 40;
@@ -101,7 +101,7 @@ impl<'a> Answerer<'a> {
     fn run_json_rpc(&mut self, request: &[u8]) -> bool {
         let mut answer = self.json_rpc.answer(self.context, request, &mut self.reply);
         if let Some(mut unfinished) = answer.unfinished.take() {
-            while unfinished.go_on(&mut self.json_rpc, self.context, &mut self.reply) == Progress::More {}
+            while unfinished.go_on(self.context, &mut self.reply) == Progress::More {}
             answer.is_error |= unfinished.is_error();
         }
         // A batch whose replies fit one by one, but not together.

@@ -5,12 +5,12 @@
 use crate::mi::{COMMAND_FAILED, Classic, Context, Fault, Generation, Params, Progress, Rest};
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State};
-use crate::wire::{Output, Stream, json_rpc};
+use crate::wire::{Output, Pieces, Stream, json_rpc};
 
 /// What answering needs and reuses.
 #[derive(Debug)]
 pub(super) struct Answerer<'a> {
-    context: &'a Context,
+    pub(super) context: &'a Context,
     indent: &'a [u8],
     params: Params,
     json_rpc: json_rpc::Answerer,
@@ -22,43 +22,27 @@ pub(super) struct Answer {
     /// Whether the reply says that something went wrong.
     pub(super) is_error: bool,
     /// What is left to be written.
-    pub(super) more: Option<More>,
+    pub(super) more: Option<Box<dyn Pieces>>,
 }
 
-/// The rest of a reply.
-pub(super) enum More {
-    Text {
-        rest: Rest,
-        state: State,
-    },
-    JsonRpc {
-        unfinished: json_rpc::Unfinished,
-        /// How long its request is, in bytes: a batch holds the rest of it.
-        length: usize,
-    },
+/// The rest of a reply in text.
+struct Unfinished {
+    rest: Rest,
+    state: State,
+    indent: Box<[u8]>,
 }
 
-impl std::fmt::Debug for More {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            More::Text { .. } => "Text",
-            More::JsonRpc { .. } => "JsonRpc",
-        })
-    }
-}
-
-impl More {
-    /// Whether it is more than a reply: requests of a batch that are to run, whoever reads what they say.
-    pub(super) fn has_requests(&self) -> bool {
-        matches!(self, More::JsonRpc { unfinished, .. } if unfinished.has_requests())
-    }
-
-    /// What it holds at most, in bytes.
-    pub(super) fn held(&self) -> usize {
-        match self {
-            More::Text { .. } => 0,
-            More::JsonRpc { length, .. } => *length,
+impl Pieces for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
+        let mut encoder = Encoder::resume(output, &self.indent, self.state);
+        let progress = (self.rest)(context, &mut encoder);
+        if progress == Progress::Done {
+            encoder.finish();
+            output.push(b"\n");
+        } else {
+            self.state = encoder.state();
         }
+        progress
     }
 }
 
@@ -80,8 +64,8 @@ impl<'a> Answerer<'a> {
         let mut encoder = Encoder::new(output, self.indent);
         match text::run(entry, request.params, self.context, &mut self.params, &mut encoder) {
             Ok(Some(rest)) => {
-                let state = encoder.state();
-                return Answer { is_error: false, more: Some(More::Text { rest, state }) };
+                let unfinished = Unfinished { rest, state: encoder.state(), indent: self.indent.into() };
+                return Answer { is_error: false, more: Some(Box::new(unfinished)) };
             }
             Ok(None) => {}
             Err(Refused::Parse) => return refuse_text(request.command, output),
@@ -108,26 +92,8 @@ impl<'a> Answerer<'a> {
     /// Runs a request in JSON.
     pub(super) fn json(&mut self, text: &[u8], output: &mut Stream) -> Answer {
         let answer = self.json_rpc.answer(self.context, text, output);
-        let more = |unfinished| More::JsonRpc { unfinished, length: text.len() };
-        Answer { is_error: answer.is_error, more: answer.unfinished.map(more) }
-    }
-
-    /// Writes the next piece of a reply.
-    pub(super) fn go_on(&mut self, more: &mut More, output: &mut Stream) -> Progress {
-        match more {
-            More::JsonRpc { unfinished, .. } => unfinished.go_on(&mut self.json_rpc, self.context, output),
-            More::Text { rest, state } => {
-                let mut encoder = Encoder::resume(output, self.indent, *state);
-                let progress = rest(self.context, &mut encoder);
-                if progress == Progress::Done {
-                    encoder.finish();
-                    output.push(b"\n");
-                } else {
-                    *state = encoder.state();
-                }
-                progress
-            }
-        }
+        let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
+        Answer { is_error: answer.is_error, more }
     }
 }
 

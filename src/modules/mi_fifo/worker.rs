@@ -239,13 +239,14 @@ impl Service<'_> {
             count(self.ledger.errors);
         }
         let ledger = &mut self.ledger;
-        self.replies.send(reply, answer.more, &mut self.answerer, &mut |event| ledger.note(event));
+        reply.asked = bytes.len();
+        self.replies.send(reply, answer.more, self.answerer.context, &mut |event| ledger.note(event));
     }
 
     fn go_on(&mut self) {
         if !self.replies.is_empty() {
             let ledger = &mut self.ledger;
-            self.replies.take_turn(&mut self.answerer, &mut |event| ledger.note(event));
+            self.replies.take_turn(self.answerer.context, &mut |event| ledger.note(event));
         }
     }
 }

@@ -23,7 +23,7 @@ pub use encode::{Encoder, State, notify};
 use request::{NULL, Refused, Request};
 use serde_json::value::RawValue;
 
-use super::{Output, PIECE_BYTES, too_large};
+use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream, too_large};
 use crate::mi::{self, Context, Fault, Generation, Params, Progress, Reply, Rest};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
@@ -64,9 +64,6 @@ pub struct Answerer {
 /// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
 const PIECE_REQUESTS: usize = 32;
 
-/// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
-const MAX_BATCH: usize = 1024;
-
 /// How much of a refused request the log shows, in bytes.
 const SHOWN_BYTES: usize = 100;
 
@@ -81,6 +78,7 @@ pub struct Answer {
 
 /// A reply, or the replies of a batch, that are not whole yet.
 pub struct Unfinished {
+    answerer: Answerer,
     current: Option<Current>,
     batch: Option<Batch>,
     is_error: bool,
@@ -203,28 +201,11 @@ impl Answerer {
 
 impl Unfinished {
     fn new(current: Option<Current>, batch: Option<Batch>) -> Unfinished {
-        Unfinished { current, batch, is_error: false }
-    }
-
-    /// Whether something went wrong since the answer was begun.
-    #[must_use]
-    pub fn is_error(&self) -> bool {
-        self.is_error
-    }
-
-    /// Whether requests of a batch have not run yet.
-    #[must_use]
-    pub fn has_requests(&self) -> bool {
-        self.batch.as_ref().is_some_and(|batch| !batch.waiting.is_empty())
+        Unfinished { answerer: Answerer::default(), current, batch, is_error: false }
     }
 
     /// Writes the next piece.
-    pub fn go_on<O: Output>(
-        &mut self,
-        answerer: &mut Answerer,
-        context: &Context,
-        output: &mut O,
-    ) -> Progress {
+    pub fn go_on<O: Output>(&mut self, context: &Context, output: &mut O) -> Progress {
         if let Some(Current { id, state, rest }) = &mut self.current {
             let mut encoder = Encoder::resume(output, id, std::mem::take(state));
             let progress = rest(context, &mut encoder);
@@ -243,7 +224,7 @@ impl Unfinished {
                 batch.end(output);
                 return Progress::Done;
             };
-            let (is_error, current) = answerer.one(context, &text, Some(batch), output);
+            let (is_error, current) = self.answerer.one(context, &text, Some(batch), output);
             self.is_error |= is_error;
             self.current = current;
             if self.current.is_some() || output.held() >= PIECE_BYTES {
@@ -251,6 +232,20 @@ impl Unfinished {
             }
         }
         Progress::More
+    }
+}
+
+impl Pieces for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
+        Unfinished::go_on(self, context, output)
+    }
+
+    fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    fn has_requests(&self) -> bool {
+        self.batch.as_ref().is_some_and(|batch| !batch.waiting.is_empty())
     }
 }
 

@@ -61,7 +61,7 @@ fn asked(text: &str) -> (String, usize) {
     let mut pieces = 1;
     while let Some(unfinished) = &mut answer.unfinished {
         pieces += 1;
-        if unfinished.go_on(&mut answerer, &context, &mut datagram) == Progress::Done {
+        if unfinished.go_on(&context, &mut datagram) == Progress::Done {
             break;
         }
     }
@@ -153,7 +153,7 @@ fn a_batch_of_large_replies_waits_for_its_reader() {
     let mut longest = stream.held();
     let mut all = stream.held();
     stream.sent(all);
-    while unfinished.go_on(&mut answerer, &context, &mut stream) == Progress::More {
+    while unfinished.go_on(&context, &mut stream) == Progress::More {
         longest = longest.max(stream.held());
         all += stream.held();
         stream.sent(stream.held());

@@ -1,7 +1,8 @@
 //! Calls: an XML document, taken apart and checked.
 //!
-//! What the HTTP body of a stranger may be is limited: its length, how deep values lie in one another, no document type
-//! definition, no entities but the five of XML itself. C: `xmlrpc_parse_call` of the library xmlrpc-c.
+//! What the HTTP body of a stranger may be is limited: how deep values lie in one another, no document type definition,
+//! no entities but the five of XML itself. How long it may be the listener sees to. C: `xmlrpc_parse_call` of the
+//! library xmlrpc-c.
 
 use std::borrow::Cow;
 
@@ -9,9 +10,6 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::scalar::{self, NotThat};
-
-/// Longest call, in bytes. C: `XMLRPC_XML_SIZE_LIMIT_DEFAULT`, which is half of it.
-pub const MAX_CALL_BYTES: usize = 1 << 20;
 
 /// How deep values may lie in one another. C: `XMLRPC_NESTING_LIMIT_DEFAULT`.
 const MAX_DEPTH: usize = 64;
@@ -39,8 +37,6 @@ pub(super) enum Value {
 /// Why a text is no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
-    #[error("{} bytes are too many, limit {MAX_CALL_BYTES}", .0)]
-    TooLong(usize),
     #[error("it is not valid XML: {0}")]
     Syntax(String),
     #[error("it is not in its encoding, or that is neither UTF-8 nor ISO-8859-1")]
@@ -61,9 +57,6 @@ pub(super) enum Malformed {
 
 /// Reads a call.
 pub(super) fn parse(body: &[u8]) -> Result<Call, Malformed> {
-    if body.len() > MAX_CALL_BYTES {
-        return Err(Malformed::TooLong(body.len()));
-    }
     let text = decoded(body)?;
     if text.chars().any(|character| !is_allowed(character)) {
         return Err(Malformed::Character);
@@ -405,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_length_have_limits() {
+    fn depth_has_a_limit() {
         let deep = |depth: usize| {
             let (open, close) = ("<value><array><data>", "</data></array></value>");
             param(&format!("{}{}", open.repeat(depth), close.repeat(depth)))
@@ -413,7 +406,6 @@ mod tests {
         assert!(deep(MAX_DEPTH).is_ok());
         assert_eq!(deep(MAX_DEPTH + 1), Err(Malformed::TooDeep));
         assert_eq!(deep(10_000), Err(Malformed::TooDeep));
-        assert_eq!(parse(&vec![b' '; MAX_CALL_BYTES + 1]), Err(Malformed::TooLong(MAX_CALL_BYTES + 1)));
     }
 
     proptest::proptest! {

@@ -21,13 +21,12 @@ mod scalar;
 
 use std::collections::VecDeque;
 
-pub use call::MAX_CALL_BYTES;
 use call::{Call, Malformed, Value};
 use encode::{Encoder, Place, State};
 use introspect::MULTICALL;
 
 use super::http::{Answer, Dialect, Method, Request};
-use super::{Output, PIECE_BYTES, Pieces, Stream};
+use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream};
 use crate::mi::{self, Classic, Context, Fault, Generation, Params, Progress, Rest};
 
 /// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
@@ -76,12 +75,11 @@ impl Format {
         }
     }
 
-    /// The body is no call. C: `XMLRPC_PARSE_ERROR` and `XMLRPC_LIMIT_EXCEEDED_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
+    /// The body is no call. C: `XMLRPC_PARSE_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
     fn malformed(self, body: &[u8], reason: &Malformed) -> Fault {
         match reason {
             _ if self.is_newer() && body.is_empty() => Fault::new(401, "Empty request"),
             reason if self.is_newer() => Fault::because(404, format_args!("Invalid request: {reason}")),
-            Malformed::TooLong(_) => Fault::because(-509, format_args!("Call is too long: {reason}")),
             reason => Fault::because(-503, format_args!("Call is not a proper XML-RPC call: {reason}")),
         }
     }
@@ -139,6 +137,11 @@ impl Dialect for Format {
         };
         if call.method == MULTICALL {
             let Some(calls) = calls_in(call.params) else { return refuse(format, body, &NO_CALLS, output) };
+            if calls.len() > MAX_BATCH {
+                // C: `XMLRPC_LIMIT_EXCEEDED_ERROR`.
+                let reason = format_args!("{} calls in system.multicall, at most {MAX_BATCH}", calls.len());
+                return refuse(format, body, &Fault::because(-509, reason), output);
+            }
             return answer_all(format, context, calls, output);
         }
         let (is_error, current) = one(format, context, &call, Place::Document, &mut Params::new(), output);
@@ -311,6 +314,9 @@ impl Pieces for Unfinished {
         };
         calls.has_fault |= is_error;
         Progress::More
+    }
+    fn has_requests(&self) -> bool {
+        self.calls.as_ref().is_some_and(|calls| !calls.waiting.is_empty())
     }
 }
 

@@ -200,8 +200,9 @@ fn faults_have_the_codes_of_their_door() {
     }
     assert_eq!(asked(Format::String, &call("status", "")), whole_fault(302, "Elsewhere"));
     assert!(!asked(Format::Tree, &call("status", "")).1, "a code below 400 is none for 2.4");
-    let long = asked(Format::String, &call("done", &" ".repeat(MAX_CALL_BYTES))).0;
-    assert!(long.contains("<i4>-509</i4>"), "{long}");
+    let many = asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH + 1)));
+    assert_eq!(many, whole_fault(-509, "1025 calls in system.multicall, at most 1024"));
+    assert!(!asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH))).0.contains("-509"));
     let mut stream = Stream::default();
     let get = Request { method: Method::Get, ..post("") };
     assert_eq!(Format::Tree.answer(&context(), &get, &mut stream).status, 405);

@@ -12,10 +12,10 @@ use super::server::SERVER;
 /// Checks one input. True when it is answered, and every reply is a success.
 pub(crate) fn check(input: &[u8]) -> bool {
     let reply = SERVER.with(|server| {
-        let (mut answerer, mut reply) = (Answerer::default(), Datagram::new());
-        let mut answer = answerer.answer(server, input, &mut reply);
+        let mut reply = Datagram::new();
+        let mut answer = Answerer::default().answer(server, input, &mut reply);
         while let Some(unfinished) = &mut answer.unfinished {
-            if unfinished.go_on(&mut answerer, server, &mut reply) == Progress::Done {
+            if unfinished.go_on(server, &mut reply) == Progress::Done {
                 break;
             }
         }

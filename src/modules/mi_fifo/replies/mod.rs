@@ -14,10 +14,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::answer::{Answerer, More};
+use crate::mi::Context;
 use crate::shm::Parcels;
 use crate::system::fifo::{self, Identity, ReplyError};
-use crate::wire::{Output, Stream};
+use crate::wire::{Output, Pieces, Stream};
 pub(super) use reply::Reply;
 use reply::{Condition, Turn};
 
@@ -174,12 +174,12 @@ impl<'a> Replies<'a> {
     pub(super) fn send(
         &mut self,
         mut reply: Reply<'a>,
-        more: Option<More>,
-        answerer: &mut Answerer<'_>,
+        more: Option<Box<dyn Pieces>>,
+        context: &Context,
         tell: &mut Tell<'_>,
     ) {
         reply.more = more;
-        let turn = if reply.condition == Condition::Ready { reply.go_on(answerer) } else { Turn::GoesOn };
+        let turn = if reply.condition == Condition::Ready { reply.go_on(context) } else { Turn::GoesOn };
         if let Turn::Ends = turn {
             if reply.largest <= MAX_SPARE_BYTES {
                 self.spare = reply.stream;
@@ -235,13 +235,13 @@ impl<'a> Replies<'a> {
     }
 
     /// Tries again what is due, gives up what is late, and lets one reply go on that can.
-    pub(super) fn take_turn(&mut self, answerer: &mut Answerer<'_>, tell: &mut Tell<'_>) {
+    pub(super) fn take_turn(&mut self, context: &Context, tell: &mut Tell<'_>) {
         let now = Instant::now();
         let mut at = 0;
         while let Some(reply) = self.kept.get_mut(at) {
             let mut turn = reply.look(now);
             if let (Turn::Opened, reply) = (&turn, reply) {
-                turn = reply.go_on(answerer);
+                turn = reply.go_on(context);
             }
             at += usize::from(!self.settle(at, turn, tell));
         }
@@ -251,7 +251,7 @@ impl<'a> Replies<'a> {
         if let Some(at) = self.kept.iter().position(|reply| Some(reply.number) == next) {
             let reply = &mut self.kept[at];
             self.last = reply.number;
-            let turn = reply.go_on(answerer);
+            let turn = reply.go_on(context);
             reply.tell_if_parked(tell);
             self.settle(at, turn, tell);
         }

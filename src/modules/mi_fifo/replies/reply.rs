@@ -6,12 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::answer::{Answerer, More};
 use super::{Event, Tell};
-use crate::mi::Progress;
+use crate::mi::{Context, Progress};
 use crate::shm::{Parcel, Parcels};
 use crate::system::fifo::{self, Identity, ReplyError};
-use crate::wire::Stream;
+use crate::wire::{Pieces, Stream};
 
 /// How long a client may take to open its FIFO, or to read on.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,8 +45,10 @@ pub(in super::super) struct Reply<'a> {
     pub(super) identity: Option<Identity>,
     /// What was written and has not left.
     pub(in super::super) stream: Stream,
+    /// How long its request is, in bytes.
+    pub(in super::super) asked: usize,
     /// What is not written yet.
-    pub(super) more: Option<More>,
+    pub(super) more: Option<Box<dyn Pieces>>,
     pub(super) condition: Condition,
     /// When the client made its last move, once it is waited for.
     pub(super) since: Option<Instant>,
@@ -107,6 +108,7 @@ impl<'a> Reply<'a> {
             fifo,
             identity: None,
             stream,
+            asked: 0,
             more: None,
             condition,
             since: None,
@@ -139,9 +141,14 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// What it holds, in bytes.
+    /// What it holds at most, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.stream.waiting().len() + self.more.as_ref().map_or(0, More::held)
+        self.stream.waiting().len() + if self.has_requests() { self.asked } else { 0 }
+    }
+
+    /// Whether it is more than a reply: requests of a batch that are to run, whoever reads what they say.
+    fn has_requests(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.has_requests())
     }
 
     /// Whether its client lets time pass: all of it that it has.
@@ -204,12 +211,12 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes what there is room for, and the next piece when that has left.
-    pub(super) fn go_on(&mut self, answerer: &mut Answerer<'_>) -> Turn {
+    pub(super) fn go_on(&mut self, context: &Context) -> Turn {
         if self.stream.waiting().is_empty() {
             while self.stream.waiting().len() < PIECE_BYTES
                 && let Some(more) = &mut self.more
             {
-                if answerer.go_on(more, &mut self.stream) == Progress::Done {
+                if more.go_on(context, &mut self.stream) == Progress::Done {
                     self.more = None;
                 }
             }
@@ -246,7 +253,7 @@ impl<'a> Reply<'a> {
 
     /// What has lost its client goes on without it, when there are requests that are to run. False when not.
     pub(super) fn go_nowhere(&mut self) -> bool {
-        let goes_on = self.more.as_ref().is_some_and(More::has_requests);
+        let goes_on = self.has_requests();
         if goes_on {
             self.path = None;
             self.fifo = None;
