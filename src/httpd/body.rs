@@ -1,6 +1,7 @@
 //! The body of a request as far as it has come, and how much all bodies of a process may have together. Pure: no socket.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use super::MAX_REQUEST_BYTES;
 
@@ -20,25 +21,37 @@ pub(super) enum Excess {
 }
 
 /// What is left for bodies.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Budget {
-    taken: Cell<usize>,
+    taken: Rc<Cell<usize>>,
+}
+
+/// What a body has of the budget; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.taken.set(self.budget.taken.get() - self.bytes);
+    }
 }
 
 /// A body that grows. What has come counts, not what was told: a promise takes no memory.
 #[derive(Debug)]
-pub(super) struct Body<'b> {
-    budget: &'b Budget,
+pub(super) struct Body {
     bytes: Vec<u8>,
     told: usize,
-    /// What it has of the budget.
-    counted: usize,
+    share: Share,
 }
 
-impl<'b> Body<'b> {
+impl Body {
     /// One of which nothing has come, of a length that was told, or 0.
-    pub(super) fn new(budget: &'b Budget, told: usize) -> Body<'b> {
-        Body { budget, bytes: Vec::new(), told: told.min(MAX_REQUEST_BYTES), counted: 0 }
+    pub(super) fn new(budget: &Budget, told: usize) -> Body {
+        let share = Share { budget: budget.clone(), bytes: 0 };
+        Body { bytes: Vec::new(), told: told.min(MAX_REQUEST_BYTES), share }
     }
 
     /// Adds what has come.
@@ -48,12 +61,13 @@ impl<'b> Body<'b> {
             return Err(Excess::Long);
         }
         let counted = length.saturating_sub(FREE_BYTES);
-        let taken = self.budget.taken.get() + counted - self.counted;
-        if counted > self.counted && taken > MAX_BYTES {
+        let share = &mut self.share;
+        let taken = share.budget.taken.get() + counted - share.bytes;
+        if counted > share.bytes && taken > MAX_BYTES {
             return Err(Excess::Full);
         }
-        self.budget.taken.set(taken);
-        self.counted = counted;
+        share.budget.taken.set(taken);
+        share.bytes = counted;
         if counted > 0 && self.bytes.capacity() < self.told {
             self.bytes.reserve_exact(self.told - self.bytes.len());
         }
@@ -65,11 +79,10 @@ impl<'b> Body<'b> {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
-}
 
-impl Drop for Body<'_> {
-    fn drop(&mut self) {
-        self.budget.taken.set(self.budget.taken.get() - self.counted);
+    /// Its share of the budget, for as long as what was read from it is kept.
+    pub(super) fn into_share(self) -> Share {
+        self.share
     }
 }
 
@@ -96,7 +109,10 @@ mod tests {
         bodies.pop();
         assert_eq!(short.push(&whole[FREE_BYTES..]), Ok(()));
         assert_eq!(short.push(b"x"), Err(Excess::Long));
-        drop((short, bodies));
+        let share = short.into_share();
+        drop(bodies);
+        assert_eq!(budget.taken.get(), MAX_REQUEST_BYTES - FREE_BYTES);
+        drop(share);
         assert_eq!(budget.taken.get(), 0);
     }
 }

@@ -25,7 +25,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::task::yield_now;
 
 use super::MAX_REQUEST_BYTES;
-use super::body::{self, Excess};
+use super::body::{self, Excess, Share};
 use super::connection::{Activity, Phase};
 use super::host;
 use super::log_file::Entry;
@@ -105,7 +105,11 @@ async fn respond(
         Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let request = http::Request { method, path, query: head.uri.query(), body: body.bytes() };
-                return run(worker, activity, door, &request).await;
+                activity.enter(Phase::Reply);
+                let mut stream = Stream::default();
+                let answer =
+                    worker.busy(|worker| door.dialect.answer(&worker.context, &request, &mut stream));
+                return reply(worker, activity, door, stream, answer, body.into_share()).await;
             }
             Err(refused) => refused,
         },
@@ -196,11 +200,7 @@ fn told_length(headers: &HeaderMap) -> u64 {
 }
 
 /// The body, whole.
-async fn read<'w>(
-    worker: &'w Worker,
-    incoming: &mut Incoming,
-    headers: &HeaderMap,
-) -> Result<body::Body<'w>, Refusal> {
+async fn read(worker: &Worker, incoming: &mut Incoming, headers: &HeaderMap) -> Result<body::Body, Refusal> {
     if told_length(headers) > MAX_REQUEST_BYTES as u64 {
         return Err(too_large());
     }
@@ -247,15 +247,15 @@ async fn pass_over(incoming: &mut Incoming, headers: &HeaderMap) -> bool {
     true
 }
 
-async fn run(
+/// What a dialect has answered. `share` is that of the request's body, which a batch goes on to hold in other form.
+async fn reply(
     worker: &Rc<Worker>,
     activity: &Rc<Activity>,
     door: &Door,
-    request: &http::Request<'_>,
+    mut stream: Stream,
+    answer: Answer,
+    share: Share,
 ) -> Response<Reply> {
-    activity.enter(Phase::Reply);
-    let mut stream = Stream::default();
-    let answer = worker.busy(|worker| door.dialect.answer(&worker.context, request, &mut stream));
     let Answer { mut status, content_type, mut is_error, mut more } = answer;
     // One that ends within a piece has its length told.
     while let Some(unfinished) = &mut more
@@ -273,6 +273,7 @@ async fn run(
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let is_error = is_error || !status.is_success();
     worker.note_request(is_error);
+    let more = more.map(|more| (more, share));
     let mut response = Response::new(Reply::new(worker, activity, stream, more, is_error));
     *response.status_mut() = status;
     let headers = response.headers_mut();

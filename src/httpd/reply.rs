@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::body::Share;
 use super::connection::{Activity, End, Phase};
 use super::worker::Worker;
 use crate::mi::Progress;
@@ -21,6 +22,8 @@ pub(super) struct Reply {
     activity: Rc<Activity>,
     stream: Stream,
     more: Option<Box<dyn Pieces>>,
+    /// What requests that are to run yet have of the budget for bodies.
+    share: Option<Share>,
     /// Whether it was counted as one that tells of an error.
     is_error: bool,
     /// Whether the others had a turn since the last piece.
@@ -28,17 +31,19 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// What was written already, and what comes after it.
+    /// What was written already, and what comes after it, with the share of the request's body.
     pub(super) fn new(
         worker: &Rc<Worker>,
         activity: &Rc<Activity>,
         stream: Stream,
-        more: Option<Box<dyn Pieces>>,
+        more: Option<(Box<dyn Pieces>, Share)>,
         is_error: bool,
     ) -> Reply {
         activity.enter(Phase::Reply);
         let (worker, activity) = (Rc::clone(worker), Rc::clone(activity));
-        Reply { worker, activity, stream, more, is_error, is_my_turn: false }
+        let (more, share) = more.unzip();
+        let share = share.filter(|_| more.as_ref().is_some_and(|more| more.has_requests()));
+        Reply { worker, activity, stream, more, share, is_error, is_my_turn: false }
     }
 
     fn go_on(&mut self) {
@@ -48,6 +53,9 @@ impl Reply {
                 self.worker.note_error();
             }
             self.more = None;
+        }
+        if !self.more.as_ref().is_some_and(|more| more.has_requests()) {
+            self.share = None;
         }
     }
 }

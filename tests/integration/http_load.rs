@@ -217,6 +217,42 @@ fn long_bodies_have_a_limit_together() {
     server.stop_clean(&[]);
 }
 
+/// Requests of batches that wait for who does not read count as the bodies that they came in.
+#[test]
+fn batches_that_wait_have_the_limit_of_bodies() {
+    let (server, address) = start();
+    fill(address);
+    let pid = listener(&server);
+    let kilobytes = memory(pid);
+    let one = |method: &str, text: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{text}]}}"#)
+    };
+    let waiting = vec![one("help", &format!("\"{}\"", "x".repeat(950))); 1000].join(",");
+    let batch = format!("[{},{waiting}]", one("ul_dump", ""));
+    let request = post("/mi", "application/json", batch.as_bytes());
+    let mut batches: Vec<Http> = (0..150).map(|_| Http::connect_narrow(address)).collect();
+    let mut refused = 0;
+    for http in &mut batches {
+        http.send(&request);
+        match http.status().expect("the beginning of a reply") {
+            200 => {}
+            503 => refused += 1,
+            status => panic!("{status}"),
+        }
+    }
+    let grown = memory(pid).saturating_sub(kilobytes);
+    assert!((60..=100).contains(&refused), "{refused} of 150 were refused");
+    assert!(grown < 100 << 10, "{grown} kB more");
+    drop(batches);
+    let long = post("/mi", "application/json", &vec![b' '; 1 << 20]);
+    for _ in 0..70 {
+        wait_for("the budget to be given back", || {
+            (Http::connect(address).ask(&long).status == 200).then_some(())
+        });
+    }
+    server.stop_clean(&[]);
+}
+
 /// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
 #[test]
 fn clients_that_vanish_leave_nothing() {

@@ -134,6 +134,18 @@ impl Http {
         Ok(reply)
     }
 
+    /// The status of the next reply, of which no more than the head is taken.
+    ///
+    /// # Errors
+    /// As those of [`reply`](Self::reply).
+    pub(crate) fn status(&mut self) -> io::Result<u16> {
+        let head = self.until(b"\r\n\r\n")?;
+        let status = head
+            .strip_prefix(b"HTTP/1.1 ")
+            .and_then(|rest| str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
+        Ok(status.ok_or(ErrorKind::InvalidData)?)
+    }
+
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
