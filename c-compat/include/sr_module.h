@@ -7,10 +7,10 @@
 
 #include "dprint.h"
 #include "mi/mi.h"
+#include "pvar.h"
+#include "route.h"
 #include "statistics.h"
 #include "version.h"
-
-struct sip_msg;
 
 typedef int (*cmd_function)(struct sip_msg *, char *, char *, char *, char *, char *, char *);
 typedef int (*fixup_function)(void **param, int param_no);
@@ -50,7 +50,8 @@ typedef int (*mod_proc_wrapper)();
 /* The process calls child_init of all modules, with PROC_MODULE, before its function. */
 #define PROC_FLAG_INITCHILD (1 << 0)
 
-/* Functions for the routing script, which this server does not run: accepted, never called. */
+/* Functions for the routing script, which this server does not run: accepted, and called by no one but other modules
+ * that have found them by name. */
 struct cmd_export_ {
 	char *name;
 	cmd_function function;
@@ -80,8 +81,6 @@ struct proc_export_ {
 typedef struct cmd_export_ cmd_export_t;
 typedef struct param_export_ param_export_t;
 typedef struct proc_export_ proc_export_t;
-/* Pseudo-variables belong to the routing script. */
-typedef struct pv_export_ pv_export_t;
 
 /* All tables end with a row without a name; all may be NULL. */
 struct module_exports {
@@ -106,6 +105,13 @@ struct module_exports {
 	/* Called in each process. Less than 0: the process cannot begin. */
 	child_init_function init_child_f;
 };
+
+/* A function that a C module has in its table `cmds`, for as many parameters and in at least the blocks of the flags;
+ * NULL when there is none. */
+cmd_function find_export(char *name, int param_no, int flags);
+cmd_function find_mod_export(char *module, char *name, int param_no, int flags);
+/* Whether a C module of that name is loaded: not 0 if so. */
+int module_loaded(char *name);
 
 _Static_assert(sizeof(param_export_t) == 24, "layout of param_export_t");
 _Static_assert(sizeof(proc_export_t) == 40, "layout of proc_export_t");

@@ -5,6 +5,7 @@
 
 #include "atomic.h"
 #include "config.h"
+#include "hash_func.h"
 #include "str.h"
 
 #define STAT_NO_RESET (1 << 0)

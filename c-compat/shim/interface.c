@@ -1,7 +1,9 @@
 /* All functions and variables that modules find in the server, so that the linker keeps them. The same names stand in
  * interface.list. */
 #include "../include/locking.h"
+#include "../include/md5utils.h"
 #include "../include/pt.h"
+#include "../include/script_var.h"
 #include "../include/sr_module.h"
 #include "shim.h"
 
@@ -17,6 +19,9 @@ const void *const opensips_mi_interface[] = {
 	F(lock_init), F(lock_destroy), F(lock_get), F(lock_release), F(is_printable), F(opensips_mi_log),
 	F(dp_my_pid), F(get_ticks), F(get_uticks), F(register_timer), F(register_utimer),
 	F(register_timer_process), F(append_timer_to_process), F(append_utimer_to_process), &startup_time, &process_no,
+	F(MD5StringArray), F(MD5File), F(opensips_mi_script_only), F(opensips_mi_script_only_pointer),
+	F(add_var), F(get_var_by_name), F(set_var_value), F(destroy_vars_list), F(find_export), F(find_mod_export),
+	F(module_loaded),
 };
 
 /* What modules must have been compiled for. */

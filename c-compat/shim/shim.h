@@ -3,6 +3,7 @@
 #define OPENSIPS_MI_SHIM_H
 
 #include "../include/mi/mi.h"
+#include "../include/sr_module.h"
 #include "../include/statistics.h"
 #include "../include/timer.h"
 
@@ -38,8 +39,11 @@ _Static_assert(sizeof(struct opensips_mi_timer) == 48, "layout of struct opensip
 _Static_assert(sizeof(struct opensips_mi_timer_process) == 24, "layout of struct opensips_mi_timer_process");
 
 struct opensips_mi_timer_process *opensips_mi_timer_processes(void);
+int opensips_mi_add_module(const struct module_exports *exports);
 struct opensips_mi_stat *opensips_mi_stats(void);
 int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len);
+int opensips_mi_script_only(void);
+void *opensips_mi_script_only_pointer(void);
 void opensips_mi_start(void);
 void opensips_mi_start_clock(void);
 /* Whether this is a forked process, where it is too late to register. */

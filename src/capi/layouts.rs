@@ -243,6 +243,7 @@ unsafe extern "C" {
         value: *const c_char,
         value_len: c_int,
     ) -> c_int;
+    pub(super) fn opensips_mi_add_module(exports: *const ModuleExports) -> c_int;
     pub(super) fn opensips_mi_start();
     pub(super) fn opensips_mi_begin_process(number: c_int);
     pub(super) static opensips_mi_interface: [usize; 1];

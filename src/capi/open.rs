@@ -32,14 +32,22 @@ pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Mo
     keep_interface();
     // SAFETY: looks at clocks and keeps what they say in variables of the shim.
     unsafe { layouts::opensips_mi_start() };
-    let exports = table(path).map_err(refused)?;
+    let (file, symbol) = table(path).map_err(refused)?;
+    // SAFETY: a module's symbol of that name is its table. One of another version begins with the same three strings,
+    // and no more is looked at before they are checked.
+    let exports = unsafe { symbol.read() };
     check(name, &exports).map_err(refused)?;
+    reopen(&file, &exports);
     // SAFETY: the table of an open module, whose lists end with a row without a name.
     let commands = unsafe { text::rows(exports.mi_cmds, |row| row.name) };
     commands.iter().try_for_each(check_command).map_err(refused)?;
     // SAFETY: as above.
     let rows = unsafe { text::rows(exports.params, |row| row.name) };
     let module = CModule::new(text::keep(name.to_owned()), exports, commands);
+    // SAFETY: the checked table of a module that is never closed.
+    if unsafe { layouts::opensips_mi_add_module(symbol) } < 0 {
+        return Err(refused("no memory".to_owned()));
+    }
     // SAFETY: the rows of the module's table, and nothing of it has run.
     let refusals = unsafe { parameters::set(name, &rows, settings) };
     if !refusals.is_empty() {
@@ -71,8 +79,8 @@ fn linker_error() -> String {
     unsafe { text::read(error) }.unwrap_or_else(|| "unknown error".to_owned())
 }
 
-/// Opens the file and reads its table. It is never closed.
-fn table(path: &Path) -> Result<ModuleExports, String> {
+/// Opens the file and finds its table. It is never closed.
+fn table(path: &Path) -> Result<(CString, *const ModuleExports), String> {
     let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| "a NUL in the path".to_owned())?;
     // SAFETY: runs what the module does when it is opened, which is nothing in modules of OpenSIPS.
     let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW) };
@@ -87,11 +95,7 @@ fn table(path: &Path) -> Result<ModuleExports, String> {
     if symbol.is_null() {
         return Err("it has no \"struct module_exports exports\"".to_owned());
     }
-    // SAFETY: a module's symbol of that name is its table. One of another version begins with the same three strings,
-    // and no more is looked at before they are checked.
-    let exports = unsafe { symbol.cast::<ModuleExports>().read() };
-    reopen(&file, &exports);
-    Ok(exports)
+    Ok((file, symbol.cast()))
 }
 
 /// Gives an open module the flags that it asks for.

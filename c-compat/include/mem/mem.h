@@ -11,4 +11,7 @@
 #define pkg_realloc(block, size) realloc(block, size)
 #define pkg_free(block) free(block)
 
+/* The C library has no list of its blocks to show. */
+#define pkg_status() ((void)0)
+
 #endif

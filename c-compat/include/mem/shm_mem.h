@@ -17,4 +17,7 @@ void shm_free(void *block);
 
 #define shm_resize(block, size) shm_realloc(block, size)
 
+/* The statistics of group shmem, and the log after SIGUSR1, tell how the memory is used. */
+#define shm_status() ((void)0)
+
 #endif

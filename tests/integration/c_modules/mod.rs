@@ -2,6 +2,7 @@
 //! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
 mod doors;
+mod helpers;
 mod killed;
 mod memory;
 
@@ -17,8 +18,13 @@ use crate::support::{Server, Setup, Signal, assert_same, skip, wait_for};
 /// cannot.
 #[track_caller]
 pub(crate) fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> {
+    built_as(setup, Path::new(source).file_stem().unwrap().to_str().unwrap(), source, defines)
+}
+
+/// The same under another name.
+#[track_caller]
+fn built_as(setup: Setup, name: &str, source: &str, defines: &str) -> Option<Setup> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let name = Path::new(source).file_stem().unwrap().to_str().unwrap();
     if Command::new("make").arg("--version").output().is_err()
         || Command::new("cc").arg("--version").output().is_err()
     {
