@@ -9,7 +9,7 @@ use crate::attendant::{self, Outcome, Plan};
 use crate::cli::{self, Action, Options};
 use crate::config::{self, Diagnostics, Globals, Severity};
 use crate::system::syslog::Syslog;
-use crate::{logging, modules, version};
+use crate::{logging, version};
 
 /// Exit status of a server that could not start and of a configuration with errors. C: `return -1` in `main`.
 const REFUSED: u8 = 255;
@@ -74,7 +74,7 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
 fn read(options: &Options, path: &Path, diagnostics: &mut Diagnostics) -> Plan {
     let (document, found) = config::parse(path, &mut |path: &Path| std::fs::read(path));
     *diagnostics = found;
-    let configuration = config::resolve(document, &modules::look_up, diagnostics);
+    let configuration = config::resolve(document, &attendant::look_up, diagnostics);
     attendant::prepare(options, configuration, diagnostics)
 }
 

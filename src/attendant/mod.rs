@@ -21,4 +21,4 @@ mod time_keeper;
 
 pub use boot::{BootError, Outcome, run};
 pub use daemon::open_syslog;
-pub use prepare::{Plan, prepare};
+pub use prepare::{Plan, look_up, prepare};

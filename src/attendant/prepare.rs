@@ -2,6 +2,7 @@
 
 use crate::cli::Options;
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::capi;
 use crate::config::Loaded as Entry;
@@ -26,6 +27,16 @@ pub struct Plan {
     pub modules: Vec<(&'static Module, Loaded)>,
     /// The memory of C modules, when there are any.
     pub contiguous: Option<&'static Contiguous>,
+}
+
+/// What `loadmodule` finds. Where this server lacks a module of OpenSIPS, its file is taken if it is compiled for this
+/// server; OpenSIPS's own file is not.
+#[must_use]
+pub fn look_up(name: &str, path: &Path) -> Known {
+    match modules::look_up(name) {
+        Known::SipOnly | Known::Lacking(_) if capi::is_for_this_server(name, path) => Known::Unknown,
+        known => known,
+    }
 }
 
 /// Makes the services. What cannot work on this system is added to `diagnostics`, all of it; with errors there,

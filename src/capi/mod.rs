@@ -20,5 +20,5 @@ mod timer;
 mod tree;
 
 pub use exports::provide_memory;
-pub use open::{Refusal, find, open};
+pub use open::{Refusal, find, is_for_this_server, open};
 pub use timer::timers;

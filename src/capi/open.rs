@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "dlopen, and the table that it finds")]
 
 use std::ffi::{CString, c_void};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,19 @@ pub type Refusal = (Option<Position>, String);
 pub fn find(name: &str, path: &Path) -> Option<PathBuf> {
     let own_folder = path.with_file_name(name).join(format!("{name}.so"));
     [path.to_owned(), own_folder].into_iter().find(|path| path.is_file())
+}
+
+/// Whether the file of a module is compiled for this server, of whatever number, and not for OpenSIPS itself. The file
+/// is searched for the words of the version, as opening it would run it.
+#[must_use]
+pub fn is_for_this_server(name: &str, path: &Path) -> bool {
+    // SAFETY: a constant of the shim.
+    let version = unsafe { layouts::opensips_mi_version };
+    // SAFETY: that is a string.
+    let Some(version) = (unsafe { text::read(version) }) else { return false };
+    let words = version.trim_end_matches(|c: char| c.is_ascii_digit()).as_bytes();
+    let Some(Ok(bytes)) = find(name, path).map(fs::read) else { return false };
+    bytes.windows(words.len().max(1)).any(|window| window == words)
 }
 
 /// Opens the file of a module, checks what it exports and sets its parameters. Only before the first fork, and when

@@ -34,19 +34,20 @@ pub enum Known {
     Lacking(&'static [&'static str]),
     /// It belongs here and is not built yet; it is accepted and does nothing.
     NotBuilt,
-    /// Nobody knows it; it may be a C module that is opened later.
+    /// It is a C module that is opened later, or nobody knows it.
     Unknown,
 }
 
 /// Knows modules by name.
 pub trait Catalogue {
-    /// What is known about `module`, the name of its file without folder and `.so`.
-    fn look_up(&self, module: &str) -> Known;
+    /// What is known about `module`, the name of its file without folder and `.so`; `path` is where that file would
+    /// be.
+    fn look_up(&self, module: &str, path: &Path) -> Known;
 }
 
-impl<F: Fn(&str) -> Known> Catalogue for F {
-    fn look_up(&self, module: &str) -> Known {
-        self(module)
+impl<F: Fn(&str, &Path) -> Known> Catalogue for F {
+    fn look_up(&self, module: &str, path: &Path) -> Known {
+        self(module, path)
     }
 }
 
@@ -142,7 +143,8 @@ impl Resolver<'_> {
             self.diagnostics.warning(&load.position, problem);
             return;
         }
-        let known = self.catalogue.look_up(&name);
+        let path = self.mpath.join(OsStr::from_bytes(&load.file));
+        let known = self.catalogue.look_up(&name, &path);
         match known {
             Known::SipOnly => {
                 self.diagnostics.notice(&load.position, Problem::NoEffectModule { name: name.clone() });
@@ -156,7 +158,6 @@ impl Resolver<'_> {
             }
             Known::Builtin(_) | Known::Unknown => {}
         }
-        let path = self.mpath.join(OsStr::from_bytes(&load.file));
         let position = load.position.clone();
         self.result.modules.push(Loaded { name, path, known, settings: Settings::default(), position });
     }

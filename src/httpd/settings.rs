@@ -76,7 +76,7 @@ mod tests {
     fn settings(name: &str, value: &str) -> Settings {
         let text = format!("loadmodule \"x.so\"\nmodparam(\"x\", \"{name}\", \"{value}\")\n").into_bytes();
         let (document, mut diagnostics) = config::parse(Path::new("x"), &mut |_: &Path| Ok(text.clone()));
-        let known = |_: &str| Known::Builtin(PARAMETERS);
+        let known = |_: &str, _: &Path| Known::Builtin(PARAMETERS);
         config::resolve(document, &known, &mut diagnostics).module("x").unwrap().settings.clone()
     }
 

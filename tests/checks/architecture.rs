@@ -36,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("opensipsunix", &[]),
-    ("server", &["attendant", "cli", "config", "logging", "modules", "system", "version"]),
+    ("server", &["attendant", "cli", "config", "logging", "system", "version"]),
     ("shm", &["system"]),
     ("system", &[]),
     ("timer", &["mi", "system"]),

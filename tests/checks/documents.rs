@@ -202,7 +202,8 @@ fn the_example_is_valid_line_by_line() {
         let head = module.map_or(String::new(), |module| format!("loadmodule \"{module}.so\"\n"));
         let file = format!("{head}{line}\n").into_bytes();
         let (document, mut diagnostics) = config::parse(Path::new(EXAMPLE), &mut |_: &Path| Ok(file.clone()));
-        let _configuration = config::resolve(document, &modules::look_up, &mut diagnostics);
+        let _configuration =
+            config::resolve(document, &|name: &str, _: &Path| modules::look_up(name), &mut diagnostics);
         assert_eq!(diagnostics.to_string(), "", "{line}");
     }
 }

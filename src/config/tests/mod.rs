@@ -68,7 +68,7 @@ const fn row(name: &'static str, kind: Kind) -> Parameter {
     Parameter { name, kind, effect: Effect::Used, help: "a parameter" }
 }
 
-fn catalogue(module: &str) -> Known {
+fn catalogue(module: &str, _path: &Path) -> Known {
     match module {
         "mi_datagram" => Known::Builtin(DATAGRAM),
         "usrloc" => Known::Builtin(USRLOC),

@@ -47,7 +47,8 @@ fn read(files: &[&[u8]]) -> (String, bool) {
     let (document, mut diagnostics) = config::parse(Path::new(MAIN), &mut source);
     document.statements.iter().flat_map(places).for_each(|place| check_place(place, files));
     let statements = summary_of(&document);
-    let configuration = config::resolve(document, &modules::look_up, &mut diagnostics);
+    let configuration =
+        config::resolve(document, &|name: &str, _: &Path| modules::look_up(name), &mut diagnostics);
     check_diagnostics(&diagnostics, files);
     check_settings(&configuration, files);
     let modules: Vec<String> = configuration.modules.iter().map(summary_of_module).collect();

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{built, json_rpc, text};
+use super::{built, built_as, json_rpc, text};
 use crate::support::{Server, Setup};
 
 const HELPERS: &str = "tests/integration/modules/helpers.c";
@@ -89,5 +89,28 @@ fn what_only_the_routing_script_can_do_fails_and_says_so() {
                 "module helpers: its init function failed (-6)",
             ],
         );
+    }
+}
+
+/// The names are those of a module with MI commands and of one without; both are accepted without a file.
+#[test]
+fn a_name_that_is_lacking_here_is_loaded_when_its_file_is_ours() {
+    for (name, told) in [("gflags", "its MI commands are lacking here"), ("exec", "it is accepted")] {
+        let Some(setup) = built_as(Setup::unix().global("debug=3"), name, HELPERS, "") else { return };
+        let server = setup.param_of(name, "hash_file", "\"x\"").start();
+        assert_eq!(text(&server, ":helpers_add:\n"), "200 OK\nNow:: 1\n");
+        assert!(!server.stderr().contains(told), "{}", server.stderr());
+
+        let Some(setup) = built_as(Setup::unix().global("debug=3"), name, HELPERS, "-DWHOSE=1") else {
+            return;
+        };
+        let server = setup.param_of(name, "of OpenSIPS", "\"x\"").start();
+        assert_eq!(text(&server, ":helpers_add:\n"), text(&server, ":none such:\n"));
+        assert!(server.stderr().contains(told), "{}", server.stderr());
+
+        let Some(setup) = built_as(Setup::unix(), name, HELPERS, "-DWHOSE=2") else { return };
+        setup
+            .check()
+            .assert_refused(name, &["opensips.cfg:5:", "number 0\", this server has", "compile it again"]);
     }
 }
