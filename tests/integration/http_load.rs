@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    DEADLINE, Http, Server, Setup, Signal, free_tcp_port, is_alive, json_rpc, post, send, wait_for, within,
+    DEADLINE, Http, Process, Server, Setup, Signal, free_tcp_port, is_alive, json_rpc, post, send, wait_for,
+    within,
 };
 
 /// Contacts, for a dump of some megabytes.
@@ -41,10 +42,10 @@ fn start() -> (Server, SocketAddr) {
     (setup.start(), address)
 }
 
-/// The process that listens.
+/// The process that listens. Others may answer before it was forked.
 fn listener(server: &Server) -> i32 {
-    let listed = server.ps();
-    listed.iter().find(|process| process.kind.starts_with("HTTPD")).expect("a listener").pid
+    let is_listener = |process: &Process| process.kind.starts_with("HTTPD") && process.pid > 0;
+    wait_for("a listener", || server.ps().into_iter().find(is_listener)).pid
 }
 
 fn descriptors(pid: i32) -> usize {
