@@ -72,8 +72,9 @@ impl Contiguous {
         let locked = self.lock();
         let Some(header) = self.header_of(block) else { return false };
         let size = self.size(header);
-        self.region.wide(header + 8).store(0, Relaxed);
+        // The one store that gives it back. Without the mark, but in use, it could never be given back again.
         self.region.wide(header).store(size, Release);
+        self.region.wide(header + 8).store(0, Relaxed);
         locked.0.region.wide(USED).fetch_sub(size, Relaxed);
         true
     }

@@ -1,4 +1,4 @@
-//! kill -9 against the keyed table: whatever a process is doing, its death must cost nobody else anything.
+//! kill -9 against the keyed table, and against the memory of C modules: whatever a process is doing, its death must cost nobody else anything.
 //! README.md beside this file says what each check proves. Owns the order of the checks and the exit status.
 //!
 //! The program has one thread and forks its workers, as the server does.
@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the checks' lines are its output")]
 #![expect(clippy::print_stderr, reason = "a process that finds something wrong says so there")]
 
+mod blocks;
 mod children;
 mod common;
 mod full;
@@ -78,6 +79,9 @@ fn run(options: &Options) -> ExitCode {
     }
     for row in stage::OPERATIONS.into_iter().filter(|row| options.sweep && row.after_death) {
         check(&format!("sweep after deaths: {}", row.name), &mut || sweep::recovery(row, seed));
+    }
+    for (name, call, changes) in blocks::CALLS {
+        check(&format!("blocks: {name}"), &mut || blocks::call(call, changes, seed));
     }
     let measured = KEYS_MEASURED.into_iter().take(if options.measure { 2 } else { 1 });
     let latencies = || {

@@ -7,7 +7,7 @@ use lexopt::prelude::*;
 
 /// What `--help` shows.
 pub(crate) const HELP: &str = "\
-kill -9 against the keyed table of the shared-memory segment.
+kill -9 against the keyed table of the shared-memory segment, and the memory of C modules.
 
   --seconds N   how long workers are killed at random (10)
   --rounds N    how often load stops right after a kill (200)

@@ -91,15 +91,23 @@ impl Stepped {
     }
 
     /// Kills it, if it is still there. What it leaves must be what [`Stage::image`] has foretold.
-    pub(crate) fn kill(mut self, stage: &Stage) -> Result<(), String> {
+    pub(crate) fn kill(self, stage: &Stage) -> Result<(), String> {
+        self.kill_leaving(|process, image| stage.image(process, image))
+    }
+
+    /// The same with what copies the memory as a kill of a process would leave it.
+    pub(crate) fn kill_leaving(
+        mut self,
+        copy: impl Fn(ProcessId, &mut Vec<u8>) -> Result<bool, String>,
+    ) -> Result<(), String> {
         if self.ended.is_some() {
             return Ok(());
         }
         let (mut foretold, mut left) = (Vec::new(), Vec::new());
-        stage.image(self.process, &mut foretold)?;
+        copy(self.process, &mut foretold)?;
         self.ended = Some(Ending::Killed(libc::SIGKILL));
         children::kill(self.process)?;
-        stage.image(self.process, &mut left)?;
+        copy(self.process, &mut left)?;
         if foretold == left {
             Ok(())
         } else {

@@ -28,13 +28,13 @@ struct Pair {
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default)]
-struct Figures {
+pub(crate) struct Figures {
     /// Instructions.
-    steps: usize,
+    pub(crate) steps: usize,
     /// Different copies of the memory.
-    copies: usize,
+    pub(crate) copies: usize,
     /// Those of them in which the lock has a dead owner.
-    dead: usize,
+    pub(crate) dead: usize,
 }
 
 impl std::ops::AddAssign for Figures {
