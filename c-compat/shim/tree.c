@@ -91,31 +91,38 @@ struct mi_node *add_mi_node_child(struct mi_node *parent, int flags, char *name,
 	return parent->kids;
 }
 
-/* The printed text, to be freed by the caller; NULL when there is no memory, or when it is too long. */
-static char *print(int *len, const char *format, va_list values)
+/* Room for most printed values, in bytes. */
+#define USUAL_VALUE 256
+
+/* The printed text: in `room`, or where it has none in memory of its own; NULL when there is none to be had, or when
+ * the text is too long. */
+static char *print(char *room, int *len, const char *format, va_list values)
 {
 	va_list again;
-	char *text;
+	char *text = room;
 
 	va_copy(again, values);
-	*len = vsnprintf(NULL, 0, format, again);
-	va_end(again);
+	*len = vsnprintf(room, USUAL_VALUE, format, values);
 	if (*len < 0 || *len > LONGEST_VALUE)
-		return NULL;
-	text = malloc((size_t)*len + 1);
-	if (text)
-		vsnprintf(text, (size_t)*len + 1, format, values);
+		text = NULL;
+	else if (*len >= USUAL_VALUE)
+		text = malloc((size_t)*len + 1);
+	if (text && text != room)
+		vsnprintf(text, (size_t)*len + 1, format, again);
+	va_end(again);
 	return text;
 }
 
 #define PRINTED(result, call) \
 	do { \
+		char room[USUAL_VALUE]; \
 		va_list values; \
 		va_start(values, format); \
-		text = print(&len, format, values); \
+		text = print(room, &len, format, values); \
 		va_end(values); \
 		result = text ? call : NULL; \
-		free(text); \
+		if (text != room) \
+			free(text); \
 	} while (0)
 
 struct mi_node *addf_mi_node_sibling(struct mi_node *brother, int flags, char *name, int name_len, char *format, ...)

@@ -96,18 +96,39 @@ impl Snapshot {
         node + 1..self.nodes[node].end
     }
 
+    /// Whether all kids have one name.
+    fn are_of_one_name(&self, range: Range<usize>) -> bool {
+        let mut names = self.kids(range).map(|kid| self.name(kid));
+        let first = names.next();
+        names.all(|name| Some(name) == first)
+    }
+
     /// The kids by their names, in the order of the first of each.
-    fn groups(&self, range: Range<usize>) -> Vec<Vec<usize>> {
-        let mut places: HashMap<&[u8], usize> = HashMap::new();
-        let mut groups: Vec<Vec<usize>> = Vec::new();
-        for kid in self.kids(range) {
-            let place = *places.entry(self.name(kid)).or_insert(groups.len());
-            match groups.get_mut(place) {
-                Some(group) => group.push(kid),
-                None => groups.push(vec![kid]),
+    fn groups(&self, range: Range<usize>) -> Groups {
+        let mut kids: Vec<usize> = self.kids(range).collect();
+        let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(kids.len());
+        // How many there are of each name, and which one each kid has.
+        let (mut ends, mut place_of) = (Vec::with_capacity(kids.len()), Vec::with_capacity(kids.len()));
+        for &kid in &kids {
+            let new = ends.len();
+            let place = *places.entry(self.name(kid)).or_insert(new);
+            if place == new {
+                ends.push(0);
             }
+            ends[place] += 1;
+            place_of.push(place);
         }
-        groups
+        if ends.len() < kids.len() {
+            let mut order: Vec<usize> = (0..kids.len()).collect();
+            order.sort_by_key(|at| place_of[*at]);
+            kids = order.into_iter().map(|at| kids[at]).collect();
+        }
+        let mut end = 0;
+        for count in &mut ends {
+            end += *count;
+            *count = end;
+        }
+        Groups { kids, ends, told: 0 }
     }
 
     /// Tells a node's attributes.
@@ -118,13 +139,33 @@ impl Snapshot {
     }
 }
 
+/// Kids by their names.
+#[derive(Debug)]
+struct Groups {
+    kids: Vec<usize>,
+    /// Behind the last of each name.
+    ends: Vec<usize>,
+    /// How many names have been told.
+    told: usize,
+}
+
+impl Groups {
+    /// The kids of the next name; none at the end.
+    fn next(&mut self) -> &[usize] {
+        let Some(&end) = self.ends.get(self.told) else { return &[] };
+        let start = self.told.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.told += 1;
+        &self.kids[start..end]
+    }
+}
+
 /// What is being told: the nodes inside one that is open, or inside the tree.
 #[derive(Debug)]
 enum Frame {
     /// Classic: the number of the next node, and where they end.
     Chain(Range<usize>),
     /// JSON: members of an object.
-    Members { groups: std::vec::IntoIter<Vec<usize>>, are_arrays: bool, has_others: bool },
+    Members { groups: Groups, are_arrays: bool, has_others: bool },
     /// JSON: elements of an array.
     Elements(std::vec::IntoIter<usize>),
 }
@@ -148,9 +189,9 @@ impl Telling {
             self.has_begun = true;
             let all = 0..self.copy.nodes.len();
             let frame = if reply.is_json() {
-                self.members(all, self.copy.is_array, false)
+                self.copy.members(all, self.copy.is_array, false)
             } else {
-                self.begin_chain(all, self.copy.is_array, reply)
+                self.copy.begin_chain(all, self.copy.is_array, reply)
             };
             self.frames.push(frame);
         }
@@ -169,96 +210,101 @@ impl Telling {
 
     /// Opens or closes one node. Gives the bytes that it has; `None` at the end of the tree.
     fn step(&mut self, reply: &mut dyn Reply) -> Option<usize> {
-        let next = match self.frames.last_mut()? {
+        let copy = &self.copy;
+        let (told, frame) = match self.frames.last_mut()? {
             Frame::Chain(range) if range.start < range.end => {
                 let node = range.start;
-                range.start = self.copy.nodes[node].end;
-                return Some(self.enter_classic(node, reply));
+                range.start = copy.nodes[node].end;
+                (copy.size(node), copy.tell_classic(node, reply))
             }
-            Frame::Chain(_) => None,
-            Frame::Elements(nodes) => nodes.next().map(|node| (vec![node], false, None)),
-            Frame::Members { groups, are_arrays, has_others } => {
-                groups.next().map(|group| (group, *are_arrays, Some(*has_others)))
-            }
-        };
-        let Some((group, is_array, has_others)) = next else {
-            self.frames.pop();
-            if !self.frames.is_empty() {
-                reply.close();
-            }
-            return Some(0);
-        };
-        let name = match has_others {
-            None => Vec::new(),
-            Some(has_others) => match self.copy.name(group[0]) {
-                b"" if has_others => NAMELESS.to_vec(),
-                name => name.to_vec(),
+            Frame::Chain(_) => return Some(self.leave(reply)),
+            Frame::Elements(nodes) => match nodes.next() {
+                Some(node) => (copy.size(node), copy.tell_json(node, b"", reply)),
+                None => return Some(self.leave(reply)),
             },
+            Frame::Members { groups, are_arrays, has_others } => {
+                let group = groups.next();
+                let Some(&first) = group.first() else { return Some(self.leave(reply)) };
+                let name = match copy.name(first) {
+                    b"" if *has_others => NAMELESS,
+                    name => name,
+                };
+                if group.len() == 1 && !*are_arrays {
+                    (copy.size(first), copy.tell_json(first, name, reply))
+                } else {
+                    reply.open(name, Value::List);
+                    (name.len(), Some(Frame::Elements(group.to_vec().into_iter())))
+                }
+            }
         };
-        if group.len() == 1 && !is_array {
-            return Some(self.enter_json(group[0], &name, reply));
-        }
-        reply.open(&name, Value::List);
-        self.frames.push(Frame::Elements(group.into_iter()));
-        Some(name.len())
+        self.frames.extend(frame);
+        Some(told)
     }
 
+    /// Closes what is open.
+    fn leave(&mut self, reply: &mut dyn Reply) -> usize {
+        self.frames.pop();
+        if !self.frames.is_empty() {
+            reply.close();
+        }
+        0
+    }
+}
+
+impl Snapshot {
     fn size(&self, node: usize) -> usize {
-        let attributes = &self.copy.attributes[self.copy.nodes[node].attributes.clone()];
+        let attributes = &self.attributes[self.nodes[node].attributes.clone()];
         let sizes = attributes.iter().map(|(name, value)| name.len() + value.len());
-        sizes.sum::<usize>() + self.copy.name(node).len() + self.copy.value(node).map_or(0, <[u8]>::len)
+        sizes.sum::<usize>() + self.name(node).len() + self.value(node).map_or(0, <[u8]>::len)
     }
 
     fn begin_chain(&self, range: Range<usize>, is_array: bool, reply: &mut dyn Reply) -> Frame {
-        if is_array && self.copy.groups(range.clone()).len() <= 1 {
+        if is_array && self.are_of_one_name(range.clone()) {
             reply.list();
         }
         Frame::Chain(range)
     }
 
-    fn enter_classic(&mut self, node: usize, reply: &mut dyn Reply) -> usize {
-        let copy = &self.copy;
-        reply.open(copy.name(node), copy.value(node).map_or(Value::Nothing, Value::Bytes));
-        copy.tell_attributes(node, reply);
-        let frame = self.begin_chain(copy.inside(node), copy.nodes[node].is_array, reply);
-        if copy.inside(node).is_empty() {
+    /// Opens a node and tells it; gives what is inside, or closes it.
+    fn tell_classic(&self, node: usize, reply: &mut dyn Reply) -> Option<Frame> {
+        reply.open(self.name(node), self.value(node).map_or(Value::Nothing, Value::Bytes));
+        self.tell_attributes(node, reply);
+        let inside = self.inside(node);
+        let frame = self.begin_chain(inside.clone(), self.nodes[node].is_array, reply);
+        if inside.is_empty() {
             reply.close();
-        } else {
-            self.frames.push(frame);
+            return None;
         }
-        self.size(node)
+        Some(frame)
     }
 
     fn members(&self, range: Range<usize>, are_arrays: bool, has_others: bool) -> Frame {
-        let groups = self.copy.groups(range);
-        let has_others = has_others || groups.len() > 1;
-        Frame::Members { groups: groups.into_iter(), are_arrays, has_others }
+        let groups = self.groups(range);
+        let has_others = has_others || groups.ends.len() > 1;
+        Frame::Members { groups, are_arrays, has_others }
     }
 
-    fn enter_json(&mut self, node: usize, name: &[u8], reply: &mut dyn Reply) -> usize {
-        let copy = &self.copy;
-        let has_attributes = !copy.nodes[node].attributes.is_empty();
-        let inside = copy.inside(node);
+    /// The same in JSON.
+    fn tell_json(&self, node: usize, name: &[u8], reply: &mut dyn Reply) -> Option<Frame> {
+        let has_attributes = !self.nodes[node].attributes.is_empty();
+        let inside = self.inside(node);
         if inside.is_empty() && !has_attributes {
-            reply.open(name, Value::Bytes(copy.value(node).unwrap_or_default()));
+            reply.open(name, Value::Bytes(self.value(node).unwrap_or_default()));
             reply.close();
-            return self.size(node);
+            return None;
         }
-        let is_plain = !has_attributes && copy.value(node).is_none();
-        if is_plain && copy.kids(inside.clone()).all(|kid| copy.name(kid).is_empty()) {
+        let is_plain = !has_attributes && self.value(node).is_none();
+        if is_plain && self.kids(inside.clone()).all(|kid| self.name(kid).is_empty()) {
             reply.open(name, Value::List);
-            let elements: Vec<usize> = copy.kids(inside).collect();
-            self.frames.push(Frame::Elements(elements.into_iter()));
-            return self.size(node);
+            let elements: Vec<usize> = self.kids(inside).collect();
+            return Some(Frame::Elements(elements.into_iter()));
         }
         reply.open(name, Value::Nothing);
-        if let Some(value) = copy.value(node) {
+        if let Some(value) = self.value(node) {
             reply.attribute(b"value", Value::Bytes(value));
         }
-        copy.tell_attributes(node, reply);
-        let frame = self.members(inside, copy.nodes[node].is_array, !is_plain);
-        self.frames.push(frame);
-        self.size(node)
+        self.tell_attributes(node, reply);
+        Some(self.members(inside, self.nodes[node].is_array, !is_plain))
     }
 }
 
