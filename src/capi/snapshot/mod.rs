@@ -233,7 +233,7 @@ impl Telling {
                     (copy.size(first), copy.tell_json(first, name, reply))
                 } else {
                     reply.open(name, Value::List);
-                    (name.len(), Some(Frame::Elements(group.to_vec().into_iter())))
+                    (name.len(), Some(Frame::Elements(Vec::from(group).into_iter())))
                 }
             }
         };
