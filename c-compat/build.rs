@@ -3,8 +3,18 @@
 use std::path::Path;
 
 /// The C files of c-compat/shim.
-const SOURCES: [&str; 9] =
-    ["find.c", "interface.c", "lock.c", "log.c", "md5.c", "register.c", "script.c", "timer.c", "tree.c"];
+const SOURCES: [&str; 10] = [
+    "event.c",
+    "find.c",
+    "interface.c",
+    "lock.c",
+    "log.c",
+    "md5.c",
+    "register.c",
+    "script.c",
+    "timer.c",
+    "tree.c",
+];
 
 fn main() {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();

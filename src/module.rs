@@ -71,11 +71,12 @@ pub struct Loaded {
 /// What a module does when the server and its processes begin and end.
 pub trait Life: std::fmt::Debug {
     /// Called once, in the order in which modules are loaded, before the first fork and while the server still has its
-    /// first user. Gives what the module exports beyond its table.
+    /// first user. The events are those that there are so far, in the order of their numbers. Gives what the module
+    /// exports beyond its table.
     ///
     /// # Errors
     /// Why the server cannot start with it.
-    fn begin(&self) -> Result<Exported, OpenError>;
+    fn begin(&self, events: &[&'static str]) -> Result<Exported, OpenError>;
 
     /// Called in each process, that of the context's slot, before it serves.
     ///
@@ -94,6 +95,8 @@ pub struct Exported {
     pub commands: Vec<Command>,
     /// Statistics.
     pub statistics: Vec<Statistic>,
+    /// Events, whose numbers follow those that there were.
+    pub events: Vec<&'static str>,
     /// What it runs in processes of its own, in the order of its table.
     pub services: Vec<Box<dyn Service>>,
 }

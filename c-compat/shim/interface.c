@@ -22,6 +22,8 @@ const void *const opensips_mi_interface[] = {
 	F(MD5StringArray), F(MD5File), F(opensips_mi_script_only), F(opensips_mi_script_only_pointer),
 	F(add_var), F(get_var_by_name), F(set_var_value), F(destroy_vars_list), F(find_export), F(find_mod_export),
 	F(module_loaded),
+	F(evi_publish_event), F(evi_get_id), F(evi_probe_event), F(evi_raise_event), F(evi_get_params),
+	F(evi_free_params), F(evi_param_add), F(evi_param_set), F(evi_param_create),
 };
 
 /* What modules must have been compiled for. */

@@ -17,7 +17,7 @@ static struct mi_cmd *commands;
 static int command_count;
 static struct opensips_mi_stat *stats;
 static struct opensips_mi_stat **last_stat = &stats;
-/* Whether this is a forked process, where it is too late to register. */
+/* Whether it is too late to register. */
 static int is_closed;
 
 /* Before the first module is opened. */
@@ -33,6 +33,11 @@ void opensips_mi_start(void)
 void opensips_mi_begin_process(int number)
 {
 	process_no = number;
+}
+
+/* When all modules have begun. */
+void opensips_mi_close(void)
+{
 	is_closed = 1;
 }
 

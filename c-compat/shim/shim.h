@@ -2,6 +2,7 @@
 #ifndef OPENSIPS_MI_SHIM_H
 #define OPENSIPS_MI_SHIM_H
 
+#include "../include/evi/evi_modules.h"
 #include "../include/mi/mi.h"
 #include "../include/sr_module.h"
 #include "../include/statistics.h"
@@ -9,6 +10,8 @@
 
 /* In Rust: whether a line of that level is to be written, and the line. */
 int opensips_mi_is_printable(int level);
+/* In Rust: raises an event with the parameters of a list. */
+int opensips_mi_raise_event(event_id_t id, evi_param_p first);
 void opensips_mi_log_line(int level, const char *module, const char *text, unsigned long len);
 
 /* A statistic that was registered. */
@@ -46,7 +49,8 @@ int opensips_mi_script_only(void);
 void *opensips_mi_script_only_pointer(void);
 void opensips_mi_start(void);
 void opensips_mi_start_clock(void);
-/* Whether this is a forked process, where it is too late to register. */
+void opensips_mi_close(void);
+/* Whether it is too late to register. */
 int opensips_mi_is_closed(void);
 void opensips_mi_begin_process(int number);
 

@@ -219,23 +219,27 @@ fn build(
     let mut events = Events::default();
     let mut add_rows = |module: &'static Module, rows: &'static [Command]| {
         statistics.add(module.statistics);
-        events.publish(module.events);
         commands.add(module.name, rows).map_err(|taken| BootError::Command {
             command: taken.command.name,
             module: module.name,
             other: taken.module,
         })
     };
-    modules::ALWAYS.into_iter().try_for_each(|module| add_rows(module, module.commands))?;
+    for module in modules::ALWAYS {
+        events.publish(module.events);
+        add_rows(module, module.commands)?;
+    }
     let mut lives = Lives::default();
     let mut services = Vec::new();
     for (module, made) in &mut loaded {
+        events.publish(module.events);
         add_rows(module, module.commands)?;
         services.extend(made.service.take().map(|service| (module.name, service)));
         if let Some(life) = made.life.take() {
             let module = *module;
-            let exported = life.begin().map_err(|source| BootError::Module { module: module.name, source });
-            let exported = exported?;
+            let failed = |source| BootError::Module { module: module.name, source };
+            let exported = life.begin(events.names()).map_err(failed)?;
+            events.publish(&exported.events);
             add_rows(module, exported.commands.leak())?;
             made.statistics.extend(exported.statistics);
             services.extend(exported.services.into_iter().map(|service| (module.name, service)));

@@ -25,7 +25,7 @@ pub fn provide_memory(bytes: usize) -> io::Result<&'static Contiguous> {
 }
 
 /// Runs what an exported function does; gives `fallback` when it panics. The panic hook has logged it then.
-fn guarded<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+pub(super) fn guarded<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 

@@ -14,3 +14,8 @@ thread_local! {
 pub(super) fn settle(context: &Rc<Context>) {
     CONTEXT.set(Some(Rc::clone(context)));
 }
+
+/// The server, where there is one.
+pub(super) fn context() -> Option<Rc<Context>> {
+    CONTEXT.with_borrow(Clone::clone)
+}

@@ -140,6 +140,28 @@ pub(super) struct Stat {
     pub(super) next: *const Stat,
 }
 
+/// C: `EVI_INT_VAL`.
+pub(super) const EVENT_INTEGER: c_int = 1;
+/// C: `EVI_STR_VAL`.
+pub(super) const EVENT_TEXT: c_int = 2;
+
+/// C: `evi_param_t`.
+#[repr(C)]
+pub(super) struct EventParam {
+    pub(super) flags: c_int,
+    pub(super) value: EventValue,
+    pub(super) name: Str,
+    pub(super) next: *const EventParam,
+}
+
+/// C: the union in `evi_param_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) union EventValue {
+    pub(super) number: c_int,
+    pub(super) text: Str,
+}
+
 /// C: `TIMER_PROC_INIT_FLAG`.
 pub(super) const TIMER_INIT_FLAG: c_uint = 1;
 
@@ -208,6 +230,7 @@ const _: () = assert!(size_of::<MiCmd>() == 88);
 const _: () = assert!(size_of::<MiExport>() == 48);
 const _: () = assert!(size_of::<ParamExport>() == 24);
 const _: () = assert!(size_of::<StatVar>() == 64);
+const _: () = assert!(size_of::<EventParam>() == 48 && std::mem::offset_of!(EventParam, name) == 24);
 const _: () = assert!(size_of::<Timer>() == 48);
 const _: () = assert!(size_of::<TimerProcess>() == 24);
 const _: () = assert!(size_of::<ProcExport>() == 40 && std::mem::offset_of!(ProcExport, function) == 24);
@@ -245,6 +268,8 @@ unsafe extern "C" {
     ) -> c_int;
     pub(super) fn opensips_mi_add_module(exports: *const ModuleExports) -> c_int;
     pub(super) fn opensips_mi_start();
+    pub(super) fn opensips_mi_close();
+    pub(super) fn opensips_mi_is_closed() -> c_int;
     pub(super) fn opensips_mi_begin_process(number: c_int);
     pub(super) static opensips_mi_interface: [usize; 1];
     pub(super) static opensips_mi_version: *const c_char;

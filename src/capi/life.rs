@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 use super::layouts::{self, MiExport, ModuleExports};
-use super::{command, here, open, process, statistic};
+use super::{command, event, here, open, process, statistic};
 use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
 
@@ -79,7 +79,8 @@ impl CModule {
 }
 
 impl Life for CModule {
-    fn begin(&self) -> Result<Exported, OpenError> {
+    fn begin(&self, events: &[&'static str]) -> Result<Exported, OpenError> {
+        event::set_known(events);
         let (commands, statistics) = (command::count(), statistic::count());
         self.register()?;
         self.has_begun.set(true);
@@ -94,6 +95,7 @@ impl Life for CModule {
         Ok(Exported {
             commands: command::rows_after(commands).map_err(|name| open::answers_later(&name))?,
             statistics: statistic::rows_after(statistics),
+            events: event::published_after(events.len()),
             // SAFETY: the module's table, as it is when its init function has returned.
             services: unsafe { process::services(self.name, self.exports.procs) },
         })

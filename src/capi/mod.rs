@@ -2,10 +2,11 @@
 //!
 //! A module is compiled against the headers in c-compat/include and opened by its file; it fills in the same table as
 //! a built-in one. What it calls is in the C shim (c-compat/shim) and in `exports`. What it returns is copied at the
-//! border. Not here: asynchronous replies and events; a module that needs them is
+//! border. Not here: asynchronous replies; a module that needs them is
 //! refused when it is opened. C: sr_module.c, modparam.c and `register_mi_cmd` in mi/mi.c.
 
 mod command;
+mod event;
 mod exports;
 mod here;
 mod layouts;

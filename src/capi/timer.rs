@@ -53,9 +53,12 @@ impl Function {
     }
 }
 
-/// The processes for what C modules have registered, when all have begun; none when nothing was registered.
+/// The processes for the timers that C modules have registered, none when there are none. When all modules have begun:
+/// from here on they can register nothing more, of any kind.
 #[must_use]
 pub fn timers() -> Vec<Box<dyn Service>> {
+    // SAFETY: sets a variable of the shim.
+    unsafe { layouts::opensips_mi_close() };
     // SAFETY: no more than a look at a variable of the shim.
     let first = unsafe { layouts::opensips_mi_timer_processes() };
     // SAFETY: null, or a process of the shim's list, which is never freed.

@@ -241,6 +241,14 @@ pub fn raise(context: &Context, event: &Event<'_>) {
     }
 }
 
+/// Whether somebody has subscribed to an event.
+///
+/// C: `evi_probe_event`.
+#[must_use]
+pub fn is_heard(context: &Context, event: &str) -> bool {
+    Subscribers::of(context, event).iter().any(|subscription| subscription.is_awake())
+}
+
 /// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before; it gets
 /// events in the form of `generation`. No time at all ends a subscription, if there is one.
 ///

@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("bin", &["opensipsunix"]),
     ("cachedb", &["evi", "logging", "mi", "shm"]),
-    ("capi", &["config", "logging", "mi", "module", "shm", "system"]),
+    ("capi", &["config", "evi", "logging", "mi", "module", "shm", "system"]),
     ("cli", &["config", "logging", "version"]),
     ("config", &[]),
     ("evi", &["logging", "mi", "shm", "system"]),

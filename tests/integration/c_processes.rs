@@ -1,9 +1,13 @@
-//! What C modules do beside commands: processes of their own, timers. C: `start_module_procs` in sr_module.c, timer.c.
+//! What C modules do beside commands: processes of their own, timers, events. C: `start_module_procs` in sr_module.c,
+//! timer.c, evi/event_interface.c.
 
 use std::time::{Duration, Instant};
 
-use crate::c_modules::{built, text};
-use crate::support::{Process, Server, Setup, Signal, is_alive, send, wait_for};
+use serde_json::{Value, json};
+
+use crate::c_modules::{built, json_rpc, text};
+use crate::events::Subscriber;
+use crate::support::{Folder, Process, Server, Setup, Signal, is_alive, send, wait_for};
 
 const PROCS: &str = "tests/integration/modules/procs.c";
 
@@ -70,7 +74,7 @@ fn processes_of_a_module_run_and_are_replaced_under_their_numbers() {
 #[test]
 fn a_process_whose_function_returns_is_tried_again_with_patience() {
     let Some(setup) = built(Setup::unix(), PROCS, "-DRETURNS") else { return };
-    let server = setup.start();
+    let mut server = setup.start();
     let returns = || {
         let said = text(&server, ":tickers:\n");
         let found = said.lines().find_map(|line| line.strip_prefix("Returns:: ")).map(str::parse::<u32>);
@@ -88,7 +92,8 @@ fn a_process_whose_function_returns_is_tried_again_with_patience() {
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    server.stop_clean(&[]);
+    assert!(server.stop(Signal::SIGTERM).is_some_and(|status| status.success()));
+    server.assert_gone(&[]);
 }
 
 #[test]
@@ -150,4 +155,34 @@ fn timers_run_at_their_pace_in_processes_of_their_own() {
     assert_eq!(["time_keeper", "timer: slow"].map(|kind| of_kind(&server, kind)), [keeper, other]);
     assert!(server.stop(Signal::SIGTERM).is_some_and(|status| status.success()));
     server.assert_gone(&[]);
+}
+
+#[test]
+fn events_of_a_module_reach_their_subscribers() {
+    let setup = Setup::unix().module("event_datagram");
+    let Some(setup) = built(setup, "tests/integration/modules/events.c", "") else { return };
+    let server = setup.module("usrloc").start();
+    let listed = text(&server, ":events_list:\n");
+    let module =
+        "Event:: E_CORE_PKG_THRESHOLD id=2\nEvent:: E_SAID id=3\nEvent:: E_TICKED id=4\nEvent:: E_UL_";
+    assert!(listed.contains(module), "{listed}");
+    let reply = |probe| format!("200 OK\nSaid:: 0 probe={probe} id=1 late=-1 wrong=-1\n");
+    assert_eq!(text(&server, ":say:\n5\n"), reply(0));
+
+    let folder = Folder::new();
+    let [words, json, ticks] = ["text", "json", "ticks"].map(|name| Subscriber::unix(&folder, name));
+    words.subscribe(&server.client(), "E_SAID", 60);
+    ticks.subscribe(&server.client(), "E_TICKED", 60);
+    assert_eq!(json_rpc(&server, "event_subscribe", &json!(["E_SAID", json.name()])), "OK");
+    assert_eq!(text(&server, ":say:\n-7\n"), reply(1));
+    assert_eq!(words.event(), "E_SAID\nwho::\"a \\\"command\\\"\nof two lines\"\nnumber::-7\n\n");
+    let event: Value = serde_json::from_str(&json.event()).unwrap();
+    let params = json!({"who": "a \"command\"\nof two lines", "number": -7});
+    assert_eq!(event, json!({"jsonrpc": "2.0", "method": "E_SAID", "params": params}));
+    assert_eq!(text(&server, ":have_said:\n8\n"), "200 OK\n");
+    assert_eq!(words.event(), "E_SAID\nwho::process\nnumber::8\n\n");
+    for _ in 0..2 {
+        assert_eq!(ticks.event(), "E_TICKED\n\n");
+    }
+    server.stop_clean(&[]);
 }

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Somebody who subscribes: a socket, and how a subscription names it.
-struct Subscriber {
+pub(crate) struct Subscriber {
     socket: Socket,
     name: String,
 }
@@ -24,7 +24,7 @@ enum Socket {
 }
 
 impl Subscriber {
-    fn unix(folder: &Folder, name: &str) -> Self {
+    pub(crate) fn unix(folder: &Folder, name: &str) -> Self {
         let path = folder.join(name);
         let socket = UnixDatagram::bind(&path).expect("a socket");
         Self { socket: Socket::Unix(socket), name: format!("unix:{}", path.display()) }
@@ -37,13 +37,25 @@ impl Subscriber {
         Self { socket: Socket::Udp(socket), name: format!("udp:{called}:{port}") }
     }
 
+    /// As a subscription calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The next event; `None` when there is none in time.
     fn next(&self, limit: Duration) -> Option<String> {
         let mut buffer = vec![0; 65_536];
         let limit = Some(limit);
-        let received = match &self.socket {
-            Socket::Unix(socket) => socket.set_read_timeout(limit).and_then(|()| socket.recv(&mut buffer)),
-            Socket::Udp(socket) => socket.set_read_timeout(limit).and_then(|()| socket.recv(&mut buffer)),
+        let receive = |buffer: &mut [u8]| match &self.socket {
+            Socket::Unix(socket) => socket.set_read_timeout(limit).and_then(|()| socket.recv(buffer)),
+            Socket::Udp(socket) => socket.set_read_timeout(limit).and_then(|()| socket.recv(buffer)),
+        };
+        let received = loop {
+            match receive(&mut buffer) {
+                // Whoever stops this process and lets it go on ends the call, too.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received,
+            }
         };
         match received {
             Ok(length) => Some(String::from_utf8_lossy(&buffer[..length]).into_owned()),
@@ -53,7 +65,7 @@ impl Subscriber {
     }
 
     #[track_caller]
-    fn event(&self) -> String {
+    pub(crate) fn event(&self) -> String {
         self.next(DEADLINE).unwrap_or_else(|| panic!("no event at {}", self.name))
     }
 
@@ -63,7 +75,7 @@ impl Subscriber {
     }
 
     #[track_caller]
-    fn subscribe(&self, client: &Client, event: &str, seconds: u32) {
+    pub(crate) fn subscribe(&self, client: &Client, event: &str, seconds: u32) {
         // In quotes, as the colons of an IPv6 address would end a parameter's name.
         let request = format!(":event_subscribe:\n{event}\n\"{}\"\n{seconds}\n", self.name);
         assert_same(&request, b"200 OK\n", &client.ask(request.as_bytes()));

@@ -1,0 +1,28 @@
+/* Events of a module. They are published in its init function, and raised in any process but the main one. Transports
+ * of events are not written in C: there is no register_event_mod. */
+#ifndef OPENSIPS_MI_EVI_EVI_MODULES_H
+#define OPENSIPS_MI_EVI_EVI_MODULES_H
+
+#include "../str.h"
+#include "evi.h"
+#include "evi_params.h"
+
+struct sip_msg;
+
+/* The number, also of one that is there already; EVI_ERROR in a process, and without a name. */
+event_id_t evi_publish_event(str name);
+/* EVI_ERROR when there is none. */
+event_id_t evi_get_id(str *name);
+/* More than 0 when somebody has subscribed, less than 0 when there is no such event. */
+int evi_probe_event(event_id_t id);
+/* 0, and a list of evi_get_params is freed; or less: no such event. Never waits for a subscriber. */
+int evi_raise_event(event_id_t id, evi_params_t *params);
+
+/* There is no SIP here: the message is not looked at. */
+static inline int evi_raise_event_msg(struct sip_msg *msg, event_id_t id, evi_params_t *params)
+{
+	(void)msg;
+	return evi_raise_event(id, params);
+}
+
+#endif
