@@ -1,17 +1,23 @@
-/* Locks between processes. A lock lies in shm_malloc memory. When its holder dies it is released, and the next one
- * to get it is told of by a line in the log: what the lock protects may be half written. */
+/* Locks between processes. A lock lies in shm_malloc memory. When its holder dies it is released; who gets it next
+ * finds what it protects perhaps half written, so the log names the module, and its statistic suspect_locks counts. */
 #ifndef OPENSIPS_MI_LOCK_OPS_H
 #define OPENSIPS_MI_LOCK_OPS_H
 
 #include <pthread.h>
 
+#include "dprint.h"
+
 typedef struct {
 	pthread_mutex_t mutex;
-	/* How often its holder has died. */
-	unsigned int deaths;
+	/* Whose it is. */
+	const char *module;
 } gen_lock_t;
 
-gen_lock_t *lock_init(gen_lock_t *lock);
+gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module);
+
+/* The lock, or NULL. */
+#define lock_init(lock) opensips_mi_lock_init(lock, MOD_NAME)
+
 void lock_destroy(gen_lock_t *lock);
 void lock_get(gen_lock_t *lock);
 void lock_release(gen_lock_t *lock);
@@ -22,6 +28,8 @@ struct gen_lock_set_t_ {
 };
 
 typedef struct gen_lock_set_t_ gen_lock_set_t;
+
+_Static_assert(sizeof(gen_lock_t) == 48, "layout of gen_lock_t");
 
 static inline gen_lock_set_t *lock_set_init(gen_lock_set_t *set)
 {

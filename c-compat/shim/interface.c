@@ -16,7 +16,7 @@ const void *const opensips_mi_interface[] = {
 	F(addf_mi_node_sibling), F(addf_mi_node_child), F(add_mi_attr), F(addf_mi_attr), F(get_mi_attr_by_name),
 	F(del_mi_attr_list), F(register_mi_cmd), F(register_mi_mod), F(lookup_mi_cmd), F(get_mi_cmds),
 	F(register_stat2), F(__register_module_stats), F(get_stat), F(shm_malloc), F(shm_realloc), F(shm_free),
-	F(lock_init), F(lock_destroy), F(lock_get), F(lock_release), F(is_printable), F(opensips_mi_log),
+	F(opensips_mi_lock_init), F(lock_destroy), F(lock_get), F(lock_release), F(is_printable), F(opensips_mi_log),
 	F(dp_my_pid), F(get_ticks), F(get_uticks), F(register_timer), F(register_utimer),
 	F(register_timer_process), F(append_timer_to_process), F(append_utimer_to_process), &startup_time, &process_no,
 	F(MD5StringArray), F(MD5File), F(opensips_mi_script_only), F(opensips_mi_script_only_pointer),

@@ -8,6 +8,7 @@
 
 #include "../include/dprint.h"
 #include "../include/locking.h"
+#include "shim.h"
 
 /* Tries before the first sleep. */
 #define TRIES 60
@@ -15,14 +16,14 @@
 /* How long one sleep lasts at most, in nanoseconds. */
 #define SLICE 5000000
 
-gen_lock_t *lock_init(gen_lock_t *lock)
+gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module)
 {
 	pthread_mutexattr_t attributes;
 	int failed;
 
 	if (!lock || pthread_mutexattr_init(&attributes))
 		return NULL;
-	lock->deaths = 0;
+	lock->module = module;
 	failed = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) ||
 		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) ||
 		pthread_mutex_init(&lock->mutex, &attributes);
@@ -60,10 +61,8 @@ void lock_get(gen_lock_t *lock)
 		case ETIMEDOUT:
 			break;
 		case EOWNERDEAD:
-			lock->deaths++;
 			pthread_mutex_consistent(&lock->mutex);
-			LM_CRIT("lock %p: its holder has died, for the %u. time; what it protects may be half written\n",
-				(void *)lock, lock->deaths);
+			opensips_mi_suspect(lock->module, lock);
 			return;
 		default:
 			/* Nobody could be kept out: the process ends rather than go on. */

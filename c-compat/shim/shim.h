@@ -10,6 +10,8 @@
 
 /* In Rust: whether a line of that level is to be written, and the line. */
 int opensips_mi_is_printable(int level);
+/* In Rust: counts a lock of a module, whose holder has died. */
+void opensips_mi_suspect(const char *module, const void *lock);
 /* In Rust: raises an event with the parameters of a list. */
 int opensips_mi_raise_event(event_id_t id, evi_param_p first);
 void opensips_mi_log_line(int level, const char *module, const char *text, unsigned long len);

@@ -35,7 +35,7 @@ extern "C" fn shm_malloc(size: c_ulong) -> *mut c_void {
     guarded(null_mut(), || allocate(size).map_or(null_mut(), |block| block.as_ptr().cast()))
 }
 
-fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
+pub(super) fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
     let block = MEMORY.get()?.allocate(usize::try_from(size).ok()?);
     if block.is_none() {
         log::error!(often = true; "shm_malloc: no room for {size} bytes; give a larger -m");

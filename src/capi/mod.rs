@@ -16,6 +16,7 @@ mod parameters;
 mod process;
 mod snapshot;
 mod statistic;
+mod suspect;
 mod text;
 mod timer;
 mod tree;

@@ -150,7 +150,7 @@ fn kills_lose_nothing_that_was_acknowledged() {
     assert!(!said.contains("past the end"), "{said}");
     // `fill` has one such mistake.
     assert!(said.matches("is no block in use").count() <= 2, "{said}");
-    assert!(said.contains("its holder has died"), "no kill came while the lock was held:\n{said}");
+    assert!(said.contains("the holder of its lock"), "no kill came while the lock was held:\n{said}");
     wait_for("the counter", || text(&server, ":count:\n").starts_with("200 OK\n").then_some(()));
     server.stop_clean(&[]);
 }

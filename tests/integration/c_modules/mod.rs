@@ -190,7 +190,10 @@ fn a_crash_costs_one_request_and_a_lock_is_not_lost() {
         assert_eq!(text(&server, ":count:\n"), format!("200 OK\nCount:: {count}\n"));
     }
     let said = server.stderr();
-    assert_eq!(said.matches("its holder has died").count(), 1, "{said}");
+    assert_eq!(said.matches("module shapes: the holder of its lock").count(), 1, "{said}");
+    assert_eq!(text(&server, ":reset_statistics:\nshapes_suspect_locks\n"), "200 OK\n");
+    let suspect = text(&server, ":get_statistics:\nshapes_suspect_locks\n");
+    assert_eq!(suspect, "200 OK\nmi:shapes_suspect_locks:: 1\n");
     // Both workers, the old one and the new one, find the text at the address that a dead one had.
     for _ in 0..20 {
         assert_eq!(text(&server, ":keep:\n"), "200 OK\nKept:: what stays\n");

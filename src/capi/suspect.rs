@@ -1,0 +1,48 @@
+//! Modules whose process died with one of their locks: what the lock protects may be half written. Counted in the
+//! statistic `mi:NAME_suspect_locks` of each C module, which never goes down.
+#![expect(unsafe_code, reason = "a function is exported to C, and a counter is made in shared memory")]
+
+use std::ffi::{c_char, c_void};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::exports::{allocate, guarded};
+use super::text;
+use crate::mi::{Source, Statistic};
+
+/// The counters of all C modules.
+static MODULES: Mutex<Vec<(&str, &AtomicU64)>> = Mutex::new(Vec::new());
+
+fn modules() -> MutexGuard<'static, Vec<(&'static str, &'static AtomicU64)>> {
+    MODULES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A module's counter. `None` without shared memory. Before the first fork.
+pub(super) fn counter(module: &'static str) -> Option<Statistic> {
+    let place = allocate(size_of::<AtomicU64>() as u64)?.cast::<u64>();
+    // SAFETY: a block of that size, aligned for every type, that nobody else has.
+    unsafe { place.write(0) };
+    // SAFETY: as above, and it is never given back.
+    let cell = unsafe { AtomicU64::from_ptr(place.as_ptr()) };
+    modules().push((module, cell));
+    let name = text::keep(format!("{module}_suspect_locks"));
+    Some(Statistic { group: "mi", name, source: Source::Shared { cell, can_reset: false } })
+}
+
+/// Counts a lock whose holder has died, and says so.
+///
+/// # Safety
+/// The module is null, or a string that ends with NUL.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn opensips_mi_suspect(module: *const c_char, lock: *const c_void) {
+    guarded((), || {
+        // SAFETY: as the caller says.
+        let module = unsafe { text::read(module) }.unwrap_or_default();
+        log::error!(
+            "module {module}: the holder of its lock {lock:p} has died, and what the lock protects may be half written"
+        );
+        if let Some((_, deaths)) = modules().iter().find(|(name, _)| *name == module) {
+            deaths.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+}
