@@ -43,7 +43,8 @@ int __register_module_stats(char *module, stat_export_t *stats, int unsafe);
 #define register_stat(module, name, pvar, flags) register_stat2(module, name, pvar, flags, NULL, 0)
 #define register_module_stats(module, stats) __register_module_stats(module, stats, 0)
 
-/* One that a C module has registered; those of the server itself are not found. */
+/* NULL when there is none of that name. Those of the server itself are found in processes, not in the main one and not
+ * in init functions; update_stat and reset_stat have no effect on them. */
 stat_var *get_stat(str *name);
 
 #define get_stat_val(var) \

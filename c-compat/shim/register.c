@@ -46,18 +46,34 @@ int opensips_mi_is_closed(void)
 	return is_closed;
 }
 
-struct mi_cmd *lookup_mi_cmd(char *name, int len)
+static struct mi_cmd *find(struct mi_cmd *rows, int count, const char *name, int len)
 {
-	for (int i = 0; i < command_count; i++)
-		if (commands[i].name.len == len && !memcmp(commands[i].name.s, name, len))
-			return &commands[i];
+	for (int i = 0; i < count; i++)
+		if (rows[i].name.len == len && !memcmp(rows[i].name.s, name, len))
+			return &rows[i];
 	return NULL;
+}
+
+void opensips_mi_own_cmds(struct mi_cmd **cmds, int *size)
+{
+	*cmds = commands;
+	*size = command_count;
 }
 
 void get_mi_cmds(struct mi_cmd **cmds, int *size)
 {
-	*cmds = commands;
-	*size = command_count;
+	*cmds = opensips_mi_all_cmds(size);
+	if (!*cmds)
+		opensips_mi_own_cmds(cmds, size);
+}
+
+struct mi_cmd *lookup_mi_cmd(char *name, int len)
+{
+	struct mi_cmd *rows;
+	int count;
+
+	get_mi_cmds(&rows, &count);
+	return find(rows, count, name, len);
 }
 
 static str text_of(char *text)
@@ -80,7 +96,7 @@ int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_in
 		LM_ERR("%s: commands are registered before the processes are forked\n", name);
 		return -1;
 	}
-	if (lookup_mi_cmd(name, strlen(name))) {
+	if (find(commands, command_count, name, strlen(name))) {
 		LM_ERR("%s: there is a command of that name already\n", name);
 		return -1;
 	}
@@ -162,5 +178,5 @@ stat_var *get_stat(str *name)
 	for (struct opensips_mi_stat *stat = stats; stat; stat = stat->next)
 		if (stat->var.name.len == name->len && !memcmp(stat->var.name.s, name->s, name->len))
 			return &stat->var;
-	return NULL;
+	return opensips_mi_find_stat(name);
 }

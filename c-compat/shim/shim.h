@@ -10,6 +10,10 @@
 
 /* In Rust: whether a line of that level is to be written, and the line. */
 int opensips_mi_is_printable(int level);
+/* In Rust: all commands, also those of the server; NULL where there is none, as in init functions. */
+struct mi_cmd *opensips_mi_all_cmds(int *size);
+/* In Rust: a statistic of the server; NULL when there is none of that name. */
+stat_var *opensips_mi_find_stat(str *name);
 /* In Rust: counts a lock of a module, whose holder has died. */
 void opensips_mi_suspect(const char *module, const void *lock);
 /* In Rust: raises an event with the parameters of a list. */
@@ -46,6 +50,11 @@ _Static_assert(sizeof(struct opensips_mi_timer_process) == 24, "layout of struct
 struct opensips_mi_timer_process *opensips_mi_timer_processes(void);
 int opensips_mi_add_module(const struct module_exports *exports);
 struct opensips_mi_stat *opensips_mi_stats(void);
+/* The commands that modules have registered. */
+void opensips_mi_own_cmds(struct mi_cmd **cmds, int *size);
+struct mi_root *opensips_mi_new_tree(unsigned int code, const char *reason, int reason_len);
+struct mi_node *opensips_mi_add_node(struct mi_node *parent, const char *name, int name_len, const char *value,
+	int value_len);
 int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len);
 int opensips_mi_script_only(void);
 void *opensips_mi_script_only_pointer(void);

@@ -228,30 +228,56 @@ void free_mi_tree(struct mi_root *root)
 	free(root);
 }
 
-/* Behind the last node of a request. Unlike add_mi_node_child it takes an empty value; both texts are copied, and a
- * NUL follows each. */
-int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len)
+/* The same with a copy of the reason. */
+struct mi_root *opensips_mi_new_tree(unsigned int code, const char *reason, int reason_len)
+{
+	struct mi_root *root = init_mi_tree(code, NULL, 0);
+	struct mi_root *whole = root ? realloc(root, sizeof(*root) + (size_t)reason_len + 1) : NULL;
+
+	if (!whole) {
+		free(root);
+		return NULL;
+	}
+	whole->node.next = whole->node.last = &whole->node;
+	whole->reason.s = (char *)(whole + 1);
+	whole->reason.len = reason_len;
+	memcpy(whole->reason.s, reason, reason_len);
+	whole->reason.s[reason_len] = 0;
+	return whole;
+}
+
+/* Behind the last kid. Unlike add_mi_node_child it takes an empty value, and none without a name; both texts are
+ * copied, and a NUL follows each. */
+struct mi_node *opensips_mi_add_node(struct mi_node *parent, const char *name, int name_len, const char *value,
+	int value_len)
 {
 	struct mi_node *node = calloc(1, sizeof(*node) + (size_t)name_len + (size_t)value_len + 2);
-	struct mi_node *first = root->node.kids;
+	struct mi_node *first = parent->kids;
 	char *room = (char *)(node + 1);
 
 	if (!node)
-		return -1;
-	memcpy(room, name, name_len);
-	memcpy(room + name_len + 1, value, value_len);
+		return NULL;
 	if (name_len) {
+		memcpy(room, name, name_len);
 		node->name.s = room;
 		node->name.len = name_len;
 	}
-	node->value.s = room + name_len + 1;
-	node->value.len = value_len;
+	if (value) {
+		memcpy(room + name_len + 1, value, value_len);
+		node->value.s = room + name_len + 1;
+		node->value.len = value_len;
+	}
 	node->last = node;
 	if (first) {
 		first->last->next = node;
 		first->last = node;
 	} else {
-		root->node.kids = node;
+		parent->kids = node;
 	}
-	return 0;
+	return node;
+}
+
+int opensips_mi_add_parameter(struct mi_root *root, const char *name, int name_len, const char *value, int value_len)
+{
+	return opensips_mi_add_node(&root->node, name, name_len, value, value_len) ? 0 : -1;
 }

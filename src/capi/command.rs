@@ -74,10 +74,10 @@ pub(super) fn inits_between(first: usize, end: usize) -> Vec<unsafe extern "C" f
 }
 
 /// Copies of C's rows, which move when one is added.
-fn registered() -> Vec<MiCmd> {
+pub(super) fn registered() -> Vec<MiCmd> {
     let (mut first, mut count) = (std::ptr::null(), 0);
     // SAFETY: both pointers are to live values.
-    unsafe { layouts::get_mi_cmds(&raw mut first, &raw mut count) };
+    unsafe { layouts::opensips_mi_own_cmds(&raw mut first, &raw mut count) };
     let count = usize::try_from(count).unwrap_or(0);
     if first.is_null() {
         return Vec::new();

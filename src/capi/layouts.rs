@@ -48,6 +48,8 @@ pub(super) struct MiRoot {
 pub(super) const ASYNC_FLAG: c_uint = 1;
 /// C: `MI_NO_INPUT_FLAG`.
 pub(super) const NO_INPUT_FLAG: c_uint = 1 << 1;
+/// C: `MI_DUP_NAME` and `MI_DUP_VALUE`.
+pub(super) const COPY_FLAGS: c_int = 3;
 /// C: `MI_IS_ARRAY`.
 pub(super) const ARRAY_FLAG: c_uint = 1 << 4;
 
@@ -250,7 +252,24 @@ unsafe extern "C" {
         flags: c_uint,
         module: *const c_char,
     ) -> c_int;
-    pub(super) fn get_mi_cmds(commands: *mut *const MiCmd, count: *mut c_int);
+    pub(super) fn opensips_mi_new_tree(code: c_uint, reason: *const c_char, reason_len: c_int)
+    -> *mut MiRoot;
+    pub(super) fn opensips_mi_add_node(
+        parent: *mut MiNode,
+        name: *const c_char,
+        name_len: c_int,
+        value: *const c_char,
+        value_len: c_int,
+    ) -> *mut MiNode;
+    pub(super) fn add_mi_attr(
+        node: *mut MiNode,
+        flags: c_int,
+        name: *const c_char,
+        name_len: c_int,
+        value: *const c_char,
+        value_len: c_int,
+    ) -> *mut MiAttr;
+    pub(super) fn opensips_mi_own_cmds(commands: *mut *const MiCmd, count: *mut c_int);
     pub(super) fn __register_module_stats(
         module: *const c_char,
         stats: *const c_void,

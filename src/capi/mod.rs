@@ -5,6 +5,7 @@
 //! border. Not here: asynchronous replies; a module that needs them is
 //! refused when it is opened. C: sr_module.c, modparam.c and `register_mi_cmd` in mi/mi.c.
 
+mod building;
 mod command;
 mod event;
 mod exports;
@@ -12,6 +13,7 @@ mod here;
 mod layouts;
 mod life;
 mod open;
+mod own;
 mod parameters;
 mod process;
 mod snapshot;

@@ -186,3 +186,45 @@ fn events_of_a_module_reach_their_subscribers() {
     }
     server.stop_clean(&[]);
 }
+
+#[test]
+fn a_module_asks_for_statistics_and_commands_of_the_server() {
+    let setup = Setup::unix().module("cachedb_local");
+    let Some(setup) = built(setup, "tests/integration/modules/asks.c", "") else { return };
+    let server = setup.start();
+    let processes = server.ps().len();
+    wait_for("the process's own look", || {
+        let size = format!("200 OK\ntotal_size:: 67108864 1 {processes}\n");
+        (text(&server, ":ask_stat:\ntotal_size\n") == size).then_some(())
+    });
+    assert_eq!(text(&server, ":ask_stat:\nnone_such\n"), "200 OK\nNone:: \n");
+    let own = text(&server, ":ask_stat:\nmine\n");
+    assert!(own.starts_with("200 OK\nmine:: 0 1 "), "what it adds is reset again: {own}");
+    let used = text(&server, ":ask_stat:\nreal_used_size\n");
+    let used = used.strip_prefix("200 OK\nreal_used_size:: ").and_then(|it| it.split(' ').next());
+    assert!(used.is_some_and(|used| used.parse::<u64>().is_ok_and(|used| used > 33 << 10)), "{used:?}");
+
+    assert_eq!(text(&server, ":cache_store:\nlocal\nkey\nvalue\n"), "200 OK\n");
+    for request in [
+        "ps:\n",
+        "list_blacklists:\n",
+        "events_list:\n",
+        "help:\nps\n",
+        "help:\nnone_such\n",
+        "cache_fetch:\nlocal\nkey\n",
+        "cache_fetch:\nlocal\n",
+        "cache_fetch:\nnowhere\nkey\n",
+        "get_statistics:\nmine\ntotal_size\n",
+        "ask_stat:\nnone_such\n",
+    ] {
+        let (name, parameters) = request.split_once(":\n").unwrap();
+        let direct = text(&server, &format!(":{request}"));
+        assert_eq!(text(&server, &format!(":ask_cmd:\n{name}\n{parameters}")), direct, "{request}");
+    }
+    assert_eq!(text(&server, ":ask_cmd:\nnone_such\n"), "404 No such command\n");
+    assert_eq!(text(&server, ":ask_all:\n"), text(&server, ":which:\n"));
+    // More than a piece of a reply.
+    let all = text(&server, &format!(":ask_cmd:\nget_statistics\n{}", "mine\n".repeat(2000)));
+    assert_eq!(all, format!("200 OK\n{}", "asks:mine:: 0\n".repeat(2000)));
+    server.stop_clean(&[]);
+}

@@ -51,7 +51,8 @@ int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_in
 	char *mod_name);
 int register_mi_mod(char *mod_name, mi_export_t *mis);
 
-/* Commands of C modules; those of the server itself are not found. */
+/* NULL when there is none of that name. Those of the server itself are found in processes, not in the main one and not
+ * in init functions; f(request, param) runs them, and what it gives is the caller's to free. */
 struct mi_cmd *lookup_mi_cmd(char *name, int len);
 void get_mi_cmds(struct mi_cmd **cmds, int *size);
 
