@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs opensips-mi: programs, man pages, example configuration, init script, its settings, systemd unit.
+# Installs opensips-mi: programs, man pages, example configuration, init script, its settings, systemd unit, and the
+# headers that modules in C are compiled with.
 # Run it again at any time: it replaces its own files and never a configuration that is there already.
 
 set -eu
@@ -8,7 +9,8 @@ usage() {
 	cat <<'END'
 usage: scripts/install.sh [OPTION]...
 
-  --prefix DIR    programs go to DIR/sbin, man pages to DIR/share/man (default /usr/local)
+  --prefix DIR    programs go to DIR/sbin, man pages to DIR/share/man, headers for modules in C to
+                  DIR/include/opensips-mi (default /usr/local)
   --destdir DIR   put everything below DIR, for packages; changes nothing else
   --as-opensips   also link DIR/sbin/opensips to opensips-mi, for scripts that look for opensips
   --create-user   create the system user and group opensips when they are missing
@@ -65,6 +67,7 @@ project=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 SBINDIR=$PREFIX/sbin
 MANDIR=$PREFIX/share/man/man8
 DOCDIR=$PREFIX/share/doc/opensips-mi
+INCLUDEDIR=$PREFIX/include/opensips-mi
 CONFIG=$SYSCONFDIR/opensips/opensips.cfg
 DEFAULTS=$SYSCONFDIR/default/opensips-mi
 INIT=$SYSCONFDIR/init.d/opensips-mi
@@ -72,6 +75,11 @@ INIT=$SYSCONFDIR/init.d/opensips-mi
 # ours PATH: whether PATH is the link that --as-opensips makes.
 ours() {
 	[ -L "$1" ] && [ "$(readlink "$1")" = opensips-mi ]
+}
+
+# The headers, and what Makefiles of modules include, by their paths below the folder of headers.
+headers() {
+	(cd "$project/c-compat/include" && find . -type f ! -name '.*' | sed 's|^\./||' | sort)
 }
 
 remove() {
@@ -88,6 +96,12 @@ if [ $uninstall = yes ]; then
 	done
 	if ours "$DESTDIR$SBINDIR/opensips"; then
 		remove "$SBINDIR/opensips"
+	fi
+	headers | while read -r header; do
+		remove "$INCLUDEDIR/$header"
+	done
+	if [ -d "$DESTDIR$INCLUDEDIR" ]; then
+		find "$DESTDIR$INCLUDEDIR" -depth -type d -exec rmdir {} + 2>/dev/null || :
 	fi
 	rmdir "$DESTDIR$DOCDIR" 2>/dev/null || :
 	for file in "$CONFIG" "$DEFAULTS"; do
@@ -142,6 +156,9 @@ put 644 "$project/scripts/man/opensipsunix.8" "$MANDIR/opensipsunix.8"
 put 644 "$project/opensips.cfg.example" "$DOCDIR/opensips.cfg.example"
 put 755 "$project/scripts/opensips-mi.init" "$INIT"
 put 644 "$project/scripts/opensips-mi.service" "$UNITDIR/opensips-mi.service"
+headers | while read -r header; do
+	put 644 "$project/c-compat/include/$header" "$INCLUDEDIR/$header"
+done
 put_once 644 "$project/scripts/opensips-mi.default" "$DEFAULTS"
 put_once 644 "$project/opensips.cfg.example" "$CONFIG"
 

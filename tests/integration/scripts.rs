@@ -306,6 +306,35 @@ const INSTALLED: [(&str, u32); 7] = [
     ("usr/share/man/man8/opensipsunix.8", 0o644),
 ];
 
+/// Where the headers for modules in C are.
+const HEADERS: &str = "usr/include/opensips-mi";
+
+/// The headers of this project, as they are installed.
+fn headers() -> Vec<String> {
+    let ours = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("c-compat/include"));
+    assert!(ours.iter().any(|name| name == "modules/module/module.mk"), "{ours:?}");
+    ours.iter().map(|name| format!("{HEADERS}/{name}")).collect()
+}
+
+/// Compiles the example of a C module with what is installed, and has the installed program load it.
+fn check_headers(folder: &Folder) {
+    if !exists("make") || !exists("cc") {
+        return skip("the_install_script_installs_and_uninstalls", "make and a C compiler are needed");
+    }
+    let (root, own) = (folder.join("root"), folder.join("example"));
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("c-compat/example/example.c");
+    fs::create_dir(&own).unwrap();
+    fs::copy(example, own.join("example.c")).unwrap();
+    let rules = format!("include {}/modules/module/module.mk\n", root.join(HEADERS).display());
+    fs::write(own.join("Makefile"), format!("NAME := example\n{rules}")).unwrap();
+    let made = run(Command::new("make").arg("-C").arg(&own), b"");
+    assert!(made.status.success(), "{made:#?}");
+    let configuration = own.join("opensips.cfg");
+    fs::write(&configuration, format!("loadmodule \"{}\"\n", own.join("example.so").display())).unwrap();
+    let check = run(Command::new(root.join("usr/sbin/opensips")).args(["-c", "-f"]).arg(configuration), b"");
+    assert_eq!(check.status.code(), Some(0), "{check:#?}");
+}
+
 #[test]
 fn the_install_script_installs_and_uninstalls() {
     let folder = Folder::new();
@@ -314,6 +343,8 @@ fn the_install_script_installs_and_uninstalls() {
     assert!(outcome.status.success(), "{outcome:#?}");
     let mut wanted: Vec<&str> = INSTALLED.iter().map(|(name, _)| *name).chain(CONFIGURATIONS).collect();
     wanted.push("usr/sbin/opensips");
+    let headers = headers();
+    wanted.extend(headers.iter().map(String::as_str));
     wanted.sort_unstable();
     assert_eq!(files_below(&root), wanted);
     for (name, mode) in INSTALLED {
@@ -325,6 +356,8 @@ fn the_install_script_installs_and_uninstalls() {
         b"",
     );
     assert_eq!(check.status.code(), Some(0), "the installed program on the installed file: {check:#?}");
+
+    check_headers(&folder);
 
     // Again, over a program without its mode and a configuration that was changed.
     fs::write(root.join(CONFIGURATIONS[1]), "# mine\n").unwrap();
@@ -339,6 +372,7 @@ fn the_install_script_installs_and_uninstalls() {
     let outcome = install(&folder, &["--uninstall"]);
     assert!(outcome.status.success(), "{outcome:#?}");
     assert_eq!(files_below(&root), CONFIGURATIONS, "configurations stay");
+    assert!(!root.join(HEADERS).exists(), "empty folders of headers are left");
     assert!(install(&folder, &["--uninstall"]).status.success(), "there is nothing left to remove");
 }
 
