@@ -10,6 +10,8 @@ use crate::events::Subscriber;
 use crate::support::{Folder, Process, Server, Setup, Signal, is_alive, send, wait_for};
 
 const PROCS: &str = "tests/integration/modules/procs.c";
+pub(crate) const EVENTS: &str = "tests/integration/modules/events.c";
+pub(crate) const ASKS: &str = "tests/integration/modules/asks.c";
 
 /// By when a killed process has a successor.
 const REPLACED_WITHIN: Duration = Duration::from_millis(100);
@@ -160,7 +162,7 @@ fn timers_run_at_their_pace_in_processes_of_their_own() {
 #[test]
 fn events_of_a_module_reach_their_subscribers() {
     let setup = Setup::unix().module("event_datagram");
-    let Some(setup) = built(setup, "tests/integration/modules/events.c", "") else { return };
+    let Some(setup) = built(setup, EVENTS, "") else { return };
     let server = setup.module("usrloc").start();
     let listed = text(&server, ":events_list:\n");
     let module =
@@ -190,7 +192,7 @@ fn events_of_a_module_reach_their_subscribers() {
 #[test]
 fn a_module_asks_for_statistics_and_commands_of_the_server() {
     let setup = Setup::unix().module("cachedb_local");
-    let Some(setup) = built(setup, "tests/integration/modules/asks.c", "") else { return };
+    let Some(setup) = built(setup, ASKS, "") else { return };
     let server = setup.start();
     let processes = server.ps().len();
     wait_for("the process's own look", || {

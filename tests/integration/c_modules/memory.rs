@@ -8,7 +8,9 @@ use std::process::Command;
 
 use super::doors::{Link, Syntax, drive, fifo, with_modules};
 use super::{SLIPS, built, text};
-use crate::support::{DEADLINE, Server, Setup, Signal, skip, wait_for};
+use crate::c_processes::{ASKS, EVENTS};
+use crate::events::Subscriber;
+use crate::support::{DEADLINE, Folder, Server, Setup, Signal, skip, wait_for};
 
 /// Rounds of requests, so that what each of them leaves behind is seen.
 const ROUNDS: usize = 100;
@@ -17,7 +19,12 @@ const ROUNDS: usize = 100;
 const MORE_BLOCKS: usize = 60;
 
 /// Requests with replies of all kinds, also those that a module gets wrong on purpose.
-const REQUESTS: [&str; 10] = [
+const REQUESTS: [&str; 15] = [
+    ":say:\n3\n",
+    ":ask_stat:\nreal_used_size\n",
+    ":ask_cmd:\nps\n",
+    ":ask_cmd:\nhelp\nnone_such\n",
+    ":ask_cmd:\nget_statistics\nall\n",
     ":example_show:\n",
     ":example_echo:\na\nx::b\n\"q\"\n",
     ":nodes:\n20\n",
@@ -30,9 +37,12 @@ const REQUESTS: [&str; 10] = [
     r#"{"jsonrpc":"2.0","id":1,"method":"nodes","params":["20"]}"#,
 ];
 
-/// A server with all modules, if they can be had.
+/// A server with all modules, if they can be had; without processes of a module's own, which end under way.
 fn setup(defines: &str) -> Option<Setup> {
-    Some(built(with_modules(Setup::unix().slow(), defines)?, SLIPS, defines)?.fifo())
+    let setup = with_modules(Setup::unix().slow().module("event_datagram"), defines)?;
+    let alone = format!("{defines} -DALONE");
+    let setup = built(built(setup, EVENTS, &alone)?, ASKS, &alone)?;
+    Some(built(setup, SLIPS, defines)?.fifo())
 }
 
 /// All doors but HTTP, where nothing is of C but the command.
@@ -43,9 +53,12 @@ fn drive_all(server: &Server) {
         ("FIFO", Syntax::Text, fifo(server, "text")),
         ("FIFO", Syntax::JsonRpc, fifo(server, "json")),
     ]);
-    let client = server.client();
+    let (client, folder) = (server.client(), Folder::new());
+    let subscriber = Subscriber::unix(&folder, "events");
+    subscriber.subscribe(&client, "E_SAID", 60);
     for _ in 0..ROUNDS {
         REQUESTS.iter().for_each(|request| assert!(!client.ask(request.as_bytes()).is_empty()));
+        assert!(subscriber.event().starts_with("E_SAID\n"));
     }
 }
 
