@@ -82,9 +82,9 @@ impl Stage {
             return Err(String::from("a block is not given back"));
         }
         let mut stage = Stage { memory, file, start, held: Vec::new(), least, seen: [&row[0], &row[1]] };
-        for (number, block) in blocks.into_iter().enumerate() {
+        for (letter, block) in (b'a'..).zip(blocks) {
             let bytes = memory.capacity(block).ok_or("a block is not in use")?;
-            let (place, value) = (block.addr().get() - start, vec![b'a' + number as u8 % 26; bytes]);
+            let (place, value) = (block.addr().get() - start, vec![letter; bytes]);
             stage.write(place, &value)?;
             stage.held.push((place, bytes, value));
         }
