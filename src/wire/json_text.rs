@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::Output;
+use super::{Output, plain};
 
 /// Writes `bytes`. A byte that is no part of UTF-8 becomes the character of its number, so that no value makes a
 /// reply that is not JSON.
 pub(super) fn characters<O: Output>(output: &mut O, bytes: &[u8]) {
-    if bytes.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+    if plain::all(bytes, is_plain) {
         return output.push(bytes);
     }
     for chunk in bytes.utf8_chunks() {
@@ -30,7 +30,7 @@ impl<O: Output> fmt::Write for Escaped<'_, O> {
 
 /// Whether a byte stands for itself.
 fn is_plain(byte: u8) -> bool {
-    (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\'
+    (0x20..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
 
 fn escape<O: Output>(output: &mut O, text: &str) {

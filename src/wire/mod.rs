@@ -9,6 +9,7 @@
 //! tree_json/    the JSON of mi_json of 2.x
 //! nodes/        the classic tree as nested values, for the two of 2.x
 //! json_text.rs  text in strings of JSON
+//! plain.rs      whether text stands for itself
 //! frame/        where a request over a FIFO ends, and the next one begins
 //! ```
 
@@ -18,6 +19,7 @@ pub mod json_rpc;
 mod json_text;
 mod nodes;
 mod output;
+mod plain;
 pub mod text;
 pub mod tree_json;
 pub mod xml_rpc;

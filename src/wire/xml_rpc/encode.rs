@@ -9,7 +9,7 @@ use super::Format;
 use super::call::is_allowed;
 use crate::mi::{Fault, Generation, Reply, Value};
 use crate::wire::nodes::{self, Key, Syntax};
-use crate::wire::{Output, Stream};
+use crate::wire::{Output, Stream, plain};
 
 /// What stands for a character that XML does not allow. C: `xmlrpc_force_to_xml_chars`.
 const IN_PLACE_OF_FORBIDDEN: &[u8] = b"\x7f";
@@ -295,7 +295,7 @@ pub(super) fn array(output: &mut Stream, write: impl FnOnce(&mut Stream)) {
 /// Text in an element. CR is a reference, since readers take a CR of its own for a line end; what XML does not allow
 /// is replaced; a byte that is no part of UTF-8 becomes the character of its number.
 pub(super) fn characters(output: &mut Stream, bytes: &[u8]) {
-    if bytes.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+    if plain::all(bytes, is_plain) {
         return output.push(bytes);
     }
     for chunk in bytes.utf8_chunks() {
@@ -308,7 +308,7 @@ pub(super) fn characters(output: &mut Stream, bytes: &[u8]) {
 
 /// Whether a byte stands for itself.
 fn is_plain(byte: u8) -> bool {
-    ((0x20..0x80).contains(&byte) || byte == b'\n') && !matches!(byte, b'<' | b'>' | b'&')
+    ((0x20..0x80).contains(&byte) | (byte == b'\n')) & (byte != b'<') & (byte != b'>') & (byte != b'&')
 }
 
 fn escape(output: &mut Stream, text: &str) {
