@@ -7,9 +7,10 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesEnd, BytesStart, Event};
 
 use super::scalar::{self, NotThat};
+use crate::wire::plain;
 
 /// How deep values may lie in one another. C: `XMLRPC_NESTING_LIMIT_DEFAULT`.
 const MAX_DEPTH: usize = 64;
@@ -58,18 +59,19 @@ pub(super) enum Malformed {
 /// Reads a call.
 pub(super) fn parse(body: &[u8]) -> Result<Call, Malformed> {
     let text = decoded(body)?;
-    if text.chars().any(|character| !is_allowed(character)) {
+    let is_plain = |byte| (0x20..0x80).contains(&byte) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
+    if !plain::all(text.as_bytes(), is_plain) && text.chars().any(|character| !is_allowed(character)) {
         return Err(Malformed::Character);
     }
     let mut document = Document::new(&text);
     document.enter("methodCall")?;
     let (mut method, mut params) = (None, None);
-    while let Some(name) = document.child("</methodCall>")? {
-        match name.as_str() {
+    while let Some(tag) = document.child("</methodCall>")? {
+        match tag.name().as_ref() {
             "methodName" if method.is_none() => method = Some(document.text("</methodName>")?),
             "params" if method.is_some() && params.is_none() => params = Some(document.params()?),
-            _ if method.is_none() => return Err(misplaced(&format!("<{name}>"), "<methodName>")),
-            _ => return Err(misplaced(&format!("<{name}>"), "</methodCall>")),
+            _ if method.is_none() => return Err(Token::Open(tag).instead_of("<methodName>")),
+            _ => return Err(Token::Open(tag).instead_of("</methodCall>")),
         }
     }
     let method = method.ok_or_else(|| misplaced("</methodCall>", "<methodName>"))?;
@@ -115,8 +117,8 @@ fn misplaced(found: &str, wanted: &'static str) -> Malformed {
 /// What a document consists of.
 #[derive(Debug)]
 enum Token<'a> {
-    Open(String),
-    Close(String),
+    Open(BytesStart<'a>),
+    Close(BytesEnd<'a>),
     Text(Cow<'a, str>),
     End,
 }
@@ -124,8 +126,8 @@ enum Token<'a> {
 impl Token<'_> {
     fn instead_of(&self, wanted: &'static str) -> Malformed {
         match self {
-            Token::Open(name) => misplaced(&format!("<{name}>"), wanted),
-            Token::Close(name) => misplaced(&format!("</{name}>"), wanted),
+            Token::Open(tag) => misplaced(&format!("<{}>", tag.name().as_ref()), wanted),
+            Token::Close(tag) => misplaced(&format!("</{}>", tag.name().as_ref()), wanted),
             Token::Text(text) => misplaced(&format!("text \"{}\"", shown(text.trim())), wanted),
             Token::End => misplaced("the end", wanted),
         }
@@ -149,8 +151,8 @@ impl<'a> Document<'a> {
         loop {
             let event = self.reader.read_event().map_err(|error| syntax(&error))?;
             return Ok(match event {
-                Event::Start(tag) => Token::Open(tag.name().as_ref().to_owned()),
-                Event::End(tag) => Token::Close(tag.name().as_ref().to_owned()),
+                Event::Start(tag) => Token::Open(tag),
+                Event::End(tag) => Token::Close(tag),
                 Event::Text(text) => Token::Text(text.xml10_content()),
                 Event::CData(text) => Token::Text(text.xml10_content()),
                 Event::GeneralRef(reference) => Token::Text(resolve(&reference)?.to_string().into()),
@@ -174,7 +176,7 @@ impl<'a> Document<'a> {
     /// Reads the opening tag of an element that must come next.
     fn enter(&mut self, name: &'static str) -> Result<(), Malformed> {
         match self.next_tag()? {
-            Token::Open(found) if found == name => Ok(()),
+            Token::Open(tag) if tag.name().as_ref() == name => Ok(()),
             token => Err(token.instead_of(name)),
         }
     }
@@ -187,10 +189,10 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The name of the element that opens next; `None` when the one around it closes instead.
-    fn child(&mut self, wanted: &'static str) -> Result<Option<String>, Malformed> {
+    /// The tag of the element that opens next; `None` when the one around it closes instead.
+    fn child(&mut self, wanted: &'static str) -> Result<Option<BytesStart<'a>>, Malformed> {
         match self.next_tag()? {
-            Token::Open(name) => Ok(Some(name)),
+            Token::Open(tag) => Ok(Some(tag)),
             Token::Close(_) => Ok(None),
             token => Err(token.instead_of(wanted)),
         }
@@ -199,7 +201,7 @@ impl<'a> Document<'a> {
     /// As [`child`](Document::child), for elements that all have one name.
     fn has_child(&mut self, name: &'static str) -> Result<bool, Malformed> {
         match self.child(name)? {
-            Some(found) if found != name => Err(misplaced(&format!("<{found}>"), name)),
+            Some(tag) if tag.name().as_ref() != name => Err(Token::Open(tag).instead_of(name)),
             found => Ok(found.is_some()),
         }
     }
@@ -243,7 +245,7 @@ impl<'a> Document<'a> {
         if !plain.trim_ascii().is_empty() {
             return Err(Token::Text(plain.into()).instead_of("the element of a type"));
         }
-        let value = match kind.as_str() {
+        let value = match kind.name().as_ref() {
             "array" => Value::Array(self.array(depth)?),
             "struct" => Value::Struct(self.members(depth)?),
             "nil" | "ex:nil" => {
