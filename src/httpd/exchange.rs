@@ -38,6 +38,9 @@ use crate::wire::{Output, PIECE_BYTES, Stream};
 /// How much of a body that is refused is read, in bytes, for its client to read why.
 const MAX_PASSED_OVER_BYTES: u64 = 64 << 20;
 
+/// Room that a reply begins with, in bytes: most need no more.
+const ROOM_BYTES: usize = 2 << 10;
+
 /// Why a request does not come to a dialect.
 #[derive(Debug)]
 struct Refusal {
@@ -106,7 +109,7 @@ async fn respond(
             Ok(body) => {
                 let request = http::Request { method, path, query: head.uri.query(), body: body.bytes() };
                 activity.enter(Phase::Reply);
-                let mut stream = Stream::default();
+                let mut stream = Stream::with_room(ROOM_BYTES);
                 let answer =
                     worker.busy(|worker| door.dialect.answer(&worker.context, &request, &mut stream));
                 return reply(worker, activity, door, stream, answer, body.into_share()).await;

@@ -100,6 +100,12 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// An empty one with room for so many bytes before it grows.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Stream {
+        Stream { bytes: Vec::with_capacity(bytes), ..Stream::default() }
+    }
+
     /// What waits.
     #[must_use]
     pub fn waiting(&self) -> &[u8] {
