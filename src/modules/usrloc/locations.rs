@@ -126,19 +126,30 @@ impl Locations {
 
     /// Records of all tables.
     pub(super) fn users(&self, segment: &Segment) -> u64 {
-        (0..self.tables.len()).map(|place| self.figures(segment, place).0).sum()
+        (0..self.tables.len()).map(|place| self.records(segment, place)).sum()
     }
 
-    /// How many records and contacts a table has. With one table these are the counts that the keyed table keeps;
-    /// with several, or with records of none, it is a walk through all records, which is repeated when the counts or the second change.
-    pub(super) fn figures(&self, segment: &Segment, table: usize) -> (u64, u64) {
+    /// How many records a table has.
+    pub(super) fn records(&self, segment: &Segment, table: usize) -> u64 {
+        if self.is_alone() { segment.table().count(Space::Location) } else { self.figures(segment, table).0 }
+    }
+
+    /// How many contacts a table has.
+    fn contacts(&self, segment: &Segment, table: usize) -> u64 {
+        if self.is_alone() { segment.table().weight(Space::Location) } else { self.figures(segment, table).1 }
+    }
+
+    /// Whether all records are of one table, so that the counts that the keyed table keeps are its own.
+    fn is_alone(&self) -> bool {
+        self.tables.len() == 1 && !self.has_strangers.get()
+    }
+
+    /// How many records and contacts a table has, by a walk through all records, which is repeated when the counts or
+    /// the second change.
+    fn figures(&self, segment: &Segment, table: usize) -> (u64, u64) {
         let keyed = segment.table();
-        let (records, contacts) = (keyed.count(Space::Location), keyed.weight(Space::Location));
-        if self.tables.len() == 1 && !self.has_strangers.get() {
-            return (records, contacts);
-        }
         let mut figures = self.figures.borrow_mut();
-        let state = Some((records, contacts, segment.now()));
+        let state = Some((keyed.count(Space::Location), keyed.weight(Space::Location), segment.now()));
         if figures.state != state {
             *figures = Figures { state, by_table: vec![(0, 0); self.tables.len()] };
             keyed.list(Space::Location, 0, |entry| {
@@ -158,8 +169,8 @@ impl Locations {
     pub(super) fn statistics(&self) -> Vec<Statistic> {
         let mut rows = Vec::new();
         for (place, table) in self.tables.iter().enumerate() {
-            rows.push(function(&table.name, "users", move |figures| figures.0, place));
-            rows.push(function(&table.name, "contacts", move |figures| figures.1, place));
+            rows.push(function(&table.name, "users", Locations::records, place));
+            rows.push(function(&table.name, "contacts", Locations::contacts, place));
             rows.push(Statistic::counter("usrloc", table.expires));
         }
         rows
@@ -189,16 +200,16 @@ pub(super) fn report_strangers(context: &Context) {
     }
 }
 
-/// A row that is computed from a table's figures. Made once at the start, kept to the end.
+/// A row that is one of a table's figures. Made once at the start, kept to the end.
 fn function(
     table: &str,
     what: &str,
-    pick: impl Fn((u64, u64)) -> u64 + Sync + 'static,
+    figure: fn(&Locations, &Segment, usize) -> u64,
     place: usize,
 ) -> Statistic {
     let value = move |context: &Context| {
         let locations = context.states.get::<Locations>();
-        locations.map_or(0, |locations| pick(locations.figures(context.segment, place)))
+        locations.map_or(0, |locations| figure(locations, context.segment, place))
     };
     Statistic {
         group: "usrloc",

@@ -55,7 +55,7 @@ impl Dump {
         };
         let segment = context.segment;
         let batches = self.batches.get_or_insert_with(|| {
-            let (records, _) = locations.figures(segment, self.place);
+            let records = locations.records(segment, self.place);
             open_domain(reply, &table.name, locations.shown_size, records);
             // At time 0 nothing has expired: what waits for its removal is shown as well.
             Box::new(segment.table().batches(Space::Location, 0))
