@@ -292,6 +292,15 @@ fn clients_that_vanish_leave_nothing() {
     server.stop_clean(&[]);
 }
 
+/// Tells the threads of a test that it is done, also when it fails: the scope that it ends waits for them.
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Beside readers of a long reply, slow, fast and stopped ones, a short command takes as long as ever, and the memory
 /// stays small; who reads slowly gets it whole, who does not read is let go.
 #[test]
@@ -309,6 +318,7 @@ fn readers_of_long_replies_delay_nobody() {
     let begun = Instant::now();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let running = Running(&done);
         scope.spawn(|| {
             let mut fast = Http::connect(address);
             while !done.load(Ordering::Relaxed) {
@@ -332,7 +342,7 @@ fn readers_of_long_replies_delay_nobody() {
         });
         assert_not_delayed("beside readers of dumps", address, alone);
         let grown = memory(pid).saturating_sub(kilobytes);
-        done.store(true, Ordering::Relaxed);
+        drop(running);
         assert!(grown < 16 * 1024, "{grown} kB more than {kilobytes}");
         assert_eq!(slow.join().unwrap().len(), whole.len(), "the slow reader's");
     });
