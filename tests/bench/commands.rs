@@ -90,6 +90,22 @@ pub(crate) fn table() -> Vec<Command> {
     ]
 }
 
+/// Commands of a module in C, each beside one in Rust that gives the same reply.
+pub(crate) fn c_table() -> Vec<Command> {
+    let json = |name: &str, rest: &str| {
+        let request = format!(r#"{{"jsonrpc": "2.0", "id": "27094", "method": "{rest}}}"#);
+        Command::plain(name, request.as_bytes())
+    };
+    vec![
+        Command::plain("version", b":version:\n"),
+        Command::plain("c-version", b":speed_version:\n"),
+        Command::plain("rows", b":get_statistics:\nspeed:\n"),
+        Command::plain("c-rows", b":speed_rows:\n"),
+        json("json-rows", r#"get_statistics", "params": {"statistics": ["speed:"]}"#),
+        json("json-c-rows", r#"speed_rows""#),
+    ]
+}
+
 /// The commands that are measured over FIFOs.
 pub(crate) fn fifo_table() -> Vec<Command> {
     let row = |name: &str, request: &str| Command {

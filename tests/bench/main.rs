@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 #![expect(clippy::print_stderr, reason = "a program of its own, which reports its errors there")]
 
+mod c_module;
 mod children;
 mod client;
 mod commands;
@@ -89,6 +90,9 @@ fn bench(options: &Options) -> Result<bool> {
     let directory = temporary.path();
     // A server that runs as another user has to reach the clients' sockets.
     fs::set_permissions(directory, Permissions::from_mode(0o711)).map_err(Error::os("open", directory))?;
+    if let Some(source) = options.c_source {
+        c_module::compile(source, directory)?;
+    }
     let reached = match &options.soak {
         None => {
             let most = options.clients.iter().copied().max().unwrap_or(1);

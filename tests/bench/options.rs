@@ -10,7 +10,7 @@ use lexopt::{Arg, ValueExt};
 use crate::commands::{self, Command};
 use crate::error::{Error, Result};
 use crate::limits::within;
-use crate::server::{FIFO_CONFIG, Plan, Source};
+use crate::server::{C_CONFIG, FIFO_CONFIG, Plan, Source};
 use crate::soak::Soak;
 
 /// Name of the server under test in the report.
@@ -44,6 +44,9 @@ Speed of MI over UNIX datagrams as a ratio to a bare echo, and memory over many 
   --check               exit with status 1 when a target is missed
   --fifo                measure mi_fifo instead, against a bare echo over FIFOs; with --commands only
                         these of version, ps, core:, json-ps
+  --c-module            measure commands of a module in C beside built-in ones with the same replies;
+                        with --commands only these of version, c-version, rows, c-rows, json-rows,
+                        json-c-rows
   --dump N              measure ul_dump of N contacts over the FIFO instead, against cat of as many
                         bytes, with the memory it takes; from 1000 to 10000000
   --contacts LIST       measure the user location instead, with so many contacts in the server,
@@ -77,6 +80,8 @@ pub(crate) struct Options {
     /// How many contacts are dumped over the FIFO, instead of all else.
     pub(crate) dump: Option<u64>,
     pub(crate) soak: Option<Soak>,
+    /// The source of a module in C, which has to be compiled before it is measured.
+    pub(crate) c_source: Option<&'static str>,
 }
 
 /// What was given, before defaults are filled in.
@@ -92,6 +97,7 @@ struct Given {
     no_connected: bool,
     soak_minutes: Option<u64>,
     fifo: bool,
+    c_module: bool,
 }
 
 impl Options {
@@ -122,6 +128,7 @@ impl Options {
             contacts: Vec::new(),
             dump: None,
             soak: None,
+            c_source: None,
         };
         let mut given = Given::default();
         let mut parser = lexopt::Parser::from_args(arguments);
@@ -159,6 +166,7 @@ impl Options {
                 }
                 Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
                 Arg::Long("check") => options.check = true,
+                Arg::Long("c-module") => given.c_module = true,
                 Arg::Long("fifo") => given.fifo = true,
                 Arg::Long("dump") => {
                     options.dump = Some(within(&parser.value()?.string()?, 1_000, 10_000_000)?);
@@ -205,6 +213,18 @@ impl Options {
             }
             given.config = given.config.or_else(|| Some(FIFO_CONFIG.to_owned()));
         }
+        if given.c_module {
+            if running
+                || given.soak.is_some()
+                || given.fifo
+                || self.dump.is_some()
+                || !self.contacts.is_empty()
+            {
+                return Err("--c-module is for datagrams, and starts its server".into());
+            }
+            given.config = given.config.or_else(|| Some(C_CONFIG.to_owned()));
+            self.c_source = Some("tests/bench/speed.c");
+        }
         let subject = match given.socket {
             Some(socket) => {
                 Plan { name: "running".to_owned(), source: Source::Running(socket), config: None }
@@ -229,7 +249,11 @@ impl Options {
             source: Source::Command(words),
             config: given.config.clone(),
         }));
-        self.commands = if given.fifo { commands::fifo_table() } else { commands::table() };
+        self.commands = match (given.fifo, given.c_module) {
+            (true, _) => commands::fifo_table(),
+            (false, true) => commands::c_table(),
+            (false, false) => commands::table(),
+        };
         for name in &given.only {
             if !self.commands.iter().any(|command| command.name == *name) {
                 return Err(lexopt::Error::from(format!("unknown command {name:?}")).into());

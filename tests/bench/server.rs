@@ -51,6 +51,16 @@ modparam("mi_fifo", "fifo_name", "{fifo}")
 modparam("mi_fifo", "reply_dir", "{replies}/")
 "#;
 
+/// The same with the module of speed.c.
+pub(crate) const C_CONFIG: &str = r#"debug=0
+log_stderror=yes
+mpath="{replies}/"
+loadmodule "mi_datagram.so"
+loadmodule "speed.so"
+modparam("mi_datagram", "socket_name", "{socket}")
+modparam("mi_datagram", "children_count", {workers})
+"#;
+
 /// How to come by a server.
 pub(crate) enum Source {
     /// A command line; `{config}`, `{socket}`, `{workers}`, `{memory}` and `{dir}` stand for what their names say.
