@@ -17,6 +17,7 @@ pub struct Header {
     started_boot: AtomicU64,
     max_used: AtomicU64,
     spoke_json: AtomicBool,
+    last_pending: AtomicU64,
 }
 
 impl Header {
@@ -44,6 +45,11 @@ impl Header {
     /// Changes the log level of all processes that have none of their own.
     pub(super) fn set_level(&self, level: i32) {
         self.level.store(level, Ordering::Relaxed);
+    }
+
+    /// The number of the last pending reply.
+    pub(super) fn last_pending(&self) -> &AtomicU64 {
+        &self.last_pending
     }
 
     /// Whether the last datagram that was one or the other was JSON-RPC, and not text.

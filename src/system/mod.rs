@@ -3,6 +3,7 @@
 //! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
 //! segment, and it keeps no state but the signal flags in [`signal`].
 
+pub mod bell;
 pub mod clock;
 pub mod datagram;
 pub mod endpoint;

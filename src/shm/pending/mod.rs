@@ -1,0 +1,235 @@
+//! Replies that somebody waits for: a row of the keyed state for each, under a number of its own.
+//!
+//! ```text
+//! row.rs     what a row holds, in bytes
+//! inbox.rs   a worker's own rows: which of them are answered
+//! ```
+//!
+//! A row belongs to the slot whose worker took the request, and says how the reply reaches the caller. Any process may
+//! answer it, which is one update of one key: it succeeds once, whoever tries, and a process that is killed has
+//! answered or has not. Then the slot's bell is rung with the number, and the worker there takes the row out and sends
+//! the reply; one that was killed is replaced under its slot, and the successor finds the row. What an answer is
+//! nobody here knows. C: `struct mi_handler` in mi/mi.h, and what each transport has behind it.
+
+mod inbox;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub use inbox::Inbox;
+pub use row::{Due, ROOM_BYTES};
+use row::{NOBODY, Row};
+
+use super::Segment;
+use super::keyed::{Full, NEVER, Space, Update};
+use crate::system::bell::Bell;
+
+/// Replies that can be pending at the same time.
+pub const MAX_PENDING: usize = 4096;
+
+/// How long an answer waits for its worker, in seconds: one that cannot begin leaves it there.
+const KEPT_SECONDS: u64 = 60;
+
+/// All pending replies.
+#[derive(Debug)]
+pub struct Pending {
+    segment: &'static Segment,
+    /// By slot; none when no command answers later.
+    bells: Vec<Bell>,
+    patience: Duration,
+}
+
+/// What is to come back with an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The slot of the worker that sends the reply; `None` when nobody waits for it.
+    pub slot: Option<usize>,
+    /// The command.
+    pub command: &'a str,
+    /// How the worker finds the caller.
+    pub address: &'a [u8],
+    /// What else the reply needs, by what is spoken.
+    pub form: &'a [u8],
+}
+
+/// Why a reply cannot be pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There are [`MAX_PENDING`].
+    #[error("{MAX_PENDING} replies are pending already")]
+    TooMany,
+    /// There is no memory.
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+/// The reply is not pending: it was answered before, or it took too long, or its caller is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it was answered before, or its time is over, or the caller is gone")]
+pub struct Gone;
+
+/// What a worker has found under a number.
+#[derive(Debug)]
+enum Taken {
+    /// An answer; the row is gone now.
+    Due(Due),
+    NotAnswered,
+    /// An answer that is to stay.
+    NotNow,
+    /// Nothing of this slot.
+    Gone,
+}
+
+impl Pending {
+    /// Those of a segment, with a bell for each slot. One that nobody answers within `patience` is late.
+    #[must_use]
+    pub fn new(segment: &'static Segment, bells: Vec<Bell>, patience: Duration) -> Pending {
+        Pending { segment, bells, patience }
+    }
+
+    /// How many are pending, those included that are answered and not sent.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.segment.table().count(Space::Pending)
+    }
+
+    /// Adds one. Gives its number, which no other has while the server runs, and which is never 0.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn add(&self, asked: &Asked<'_>) -> Result<u64, Refused> {
+        if self.count() >= MAX_PENDING as u64 {
+            return Err(Refused::TooMany);
+        }
+        let number = self.segment.header().last_pending().fetch_add(1, Ordering::Relaxed) + 1;
+        // A second more, as the clock is anywhere in one.
+        let deadline = self.segment.now() + self.patience.as_secs() + 1;
+        let row = Row::waiting(asked, deadline).to_bytes();
+        self.segment.table().put(Space::Pending, &number.to_le_bytes(), &row, NEVER)?;
+        Ok(number)
+    }
+
+    /// Whether one is pending and not answered.
+    #[must_use]
+    pub fn is_waiting(&self, number: u64) -> bool {
+        let mut bytes = Vec::new();
+        self.read(number, &mut bytes).is_some_and(|row| row.answer.is_none())
+    }
+
+    /// Answers one. When there is no memory for `answer`, the caller gets `instead`, which must not be longer than
+    /// [`ROOM_BYTES`].
+    ///
+    /// # Errors
+    /// [`Gone`]; nothing has happened then.
+    pub fn answer(&self, number: u64, answer: &[u8], instead: &[u8]) -> Result<(), Gone> {
+        let mut bytes = Vec::new();
+        let row = self.read(number, &mut bytes).ok_or(Gone)?;
+        if row.slot == NOBODY {
+            return if self.remove(number) { Ok(()) } else { Err(Gone) };
+        }
+        let deadline = self.segment.now() + KEPT_SECONDS;
+        let slot = row.slot;
+        let answered = Row { answer: Some(answer), deadline, ..row }.to_bytes();
+        let outcome = self.replace(number, &answered).or_else(|Full| {
+            log::error!(often = true; "the reply of {} is lost: {Full}", row.command.escape_ascii());
+            self.replace(number, &Row { answer: Some(instead), deadline, ..row }.to_bytes())
+        });
+        // What is not longer than the row before always has room.
+        let is_done = outcome.unwrap_or(false);
+        if is_done {
+            self.ring(slot, number);
+        }
+        if is_done { Ok(()) } else { Err(Gone) }
+    }
+
+    /// Puts an answered row in the place of a waiting one. False when there is none.
+    fn replace(&self, number: u64, answered: &[u8]) -> Result<bool, Full> {
+        let (mut is_done, mut scratch) = (false, Vec::new());
+        // What is put there must live as long as the scratch.
+        let (old, new) = (&mut scratch, answered);
+        self.segment.table().update(Space::Pending, &number.to_le_bytes(), 0, old, |value| {
+            if value.is_some_and(row::is_waiting) {
+                is_done = true;
+                Update::Put { value: new, expires: NEVER, weight: 1 }
+            } else {
+                Update::Keep
+            }
+        })?;
+        Ok(is_done)
+    }
+
+    /// Forgets one, answered or not. False when there was none.
+    pub fn remove(&self, number: u64) -> bool {
+        self.segment.table().remove(Space::Pending, &number.to_le_bytes())
+    }
+
+    /// Answers what is late with `late`, forgets answers that no worker takes, and rings for those that one may not have
+    /// heard of: whoever answered was killed before the bell, or there was no room. To be called every second. Gives
+    /// the commands of those that were late.
+    pub fn sweep(&self, late: &[u8]) -> Vec<String> {
+        let (now, mut commands) = (self.segment.now(), Vec::new());
+        if self.count() == 0 {
+            return commands;
+        }
+        self.segment.table().list(Space::Pending, 0, |entry| {
+            let Some(number) = row::number(&entry.key) else { return true };
+            let Some(row) = Row::read(&entry.value) else { return true };
+            let is_late = row.deadline <= now;
+            if row.answer.is_none() {
+                if is_late && self.answer(number, late, late).is_ok() {
+                    commands.push(String::from_utf8_lossy(row.command).into_owned());
+                }
+                return true;
+            }
+            if is_late && self.remove(number) {
+                let command = row.command.escape_ascii();
+                log::warn!("the reply of {command} is dropped: its process has not sent it");
+            }
+            self.ring(row.slot, number);
+            true
+        });
+        commands
+    }
+
+    fn ring(&self, slot: u32, number: u64) {
+        let bell = usize::try_from(slot).ok().and_then(|slot| self.bells.get(slot));
+        bell.into_iter().for_each(|bell| {
+            bell.ring(number);
+        });
+    }
+
+    fn read<'v>(&self, number: u64, value: &'v mut Vec<u8>) -> Option<Row<'v>> {
+        let is_there = self.segment.table().get(Space::Pending, &number.to_le_bytes(), 0, value);
+        Row::read(value).filter(|_| is_there)
+    }
+
+    /// Takes an answered row of a slot out, if its address `may` be served. Whoever dies now has taken it, and nobody
+    /// sends it.
+    fn take(&self, number: u64, slot: u32, may: impl Fn(&[u8]) -> bool) -> Taken {
+        let mut bytes = Vec::new();
+        match self.read(number, &mut bytes).filter(|row| row.slot == slot) {
+            Some(row) if row.answer.is_none() => Taken::NotAnswered,
+            Some(row) if !may(row.address) => Taken::NotNow,
+            // An answered row does not change any more, and goes once.
+            Some(row) if self.remove(number) => Taken::Due(row.due(number)),
+            _ => Taken::Gone,
+        }
+    }
+
+    /// The numbers of a slot's rows.
+    fn numbers_of(&self, slot: u32) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        if self.count() > 0 {
+            self.segment.table().list(Space::Pending, 0, |entry| {
+                let is_own = row::state(&entry.value).is_some_and(|(owner, _)| owner == slot);
+                numbers.extend(row::number(&entry.key).filter(|_| is_own));
+                true
+            });
+        }
+        numbers.sort_unstable();
+        numbers
+    }
+}

@@ -1,0 +1,113 @@
+//! Rows that are answered once, taken once, and late.
+
+use super::*;
+use crate::shm::MIN_BYTES;
+
+fn pending(patience: u64) -> &'static Pending {
+    let segment = Segment::create(MIN_BYTES, 3, 0).unwrap();
+    let bells = (0..3).map(|_| Bell::new().unwrap()).collect();
+    Box::leak(Box::new(Pending::new(segment, bells, Duration::from_secs(patience))))
+}
+
+const ASKED: Asked<'_> = Asked { slot: Some(1), command: "later", address: b"who", form: b"7" };
+
+#[test]
+fn an_answer_comes_once_to_the_slot_that_asked() {
+    let pending = pending(60);
+    let (mut inbox, mut other) = (Inbox::new(pending, 1), Inbox::new(pending, 2));
+    let number = pending.add(&ASKED).unwrap();
+    inbox.expect(number);
+    assert!(inbox.take(|_| true).is_none() && !inbox.is_empty() && pending.is_waiting(number));
+    assert_eq!(pending.answer(number, b"answer", b"instead"), Ok(()));
+    assert_eq!(pending.answer(number, b"again", b"instead"), Err(Gone));
+    assert!(!pending.is_waiting(number));
+    assert!(other.take(|_| true).is_none() && inbox.take(|address| address != b"who").is_none());
+    let due = inbox.take(|_| true).unwrap();
+    let wanted = Due {
+        number,
+        command: b"later".to_vec(),
+        address: b"who".to_vec(),
+        form: b"7".to_vec(),
+        answer: b"answer".to_vec(),
+    };
+    assert_eq!(due, wanted);
+    assert!(inbox.take(|_| true).is_none() && inbox.is_empty());
+    assert_eq!((pending.count(), pending.answer(number, b"", b"")), (0, Err(Gone)));
+    assert_eq!(pending.answer(number + 1, b"", b""), Err(Gone));
+}
+
+#[test]
+fn a_successor_finds_what_was_answered_and_what_was_not() {
+    let pending = pending(60);
+    let numbers: Vec<u64> = (0..20).map(|_| pending.add(&ASKED).unwrap()).collect();
+    pending.add(&Asked { slot: Some(2), ..ASKED }).unwrap();
+    for number in &numbers[..10] {
+        pending.answer(*number, &number.to_le_bytes(), b"").unwrap();
+    }
+    // The bell was heard by one that is dead.
+    pending.bells[1].hear(&mut Vec::new());
+    let mut inbox = Inbox::new(pending, 1);
+    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.number).collect();
+    assert_eq!(taken, numbers[..10]);
+    assert!(!inbox.is_empty());
+    for number in &numbers[10..] {
+        pending.answer(*number, b"x", b"").unwrap();
+    }
+    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.number).collect();
+    assert_eq!((taken.as_slice(), inbox.is_empty(), pending.count()), (&numbers[10..], true, 1));
+    let mut other = Inbox::new(pending, 2);
+    other.clear();
+    assert_eq!((pending.count(), other.is_empty()), (0, true));
+}
+
+#[test]
+fn what_is_late_is_answered_and_what_is_not_taken_is_rung_again() {
+    let pending = pending(0);
+    let mut inbox = Inbox::new(pending, 1);
+    let number = pending.add(&ASKED).unwrap();
+    inbox.expect(number);
+    let nobodys = pending.add(&Asked { slot: None, ..ASKED }).unwrap();
+    let mut late = Vec::new();
+    while late.len() < 2 {
+        late.extend(pending.sweep(b"late"));
+    }
+    assert_eq!((late, pending.count()), (vec!["later".to_owned(); 2], 1));
+    assert_eq!(pending.answer(nobodys, b"", b""), Err(Gone));
+    // As if whoever answered had been killed before the bell.
+    pending.bells[1].hear(&mut Vec::new());
+    assert!(inbox.take(|_| true).is_none());
+    assert!(pending.sweep(b"late").is_empty());
+    assert_eq!(inbox.take(|_| true).unwrap().answer, b"late");
+    assert!(inbox.is_empty());
+}
+
+#[test]
+fn there_is_always_memory_for_a_short_answer_and_never_for_too_many() {
+    let pending = pending(60);
+    let numbers: Vec<u64> = std::iter::from_fn(|| pending.add(&ASKED).ok()).collect();
+    assert_eq!((numbers.len(), pending.add(&ASKED)), (MAX_PENDING, Err(Refused::TooMany)));
+    let table = pending.segment.table();
+    let filled =
+        (0_u32..).take_while(|number| table.put(Space::Cache, &number.to_le_bytes(), &[1; 900], 0).is_ok());
+    assert!(filled.count() > 0);
+    let mut inbox = Inbox::new(pending, 1);
+    for number in numbers {
+        pending.answer(number, &[7; 100_000], &[8; row::ROOM_BYTES]).unwrap();
+        pending.bells[1].hear(&mut Vec::new());
+    }
+    let mut inbox_of_successor = Inbox::new(pending, 1);
+    let answers: Vec<Due> = std::iter::from_fn(|| inbox_of_successor.take(|_| true)).collect();
+    assert_eq!(answers.len(), MAX_PENDING);
+    assert!(answers.iter().any(|due| due.answer == [8; row::ROOM_BYTES]));
+    assert!(std::iter::from_fn(|| inbox.take(|_| true)).next().is_none());
+}
+
+#[test]
+fn bytes_that_are_no_row_are_none() {
+    let row = Row::waiting(&ASKED, 5).to_bytes();
+    assert_eq!(Row::read(&row), Some(Row::waiting(&ASKED, 5)));
+    for length in 0..row.len() - row::ROOM_BYTES {
+        assert_eq!(Row::read(&row[..length]), None, "{length}");
+    }
+    assert_eq!(Row::read(&[9; 100]), None);
+}
