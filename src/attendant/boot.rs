@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::daemon::{self, Report, Side, Terminal};
@@ -16,17 +17,36 @@ use crate::cli::Options;
 use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
-use crate::mi::{Command, Context, Registry, States, Table};
+use crate::mi::{self, Command, Context, Registry, States, Table};
 use crate::module::{Lives, Loaded, Module, OpenError};
 use crate::modules;
 use crate::shm::keyed::Space;
-use crate::shm::{Contiguous, Persistent, Segment, SegmentError};
+use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
+use crate::system::bell::Bell;
 use crate::system::process::{self, ProcessId};
 use crate::system::{signal, user};
+use crate::timer::Timer;
 use crate::wire::http::Doors;
 
 /// Where state is kept without `restart_persistency_cache_file`, in the working folder.
 const DEFAULT_STATE_FILE: &str = ".restart_persistency.cache";
+
+/// How long a reply may take that comes later, without `mi_reply_timeout`.
+const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Ends replies that take longer.
+const PENDING_TIMER: Timer = Timer {
+    name: "pending replies",
+    interval: Duration::from_secs(1),
+    run: |context| {
+        let late = mi::end_late(context.pending) as u64;
+        let row = context.segment.row(context.slot);
+        let cell = context.statistics.counter(row, mi::STATISTICS[1].group, mi::TIMEOUTS);
+        cell.into_iter().for_each(|cell| {
+            cell.fetch_add(late, Ordering::Relaxed);
+        });
+    },
+};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +290,11 @@ fn build(
     states.add(Box::new(events));
     states.add(Box::new(doors));
     states.add(Box::new(lives));
+    let answers_later = commands.any_answers_later();
+    if answers_later {
+        statistics.add(&mi::STATISTICS);
+        timers.push(PENDING_TIMER);
+    }
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
     services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
 
@@ -290,8 +315,10 @@ fn build(
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
     let segment = segment(options, globals, contiguous, &persistent, processes.len(), statistics.counters())?;
+    let pending = pending(globals, segment, if answers_later { processes.len() } else { 0 })?;
     let context = Context {
         segment,
+        pending,
         commands,
         statistics,
         states,
@@ -304,6 +331,21 @@ fn build(
     };
     restored.into_iter().for_each(|look| look(&context));
     Ok((context, pools))
+}
+
+/// Replies that come later, with a bell for each process.
+fn pending(
+    globals: &Globals,
+    segment: &'static Segment,
+    processes: usize,
+) -> Result<&'static Pending, BootError> {
+    let bells = (0..processes).map(|_| Bell::new()).collect::<Result<_, _>>();
+    let bells = bells.map_err(step("get a pipe for each process", "raise open_files_limit"))?;
+    let patience =
+        globals.mi_reply_timeout.map_or(DEFAULT_REPLY_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
+    let pending = Box::leak(Box::new(Pending::new(segment, bells, patience)));
+    capi::provide_pending(pending);
+    Ok(pending)
 }
 
 /// The shared memory: for itself, or over the file that keeps what is to survive a restart.

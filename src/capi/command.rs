@@ -4,12 +4,12 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use super::layouts::{self, ASYNC_FLAG, MiCmd, MiFunction, NO_INPUT_FLAG};
-use super::snapshot::Telling;
-use super::text;
-use super::tree::Tree;
+use super::layouts::{self, ASYNC_FLAG, ASYNC_REPLY, MiCmd, MiFunction, MiHandler, NO_INPUT_FLAG};
+use super::tree::{Tree, told};
+use super::{handler, text};
 use crate::mi::{
-    COMMAND_FAILED, Call, Classic, Command, Fault, Parameter, Progress, SERVER_ERROR, optional, required,
+    COMMAND_FAILED, Call, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When, optional,
+    required,
 };
 
 /// How a C command is called.
@@ -61,10 +61,7 @@ pub(super) fn count() -> usize {
 }
 
 /// The commands that were registered after the first `known`.
-///
-/// # Errors
-/// The name of one that answers later.
-pub(super) fn rows_after(known: usize) -> Result<Vec<Command>, String> {
+pub(super) fn rows_after(known: usize) -> Vec<Command> {
     registered().iter().skip(known).filter_map(row).collect()
 }
 
@@ -86,18 +83,20 @@ pub(super) fn registered() -> Vec<MiCmd> {
     unsafe { std::slice::from_raw_parts(first, count) }.to_vec()
 }
 
-fn row(command: &MiCmd) -> Option<Result<Command, String>> {
+fn row(command: &MiCmd) -> Option<Command> {
     // SAFETY: names and helps live as long as their module, which is never closed.
     let [name, help] = [&command.name, &command.help].map(|it| unsafe { text::bytes(it) });
     let [name, help] = [name, help].map(|it| it.map(|it| String::from_utf8_lossy(it).into_owned()));
-    let name = name?;
-    if command.flags & ASYNC_FLAG != 0 {
-        return Some(Err(name));
-    }
-    let name = text::keep(name);
+    let name = text::keep(name?);
     let takes_input = command.flags & NO_INPUT_FLAG == 0;
     let function = Function { name, function: command.f?, param: command.param, takes_input };
-    Some(Ok(Command {
+    // The handler lies in the request, and one without input has none. C: the same.
+    let run: Box<Run> = if takes_input && command.flags & ASYNC_FLAG != 0 {
+        Box::new(Later(move |call: &mut Call<'_>, number: u64| run_later(&function, call, number)))
+    } else {
+        Box::new(move |call: &mut Call<'_>| run(&function, call))
+    };
+    Some(Command {
         name,
         help: help.filter(|help| !help.is_empty()).map(text::keep),
         classic: if takes_input {
@@ -106,41 +105,53 @@ fn row(command: &MiCmd) -> Option<Result<Command, String>> {
             Classic::NoInput
         },
         json_rpc: if takes_input { JSON_RPC } else { &JSON_RPC[..1] },
-        run: Box::leak(Box::new(move |call: &mut Call<'_>| run(&function, call))),
-    }))
+        run: Box::leak(run),
+    })
 }
 
 fn run(command: &Function, call: &mut Call<'_>) -> Result<(), Fault> {
-    let request = match command.takes_input {
+    match call_function(command, call, None)? {
+        When::Now => Ok(()),
+        When::Later => {
+            log::error!(often = true; "{}: answers later, and has not said so by MI_ASYNC_RPL_FLAG", command.name);
+            Err(COMMAND_FAILED)
+        }
+    }
+}
+
+fn run_later(command: &Function, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
+    let handler = handler::take(call.context.pending, number).ok_or(SERVER_ERROR)?;
+    let when = call_function(command, call, Some(handler));
+    if when != Ok(When::Later) {
+        handler::give_back(handler, number);
+    }
+    when
+}
+
+/// Calls the function, and tells its reply if there is one now.
+fn call_function(
+    command: &Function,
+    call: &mut Call<'_>,
+    handler: Option<NonNull<MiHandler>>,
+) -> Result<When, Fault> {
+    let mut request = match command.takes_input {
         true => Some(Tree::request(call.args.all()).ok_or(SERVER_ERROR)?),
         false => None,
     };
+    if let (Some(request), Some(handler)) = (&mut request, handler) {
+        request.set_handler(handler);
+    }
     let root = request.as_ref().map_or(std::ptr::null_mut(), Tree::as_ptr);
     // SAFETY: the function is one of the type that its module exports, and the request lives until its reply is copied.
     let returned = unsafe { (command.function)(root, command.param) };
-    if returned.addr() == usize::MAX {
-        log::error!("{}: answers later, and has not said so by MI_ASYNC_RPL_FLAG", command.name);
-        return Err(COMMAND_FAILED);
+    if returned.addr() == ASYNC_REPLY {
+        return Ok(When::Later);
     }
-    let returned = NonNull::new(returned).ok_or(COMMAND_FAILED)?;
     // SAFETY: not null, and a command gives its tree away.
-    let tree = unsafe { Tree::returned(returned) };
-    let status = tree.status();
-    let copy = tree.copy().ok_or_else(|| {
-        log::error!("{}: the nodes of the reply lie too deep in one another", command.name);
-        COMMAND_FAILED
-    })?;
-    // Either may refer to the other's text: all is copied now.
-    drop((tree, request));
-    if call.reply.is_json() && status.code / 100 != 2 || copy.is_empty() && !status.is_plain() {
-        return Err(status.fault());
-    }
-    if !call.reply.is_json() && !status.is_plain() {
-        call.reply.status(&status.fault());
-    }
-    let mut telling = Telling::new(copy);
-    if telling.go_on(call.reply) == Progress::More {
-        call.rest = Some(Box::new(move |_, reply| telling.go_on(reply)));
-    }
-    Ok(())
+    let tree = NonNull::new(returned).map(|returned| unsafe { Tree::returned(returned) });
+    let told = told(tree, command.name);
+    // The reply may refer to the request's text: all is copied now.
+    drop(request);
+    call.rest = told.tell(call.reply)?;
+    Ok(When::Now)
 }

@@ -35,6 +35,7 @@ extern "C" fn shm_malloc(size: c_ulong) -> *mut c_void {
     guarded(null_mut(), || allocate(size).map_or(null_mut(), |block| block.as_ptr().cast()))
 }
 
+/// A block of shared memory.
 pub(super) fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
     let block = MEMORY.get()?.allocate(usize::try_from(size).ok()?);
     if block.is_none() {

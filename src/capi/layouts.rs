@@ -40,10 +40,23 @@ pub(super) struct MiNode {
 pub(super) struct MiRoot {
     pub(super) code: c_uint,
     pub(super) reason: Str,
-    pub(super) async_hdl: *const c_void,
+    pub(super) async_hdl: *mut MiHandler,
     pub(super) node: MiNode,
 }
 
+/// C: `mi_handler_f`.
+pub(super) type HandlerFunction = extern "C" fn(*mut MiRoot, *mut MiHandler, c_int);
+
+/// C: `struct mi_handler`.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct MiHandler {
+    pub(super) handler_f: HandlerFunction,
+    pub(super) param: *mut c_void,
+}
+
+/// C: `MI_ROOT_ASYNC_RPL`.
+pub(super) const ASYNC_REPLY: usize = usize::MAX;
 /// C: `MI_ASYNC_RPL_FLAG`.
 pub(super) const ASYNC_FLAG: c_uint = 1;
 /// C: `MI_NO_INPUT_FLAG`.
@@ -228,6 +241,7 @@ const _: () = assert!(size_of::<Str>() == 16);
 const _: () = assert!(size_of::<MiAttr>() == 40);
 const _: () = assert!(size_of::<MiNode>() == 72);
 const _: () = assert!(size_of::<MiRoot>() == 104 && std::mem::offset_of!(MiRoot, node) == 32);
+const _: () = assert!(size_of::<MiHandler>() == 16);
 const _: () = assert!(size_of::<MiCmd>() == 88);
 const _: () = assert!(size_of::<MiExport>() == 48);
 const _: () = assert!(size_of::<ParamExport>() == 24);

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 use super::layouts::{self, MiExport, ModuleExports};
-use super::{command, event, here, open, process, statistic, suspect};
+use super::{command, event, handler, here, process, statistic, suspect};
 use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
 
@@ -92,9 +92,13 @@ impl Life for CModule {
             }
         }
         self.own_commands.set((commands, command::count()));
+        let commands = command::rows_after(commands);
+        if commands.iter().any(|command| command.run.answers_later()) {
+            handler::make()?;
+        }
         let suspects = suspect::counter(self.name).ok_or("no shared memory; give a larger -m")?;
         Ok(Exported {
-            commands: command::rows_after(commands).map_err(|name| open::answers_later(&name))?,
+            commands,
             statistics: statistic::rows_after(statistics).into_iter().chain([suspects]).collect(),
             events: event::published_after(events.len()),
             // SAFETY: the module's table, as it is when its init function has returned.

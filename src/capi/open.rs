@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::layouts::{self, ASYNC_FLAG, MiExport, ModuleExports};
+use super::layouts::{self, ModuleExports};
 use super::life::CModule;
 use super::{parameters, text};
 use crate::config::{Position, Settings};
@@ -54,7 +54,6 @@ pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Mo
     reopen(&file, &exports);
     // SAFETY: the table of an open module, whose lists end with a row without a name.
     let commands = unsafe { text::rows(exports.mi_cmds, |row| row.name) };
-    commands.iter().try_for_each(check_command).map_err(refused)?;
     // SAFETY: as above.
     let rows = unsafe { text::rows(exports.params, |row| row.name) };
     let module = CModule::new(text::keep(name.to_owned()), exports, commands);
@@ -143,19 +142,4 @@ fn check(name: &str, exports: &ModuleExports) -> Result<(), String> {
         return Err(format!("the module calls itself \"{own}\"; name the file {own}.so"));
     }
     Ok(())
-}
-
-/// Whether a module's command can be served.
-fn check_command(command: &MiExport) -> Result<(), String> {
-    if command.flags & ASYNC_FLAG == 0 {
-        return Ok(());
-    }
-    // SAFETY: the name of a row that has one.
-    let name = unsafe { text::read(command.name) }.unwrap_or_default();
-    Err(answers_later(&name))
-}
-
-/// Why a command that answers later is refused.
-pub(super) fn answers_later(name: &str) -> String {
-    format!("its command {name} answers later (MI_ASYNC_RPL_FLAG), which is not supported yet")
 }

@@ -4,10 +4,9 @@
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
 
-use super::layouts::{self, ARRAY_FLAG, MiNode, MiRoot};
-use super::snapshot::Snapshot;
+use super::layouts::{self, ARRAY_FLAG, MiHandler, MiNode, MiRoot};
 use super::text;
-use crate::mi::Fault;
+use crate::mi::{COMMAND_FAILED, Fault, Snapshot, Told};
 
 /// How deep nodes may lie in one another.
 const MAX_DEPTH: usize = 200;
@@ -15,25 +14,6 @@ const MAX_DEPTH: usize = 200;
 /// A tree that is ours to free.
 #[derive(Debug)]
 pub(super) struct Tree(NonNull<MiRoot>);
-
-/// What a reply says, without its nodes.
-#[derive(Debug)]
-pub(super) struct Status {
-    pub(super) code: i32,
-    pub(super) reason: String,
-}
-
-impl Status {
-    /// Whether it is what every reply says unless told otherwise.
-    pub(super) fn is_plain(&self) -> bool {
-        self.code == 200 && self.reason == "OK"
-    }
-
-    /// The same as what a command answers.
-    pub(super) fn fault(&self) -> Fault {
-        Fault::because(self.code, &self.reason)
-    }
-}
 
 impl Tree {
     /// A request with these parameters: names, empty for none, and values. `None` without memory, or when a parameter
@@ -63,6 +43,12 @@ impl Tree {
         Some(tree)
     }
 
+    /// Gives a request the handler by which it is answered later.
+    pub(super) fn set_handler(&mut self, handler: NonNull<MiHandler>) {
+        // SAFETY: the tree is ours, and nobody else has it yet.
+        unsafe { self.0.as_mut() }.async_hdl = handler.as_ptr();
+    }
+
     /// Takes over what a command has returned.
     ///
     /// # Safety
@@ -81,16 +67,16 @@ impl Tree {
     }
 
     /// Code and reason. A reason is one line.
-    pub(super) fn status(&self) -> Status {
+    fn status(&self) -> Fault {
         let root = self.root();
         // SAFETY: made by C with that many bytes, which live until the tree is freed.
         let reason = unsafe { text::bytes(&root.reason) }.unwrap_or_default();
         let reason = String::from_utf8_lossy(reason).replace(['\r', '\n', '\0'], " ");
-        Status { code: i32::try_from(root.code).unwrap_or(500), reason }
+        Fault::because(i32::try_from(root.code).unwrap_or(500), reason)
     }
 
     /// Copies all nodes; `None` when they lie too deep in one another.
-    pub(super) fn copy(&self) -> Option<Snapshot> {
+    fn copy(&self) -> Option<Snapshot> {
         let mut copy = Snapshot::default();
         let top = &self.root().node;
         if top.flags & ARRAY_FLAG != 0 {
@@ -99,6 +85,18 @@ impl Tree {
         copy_kids(top, &mut copy, 0)?;
         Some(copy)
     }
+}
+
+/// What a tree says; without one, that the command has failed. Nothing refers to the tree after that.
+pub(super) fn told(tree: Option<Tree>, name: &str) -> Told {
+    let Some(tree) = tree else { return COMMAND_FAILED.into() };
+    tree.copy().map_or_else(
+        || {
+            log::error!("{name}: the nodes of the reply lie too deep in one another");
+            COMMAND_FAILED.into()
+        },
+        |copy| Told::new(tree.status(), copy),
+    )
 }
 
 fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Option<()> {

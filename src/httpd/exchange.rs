@@ -31,7 +31,7 @@ use super::host;
 use super::log_file::Entry;
 use super::reply::Reply;
 use super::worker::Worker;
-use crate::mi::Progress;
+use crate::mi::{Progress, Told};
 use crate::wire::http::{self, Answer, Door};
 use crate::wire::{Output, PIECE_BYTES, Stream};
 
@@ -259,7 +259,18 @@ async fn reply(
     answer: Answer,
     share: Share,
 ) -> Response<Reply> {
-    let Answer { mut status, content_type, mut is_error, mut more } = answer;
+    let answer = match answer.later {
+        None => answer,
+        Some(number) => {
+            let Some(due) = worker.later.reply(number).await else {
+                let refused = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the reply is lost");
+                return refuse(worker, activity, &refused, true);
+            };
+            let told = Told::from_bytes(&due.answer);
+            worker.busy(|_| door.dialect.tell(&due.form, told, &mut stream))
+        }
+    };
+    let Answer { mut status, content_type, mut is_error, mut more, .. } = answer;
     // One that ends within a piece has its length told.
     while let Some(unfinished) = &mut more
         && stream.waiting().len() < PIECE_BYTES

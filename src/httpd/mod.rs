@@ -6,6 +6,7 @@
 //! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
 //! exchange.rs     one request in, one reply out, or its beginning
 //! host.rs         which server a request names
+//! later.rs        replies that come later than their requests
 //! log_file.rs     a line for each request, where that is asked for
 //! settings.rs     what the settings of the modules that serve over HTTP have in common
 //! reply.rs        the rest of a reply, piece by piece, as fast as the client takes it
@@ -18,6 +19,7 @@ mod body;
 mod connection;
 mod exchange;
 mod host;
+mod later;
 mod log_file;
 mod reply;
 pub mod settings;

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::body::Budget;
 use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
 use super::exchange::{self, Ends};
+use super::later::Later;
 use super::log_file::{Entry, LogWriter};
 use super::{Counters, Plan};
 use crate::logging::Throttle;
@@ -59,6 +60,7 @@ pub(super) struct Worker {
     log: Option<LogWriter>,
     ledger: Ledger,
     pub(super) bodies: Budget,
+    pub(super) later: Later,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
     connections: RefCell<BTreeMap<u64, Held>>,
@@ -129,6 +131,7 @@ pub(super) fn serve(
         log,
         ledger: Ledger::new(process, plan)?,
         bodies: Budget::default(),
+        later: Later::new(process.context()),
         clock: Rc::default(),
         connections: RefCell::default(),
         max_connections: usize::try_from(max_connections(descriptors))?,
@@ -139,6 +142,14 @@ pub(super) fn serve(
     LocalSet::new().block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let wake = UnixStream::from_std(wake)?;
+        if let Some(bell) = worker.later.bell()? {
+            let worker = Rc::clone(&worker);
+            spawn_local(async move {
+                if let Err(error) = worker.later.listen(bell).await {
+                    log::error!(target: worker.module, "replies that come later are lost: {error}");
+                }
+            });
+        }
         process.set_ready();
         let accepting = spawn_local(Rc::clone(&worker).accept(listener));
         spawn_local(Rc::clone(&worker).watch());

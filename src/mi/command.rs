@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::fault::{Fault, MISSING_PARAMETER};
+use super::later::{Caller, Outcome};
 use super::params::{Args, Params};
 use super::reply::{Reply, Rest};
 
@@ -88,8 +89,29 @@ impl Classic {
     }
 }
 
-/// What runs a command. A function for the built-in ones, a closure for those of C modules.
-pub type Run = dyn Fn(&mut Call<'_>) -> Result<(), Fault> + Sync;
+/// What runs a command: a function for the built-in ones, a closure for those of C modules, either of them in a
+/// [`Later`](super::Later) when the reply may come later.
+pub trait Act: Sync {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// What the command answers instead of a reply.
+    fn run(&self, call: &mut Call<'_>) -> Result<(), Fault>;
+
+    /// Whether the reply may come later.
+    fn answers_later(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(&mut Call<'_>) -> Result<(), Fault> + Sync> Act for F {
+    fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
+        self(call)
+    }
+}
+
+/// What a command's row points to.
+pub type Run = dyn Act;
 
 /// One command: a row of its module's table.
 pub struct Command {
@@ -121,6 +143,12 @@ pub struct Call<'a> {
     pub reply: &'a mut dyn Reply,
     /// What is left of a reply that may be long; set by the command, with its code settled.
     pub rest: Option<Rest>,
+    /// The command's name.
+    pub name: &'static str,
+    /// Who waits for the reply.
+    pub(super) caller: Caller<'a>,
+    /// The number of the reply, when it comes later.
+    pub(super) later: Option<u64>,
 }
 
 /// A command with the module that exports it.
@@ -171,6 +199,12 @@ impl Table {
         self.entries.iter().filter(move |entry| entry.command.serves(generation))
     }
 
+    /// Whether there is a command whose reply may come later.
+    #[must_use]
+    pub fn any_answers_later(&self) -> bool {
+        self.entries.iter().any(|entry| entry.command.run.answers_later())
+    }
+
     fn position(&self, name: &[u8]) -> Result<usize, usize> {
         self.sorted.binary_search_by(|&at| self.entries[at].command.name.as_bytes().cmp(name))
     }
@@ -200,7 +234,7 @@ pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Pa
     }
 }
 
-/// Runs a command with parameters that fit `recipe`. Gives what is left of a long reply.
+/// Runs a command with parameters that fit `recipe`.
 ///
 /// # Errors
 /// What the command answers instead of a reply.
@@ -210,10 +244,12 @@ pub fn run(
     context: &Context,
     params: &Params,
     reply: &mut dyn Reply,
-) -> Result<Option<Rest>, Fault> {
-    let mut call = Call { context, args: Args::new(recipe, params), reply, rest: None };
-    (command.run)(&mut call)?;
-    Ok(call.rest)
+    caller: Caller<'_>,
+) -> Result<Outcome, Fault> {
+    let (args, name) = (Args::new(recipe, params), command.name);
+    let mut call = Call { context, args, reply, rest: None, name, caller, later: None };
+    command.run.run(&mut call)?;
+    Ok(call.later.map_or(Outcome::Now(call.rest), Outcome::Later))
 }
 
 #[cfg(test)]
@@ -251,7 +287,7 @@ mod tests {
             (0..count).for_each(|_| params.push(b"", b"x"));
             let mut reply = Recorder::default();
             classic_recipe(command, &params)
-                .and_then(|recipe| run(command, recipe, &context, &params, &mut reply))
+                .and_then(|recipe| run(command, recipe, &context, &params, &mut reply, Caller::Nobody))
                 .map(|_| reply.nodes.len())
                 .map_err(|fault| fault.reason)
         };

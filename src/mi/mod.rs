@@ -8,22 +8,26 @@
 mod command;
 mod context;
 mod fault;
+mod later;
 mod number;
 mod params;
 mod reply;
+mod snapshot;
 mod statistics;
 
 pub use command::{
-    Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe, optional,
+    Act, Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe, optional,
     required, run,
 };
 pub use context::{Context, States};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
+pub use later::{Caller, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_late};
 pub use number::{signed, unsigned};
 pub use params::{Args, Params};
 pub use reply::{Progress, Reply, Rest, Value};
+pub use snapshot::Snapshot;
 pub use statistics::{Cell, Registry, Source, Statistic};
 
 #[cfg(test)]

@@ -1,13 +1,19 @@
 //! What unit tests of commands need: a server without processes, and a reply that remembers.
 
 use super::{Context, Fault, Generation, Registry, Reply, States, Table, Value};
-use crate::shm::{MIN_BYTES, Segment};
+use std::time::Duration;
+
+use crate::shm::{MIN_BYTES, Pending, Segment};
+use crate::system::bell::Bell;
 use crate::system::process::ProcessId;
 
 /// A server with two process slots, eight counters, and nothing loaded.
 pub(crate) fn context() -> Context {
+    let segment = Segment::create(MIN_BYTES, 2, 8).unwrap();
+    let bells = (0..2).map(|_| Bell::new().unwrap()).collect();
     Context {
-        segment: Segment::create(MIN_BYTES, 2, 8).unwrap(),
+        segment,
+        pending: Box::leak(Box::new(Pending::new(segment, bells, Duration::from_secs(60)))),
         commands: Table::default(),
         statistics: Registry::default(),
         states: States::default(),

@@ -7,10 +7,10 @@ use std::cell::RefCell;
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::settings;
-use crate::mi::Context;
+use crate::mi::{Context, Told};
 use crate::module::{Loaded, Module};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
-use crate::wire::json_rpc::Answerer;
+use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
 
 /// What may be set.
@@ -71,12 +71,19 @@ impl Dialect for JsonRpc {
         if request.method != Method::Post {
             output.push(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","#);
             output.push(br#""data":"send the request by POST"},"id":null}"#);
-            return Answer { status: 405, content_type: JSON, is_error: true, more: None };
+            return Answer { status: 405, content_type: JSON, is_error: true, more: None, later: None };
         }
-        let answer = self.answerer.borrow_mut().answer(context, request.body, output);
-        let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
-        Answer { status: 200, content_type: JSON, is_error: answer.is_error, more }
+        answered(self.answerer.borrow_mut().answer(context, request.body, b"", output))
     }
+
+    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer {
+        answered(json_rpc::tell(form, told, output))
+    }
+}
+
+fn answered(answer: json_rpc::Answer) -> Answer {
+    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
+    Answer { status: 200, content_type: JSON, is_error: answer.is_error, more, later: answer.later }
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use crate::mi::testing::{Recorder, context};
-    use crate::mi::{Params, classic_recipe, run};
+    use crate::mi::{Caller, Params, classic_recipe, run};
 
     #[test]
     fn many_names_are_shown_in_pieces() {
@@ -184,7 +184,8 @@ mod tests {
         (0..PIECE_CELLS).for_each(|_| params.push(b"", b"nope"));
         let mut reply = Recorder::default();
         let recipe = classic_recipe(command, &params).unwrap();
-        let mut rest = run(command, recipe, &context, &params, &mut reply).unwrap().unwrap();
+        let ran = run(command, recipe, &context, &params, &mut reply, Caller::Nobody).unwrap();
+        let mut rest = ran.rest().unwrap();
         let mut pieces = vec![reply.nodes.len()];
         while rest(&context, &mut reply) == Progress::More {
             pieces.push(reply.nodes.len());
@@ -192,6 +193,9 @@ mod tests {
         assert_eq!(pieces, [PIECE_CELLS, 2 * PIECE_CELLS, 2 * PIECE_CELLS]);
         params.clear();
         params.push(b"", b"nope");
-        assert_eq!(run(command, recipe, &context, &params, &mut reply).err(), Some(NOT_FOUND));
+        assert_eq!(
+            run(command, recipe, &context, &params, &mut reply, Caller::Nobody).err(),
+            Some(NOT_FOUND)
+        );
     }
 }

@@ -253,14 +253,18 @@ impl Socket {
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits until there is a datagram to receive, or the time is up.
+    /// Waits until there is a datagram to receive, the other descriptor is readable, or the time is up; without a limit
+    /// it waits for ever.
     ///
     /// # Errors
     /// `Interrupted` when a signal came.
-    pub fn wait(&self, limit: Duration) -> io::Result<bool> {
-        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-        let limit = nix::sys::time::TimeSpec::from_duration(limit);
-        Ok(nix::poll::ppoll(&mut descriptors, Some(limit), None)? > 0)
+    pub fn wait(&self, other: Option<BorrowedFd<'_>>, limit: Option<Duration>) -> io::Result<()> {
+        let own = PollFd::new(self.0.as_fd(), PollFlags::POLLIN);
+        let mut descriptors = [own, PollFd::new(other.unwrap_or(self.0.as_fd()), PollFlags::POLLIN)];
+        let used = if other.is_some() { 2 } else { 1 };
+        let limit = limit.map(nix::sys::time::TimeSpec::from_duration);
+        nix::poll::ppoll(&mut descriptors[..used], limit, None)?;
+        Ok(())
     }
 
     /// Sends as [`send`](Socket::send), from a new socket when this one's buffer is used up.
@@ -394,7 +398,7 @@ mod tests {
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(server.bytes_waiting(), 0);
         client.send_to(b"hello", address).unwrap();
-        assert!(server.wait(Duration::from_secs(5)).unwrap());
+        server.wait(None, Some(Duration::from_secs(5))).unwrap();
         assert!(server.bytes_waiting() >= 5);
         let mut peer = Peer::new();
         server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();

@@ -139,6 +139,15 @@ impl Reply {
         Ok(Reply { file, identity })
     }
 
+    /// Looks at the FIFO at a path without opening it.
+    ///
+    /// # Errors
+    /// See [`ReplyError`]; never [`ReplyError::Absent`].
+    pub fn look(path: &Path) -> Result<Identity, ReplyError> {
+        check(&std::fs::symlink_metadata(path)?)?;
+        Ok(Identity::at(path)?)
+    }
+
     /// Which FIFO it is.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -218,18 +227,25 @@ pub struct Ready {
     pub writable: Vec<bool>,
 }
 
-/// Waits until there is something to read from `requests`, one of the replies can go on, or the time is up;
+/// Waits until there is something to read from `requests` or `other`, one of the replies can go on, or the time is up;
 /// `None` means no limit. A signal ends the wait early.
 #[must_use]
-pub fn wait(requests: BorrowedFd<'_>, replies: &[BorrowedFd<'_>], limit: Option<Duration>) -> Ready {
+pub fn wait(
+    requests: BorrowedFd<'_>,
+    other: Option<BorrowedFd<'_>>,
+    replies: &[BorrowedFd<'_>],
+    limit: Option<Duration>,
+) -> Ready {
     let mut polled = vec![PollFd::new(requests, PollFlags::POLLIN)];
+    polled.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
     polled.extend(replies.iter().map(|&reply| PollFd::new(reply, PollFlags::POLLOUT)));
     let limit = limit.map(nix::sys::time::TimeSpec::from_duration);
     if nix::poll::ppoll(&mut polled, limit, None).is_err() {
         return Ready { readable: false, writable: vec![false; replies.len()] };
     }
     let mut ready = polled.iter().map(|polled| polled.any().unwrap_or(false));
-    Ready { readable: ready.next().unwrap_or(false), writable: ready.collect() }
+    let readable = ready.next().unwrap_or(false);
+    Ready { readable, writable: ready.skip(usize::from(other.is_some())).collect() }
 }
 
 /// Whom the kernel keeps from a FIFO: with `fs.protected_fifos` it refuses an open that may create, as a shell's `>`

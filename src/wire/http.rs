@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use super::{Pieces, Stream};
-use crate::mi::Context;
+use crate::mi::{Context, Told};
 
 /// How a request asks. Others never come to a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Answer {
     pub is_error: bool,
     /// What is left to be written, when a reply is long.
     pub more: Option<Box<dyn Pieces>>,
+    /// The number of the reply, when it comes later: nothing is written then, and [`Dialect::tell`] writes it.
+    pub later: Option<u64>,
 }
 
 /// The syntax of requests and replies under one path.
@@ -58,6 +60,9 @@ pub trait Dialect: std::fmt::Debug {
 
     /// Runs what is asked and writes the reply, or its beginning.
     fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer;
+
+    /// Writes a reply that has come later, or its beginning; `form` is what the dialect has said of its request.
+    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer;
 }
 
 /// A path, and what is spoken there.
@@ -129,7 +134,11 @@ mod tests {
             ""
         }
         fn answer(&self, _: &Context, _: &Request<'_>, _: &mut Stream) -> Answer {
-            Answer { status: 200, content_type: "", is_error: false, more: None }
+            Answer { status: 200, content_type: "", is_error: false, more: None, later: None }
+        }
+
+        fn tell(&self, _form: &[u8], _told: Told, _output: &mut Stream) -> Answer {
+            Answer { status: 200, content_type: "", is_error: false, more: None, later: None }
         }
     }
 

@@ -2,6 +2,7 @@
 //! the decoded values are compared. tests/golden/README.md says what the rows hold.
 
 use std::path::Path;
+use std::time::Duration;
 
 use opensips_mi::cachedb::Backends;
 use opensips_mi::config::Settings;
@@ -9,7 +10,7 @@ use opensips_mi::evi::Events;
 use opensips_mi::mi::{Context, Progress, Registry, States, Table};
 use opensips_mi::module::Identity;
 use opensips_mi::modules;
-use opensips_mi::shm::{MIN_BYTES, Segment};
+use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
 use opensips_mi::system::process::ProcessId;
 use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, Method, Request};
@@ -52,6 +53,7 @@ fn server() -> Context {
     segment.set_level(1);
     Context {
         segment,
+        pending: Box::leak(Box::new(Pending::new(segment, Vec::new(), Duration::ZERO))),
         commands,
         statistics,
         states,

@@ -1,8 +1,10 @@
 //! A server to answer requests in a fuzz target: all commands and statistics, a small cache, no process.
 
+use std::time::Duration;
+
 use opensips_mi::mi::{Context, Registry, States, Table};
 use opensips_mi::modules;
-use opensips_mi::shm::{MIN_BYTES, Segment};
+use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
 use opensips_mi::system::process::ProcessId;
 
 /// Process slots of the server that answers.
@@ -34,6 +36,7 @@ fn server() -> Context {
     };
     Context {
         segment,
+        pending: Box::leak(Box::new(Pending::new(segment, Vec::new(), Duration::ZERO))),
         commands,
         statistics,
         states: States::default(),

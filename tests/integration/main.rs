@@ -46,6 +46,8 @@ mod http_load;
 mod interop;
 /// Clients that stop, of all kinds at once, beside many that go on.
 mod isolation;
+/// Replies that come later than their requests, from other processes.
+mod later;
 mod log_lines;
 /// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
 mod opensips_cli;

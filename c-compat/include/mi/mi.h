@@ -5,7 +5,8 @@
 #include "../str.h"
 #include "tree.h"
 
-/* Answers later, from another process. Known, but not loaded yet: see the guide. */
+/* The request has a handler, `async_hdl`: the function may return MI_ROOT_ASYNC_RPL and keep the handler where it likes,
+ * and any process answers by its handler_f. */
 #define MI_ASYNC_RPL_FLAG (1 << 0)
 /* Takes no input: what follows the command is not parsed, and the function gets no request (NULL). */
 #define MI_NO_INPUT_FLAG (1 << 1)

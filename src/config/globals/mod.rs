@@ -175,6 +175,8 @@ pub struct Globals {
     pub open_files_limit: Option<u32>,
     /// `disable_tcp`
     pub disable_tcp: Option<bool>,
+    /// `mi_reply_timeout`, in seconds
+    pub mi_reply_timeout: Option<u32>,
     /// `event_shm_threshold`, percent from 0 to 100
     pub event_shm_threshold: Option<u32>,
     /// `restart_persistency_cache_file`
@@ -213,6 +215,7 @@ impl Globals {
             "disable_core_dump" => self.disable_core_dump = flag,
             "disable_tcp" => self.disable_tcp = flag,
             "open_files_limit" => self.open_files_limit = unsigned,
+            "mi_reply_timeout" => self.mi_reply_timeout = unsigned,
             "event_shm_threshold" => self.event_shm_threshold = unsigned,
             "restart_persistency_size" => self.restart_persistency_size = unsigned,
             _ => {}

@@ -16,6 +16,7 @@ const ONLY_1_11: &str = "1.11";
 const SINCE_1_11: &str = "1.11 to 2.4";
 const SINCE_2: &str = "2.4";
 const SINCE_3: &str = "3.x";
+const ONLY_HERE: &str = "none";
 
 const fn ours(
     names: &'static [&'static str],
@@ -71,6 +72,12 @@ pub(super) const ROWS: &[GlobalRow] = &[
     ours(&["log_facility"], Form::Facility, ALL, "syslog facility; LOG_DAEMON by default"),
     ours(&["log_name"], Form::Text, ALL, "name in syslog; opensips by default"),
     ours(&["log_stderror"], Form::Boolean, ALL, "log to stderr, not to syslog; no by default"),
+    ours(
+        &["mi_reply_timeout"],
+        Form::Integer { min: 1, max: 86_400 },
+        ONLY_HERE,
+        "seconds that a reply may take which a command gives later; 60 by default",
+    ),
     ours(&["mpath"], Form::Text, ALL, "folder of the modules; /usr/lib/opensips/modules/ by default"),
     ours(&["open_files_limit"], NUMBER, ALL, "descriptors a process may open; the system's limit by default"),
     ours(

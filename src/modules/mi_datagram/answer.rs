@@ -3,7 +3,11 @@
 //! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree, of 1.11 and of 3.4: the
 //! first byte says which of the two is asked.
 
-use crate::mi::{COMMAND_NOT_AVAILABLE, Context, Fault, Generation, PARSE_ERROR, Params, Progress};
+use crate::mi::{
+    COMMAND_NOT_AVAILABLE, Caller, Context, Fault, Generation, Outcome, PARSE_ERROR, Params, Progress, Rest,
+    Told,
+};
+use crate::shm::pending::Due;
 use crate::wire::text::{self, Encoder, Refused, split_command};
 use crate::wire::{Datagram, Output, Pieces, json_rpc, too_large};
 
@@ -27,6 +31,8 @@ pub(super) struct Answer<'a> {
     pub(super) bytes: &'a [u8],
     /// Whether it says that something went wrong.
     pub(super) is_error: bool,
+    /// The number of a reply that comes later.
+    pub(super) later: Option<u64>,
 }
 
 impl<'a> Answerer<'a> {
@@ -40,25 +46,52 @@ impl<'a> Answerer<'a> {
         }
     }
 
-    /// Answers a request, which was `length` bytes long before it was cut to fit the buffer.
-    pub(super) fn answer(&mut self, request: &[u8], length: usize) -> Answer<'_> {
+    /// Answers a request, which was `length` bytes long before it was cut to fit the buffer. `address` is the client's.
+    pub(super) fn answer(&mut self, request: &[u8], length: usize, address: &[u8]) -> Answer<'_> {
         let is_cut = length > request.len();
         self.reply.clear();
+        let mut later = None;
         let is_error = match self.generation(request) {
             Generation::Classic if is_cut => self.refuse(request, &too_large("request", length)),
-            Generation::Classic => match self.run(request) {
-                Ok(()) => match self.reply.excess() {
-                    None => false,
-                    Some(length) => self.refuse(request, &too_large("reply", length)),
-                },
+            Generation::Classic => match self.run(request, address) {
+                Ok(Outcome::Later(number)) => {
+                    later = Some(number);
+                    self.reply.clear();
+                    false
+                }
+                Ok(Outcome::Now(_)) => self.fits(request),
                 Err(fault) => self.refuse(request, &fault),
             },
             Generation::JsonRpc if is_cut => {
                 json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error
             }
-            Generation::JsonRpc => self.run_json_rpc(request),
+            Generation::JsonRpc => {
+                let answer = self.json_rpc.answer(self.context, request, address, &mut self.reply);
+                later = answer.later;
+                self.finish_json_rpc(answer)
+            }
         };
-        Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error }
+        Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error, later }
+    }
+
+    /// Writes a reply that has come later.
+    pub(super) fn tell(&mut self, due: &Due) -> Answer<'_> {
+        self.reply.clear();
+        let told = Told::from_bytes(&due.answer);
+        let is_error = if due.form.is_empty() {
+            let mut encoder = Encoder::new(&mut self.reply, self.indent);
+            match told.tell(&mut encoder) {
+                Ok(rest) => {
+                    finish(rest, encoder, self.context);
+                    self.fits(&due.command)
+                }
+                Err(fault) => self.refuse(&due.command, &fault),
+            }
+        } else {
+            let answer = json_rpc::tell(&due.form, told, &mut self.reply);
+            self.finish_json_rpc(answer)
+        };
+        Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error, later: None }
     }
 
     /// Who begins neither as the one nor as the other does has made a mistake, and is told so in the protocol of the
@@ -74,20 +107,28 @@ impl<'a> Answerer<'a> {
         if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
-    fn run(&mut self, request: &[u8]) -> Result<(), Fault> {
+    fn run(&mut self, request: &[u8], address: &[u8]) -> Result<Outcome, Fault> {
         let (name, text) = split_command(request).map_err(|_| COMMAND_NOT_AVAILABLE)?;
         let entry = self.context.commands.find(name, Generation::Classic).ok_or(COMMAND_NOT_AVAILABLE)?;
         let mut encoder = Encoder::new(&mut self.reply, self.indent);
-        let rest = text::run(entry, text, self.context, &mut self.params, &mut encoder);
-        let rest = rest.map_err(|refused| match refused {
+        let caller = Caller::Waits { address, form: b"" };
+        let outcome = text::run(entry, text, self.context, &mut self.params, &mut encoder, caller);
+        let outcome = outcome.map_err(|refused| match refused {
             Refused::Parse => PARSE_ERROR,
             Refused::Command(fault) => fault,
         })?;
-        if let Some(mut rest) = rest {
-            while rest(self.context, &mut encoder) == Progress::More {}
-        }
-        encoder.finish();
-        Ok(())
+        Ok(match outcome {
+            Outcome::Now(rest) => {
+                finish(rest, encoder, self.context);
+                Outcome::Now(None)
+            }
+            later => later,
+        })
+    }
+
+    /// Whether a reply in text is too long; then an error stands there.
+    fn fits(&mut self, request: &[u8]) -> bool {
+        self.reply.excess().is_some_and(|length| self.refuse(request, &too_large("reply", length)))
     }
 
     /// Puts an error in the place of the reply. Always true.
@@ -98,8 +139,7 @@ impl<'a> Answerer<'a> {
         Encoder::new(&mut self.reply, self.indent).fail(fault)
     }
 
-    fn run_json_rpc(&mut self, request: &[u8]) -> bool {
-        let mut answer = self.json_rpc.answer(self.context, request, &mut self.reply);
+    fn finish_json_rpc(&mut self, mut answer: json_rpc::Answer) -> bool {
         if let Some(mut unfinished) = answer.unfinished.take() {
             while unfinished.go_on(self.context, &mut self.reply) == Progress::More {}
             answer.is_error |= unfinished.is_error();
@@ -109,6 +149,14 @@ impl<'a> Answerer<'a> {
         self.reply.clear();
         json_rpc::refuse(&too_large("reply", length), &mut self.reply).is_error
     }
+}
+
+/// Writes what is left of a reply in text, and its end.
+fn finish(rest: Option<Rest>, mut encoder: Encoder<'_, Datagram>, context: &Context) {
+    if let Some(mut rest) = rest {
+        while rest(context, &mut encoder) == Progress::More {}
+    }
+    encoder.finish();
 }
 
 #[cfg(test)]
@@ -122,7 +170,7 @@ mod tests {
             context.commands.add(module.name, module.commands).unwrap();
         }
         let mut answerer = Answerer::new(&context, b"\t");
-        let answer = answerer.answer(request, length);
+        let answer = answerer.answer(request, length, b"");
         let is_error =
             !answer.bytes.starts_with(b"200") && !answer.bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result");
         assert_eq!(answer.is_error, is_error);
@@ -147,7 +195,7 @@ mod tests {
         let mut context = context();
         context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
         let mut answerer = Answerer::new(&context, b"\t");
-        let mut begins = |request: &[u8]| answerer.answer(request, request.len()).bytes.first().copied();
+        let mut begins = |request: &[u8]| answerer.answer(request, request.len(), b"").bytes.first().copied();
         let asked = [&b"hello"[..], pwd, b"hello", b":nope:\n", b"hello"].map(&mut begins);
         assert_eq!(asked, [Some(b'5'), Some(b'{'), Some(b'{'), Some(b'5'), Some(b'5')]);
         assert_eq!(begins(br#"{"jsonrpc":"2.0","method":"nope"}"#), None, "a notification");

@@ -1,8 +1,8 @@
 //! A worker's loop: receive, answer, deliver.
 //!
 //! The plain blocking loop: two system calls a request and nothing else, until a client does not read. Only
-//! while replies are parked does the worker look at the clock between requests. C: `mi_datagram_server` and
-//! `mi_send_dgram` in datagram_fnc.c.
+//! while replies are parked does the worker look at the clock between requests, and only while some are to come later
+//! does it wait for two things at once. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use super::parked::{Doors, Gone, Outcome, Parked};
 use super::settings::{Address, Settings};
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
+use crate::shm::Inbox;
 use crate::system::datagram::{Peer, Socket, Wait};
 use crate::wire::MAX_DATAGRAM_BYTES;
 
@@ -32,6 +33,7 @@ pub(super) struct Worker<'a> {
     process: &'a Process<'a>,
     answerer: Answerer<'a>,
     delivery: Delivery<'a>,
+    inbox: Inbox,
     request: Vec<u8>,
 }
 
@@ -57,6 +59,7 @@ impl<'a> Worker<'a> {
                 receive_failed: Throttle::new(module_path!()),
                 undeliverable: Throttle::new(module_path!()),
             },
+            inbox: Inbox::new(process.context().pending, process.context().slot),
             request: vec![0; MAX_DATAGRAM_BYTES],
         })
     }
@@ -66,6 +69,7 @@ impl<'a> Worker<'a> {
         self.process.set_ready();
         let mut peer = Peer::new();
         while !self.process.should_stop() {
+            self.deliver_later();
             match self.receive(&mut peer) {
                 Ok(length) => self.handle(length, &peer),
                 Err(error)
@@ -82,13 +86,33 @@ impl<'a> Worker<'a> {
         self.drain();
     }
 
+    /// The plain call, unless there is something else to be done meanwhile.
     fn receive(&mut self, peer: &mut Peer) -> io::Result<usize> {
-        let bound = self.delivery.doors.bound;
-        if self.delivery.parked.is_empty() {
-            return bound.receive(&mut self.request, peer, Wait::Forever);
+        let Delivery { doors, parked, .. } = &self.delivery;
+        let bell = self.inbox.bell().filter(|_| !self.inbox.is_empty());
+        let pause = (!parked.is_empty()).then(|| parked.pause());
+        if pause.is_none() && bell.is_none() {
+            return doors.bound.receive(&mut self.request, peer, Wait::Forever);
         }
-        bound.wait(self.delivery.parked.pause())?;
-        bound.receive(&mut self.request, peer, Wait::No)
+        doors.bound.wait(bell, pause)?;
+        doors.bound.receive(&mut self.request, peer, Wait::No)
+    }
+
+    /// Sends replies that come later, of those that have come.
+    fn deliver_later(&mut self) {
+        while !self.inbox.is_empty()
+            && let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address))
+        {
+            self.process.set_busy(true);
+            let answer = self.answerer.tell(&due);
+            if answer.is_error {
+                count(self.delivery.counters.errors);
+            }
+            if let Some(peer) = Peer::from_bytes(&due.address) {
+                self.delivery.deliver(answer.bytes, &peer);
+            }
+            self.process.set_busy(false);
+        }
     }
 
     fn handle(&mut self, length: usize, peer: &Peer) {
@@ -100,7 +124,8 @@ impl<'a> Worker<'a> {
             return;
         }
         self.process.set_busy(true);
-        let answer = self.answerer.answer(request, length);
+        let answer = self.answerer.answer(request, length, peer.as_bytes());
+        answer.later.into_iter().for_each(|number| self.inbox.expect(number));
         count(self.delivery.counters.requests);
         if answer.is_error {
             count(self.delivery.counters.errors);
@@ -116,13 +141,14 @@ impl<'a> Worker<'a> {
         let deadline = Instant::now() + DRAIN_TIME;
         let mut peer = Peer::new();
         while Instant::now() < deadline {
+            self.deliver_later();
             match self.delivery.doors.bound.receive(&mut self.request, &mut peer, Wait::No) {
                 Ok(length) => self.handle(length, &peer),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) if self.delivery.parked.is_empty() => return,
                 Err(_) => {
                     // A signal may end the pause early, which does no harm.
-                    let _paused = self.delivery.doors.bound.wait(self.delivery.parked.pause());
+                    let _paused = self.delivery.doors.bound.wait(None, Some(self.delivery.parked.pause()));
                     self.delivery.retry_when_due();
                 }
             }
@@ -197,6 +223,11 @@ impl Delivery<'_> {
             Outcome::Full => self.drop_reply(peer, "the client does not read its replies"),
             Outcome::Failed(error) => self.drop_reply(peer, &explain(&error)),
         }
+    }
+
+    /// Whether a reply to that client waits for it to read.
+    fn is_parked(&self, address: &[u8]) -> bool {
+        !self.parked.is_empty() && Peer::from_bytes(address).is_some_and(|peer| self.parked.holds(&peer))
     }
 
     fn retry_when_due(&mut self) {

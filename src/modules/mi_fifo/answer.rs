@@ -2,7 +2,10 @@
 //!
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
-use crate::mi::{COMMAND_FAILED, Classic, Context, Fault, Generation, Params, Progress, Rest};
+use crate::mi::{
+    COMMAND_FAILED, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Rest, Told,
+};
+use crate::shm::pending::Due;
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State};
 use crate::wire::{Output, Pieces, Stream, json_rpc};
@@ -23,6 +26,14 @@ pub(super) struct Answer {
     pub(super) is_error: bool,
     /// What is left to be written.
     pub(super) more: Option<Box<dyn Pieces>>,
+    /// The number of a reply that comes later.
+    pub(super) later: Option<u64>,
+}
+
+impl Answer {
+    fn whole(is_error: bool) -> Answer {
+        Answer { is_error, more: None, later: None }
+    }
 }
 
 /// The rest of a reply in text.
@@ -51,50 +62,90 @@ impl<'a> Answerer<'a> {
         Answerer { context, indent, params: Params::new(), json_rpc: json_rpc::Answerer::default() }
     }
 
-    /// Runs a request in text.
-    pub(super) fn text(&mut self, request: &Text<'_>, output: &mut Stream) -> Answer {
-        let failed = Answer { is_error: true, more: None };
+    /// Runs a request in text. `address` is where a reply that comes later goes.
+    pub(super) fn text(&mut self, request: &Text<'_>, address: &[u8], output: &mut Stream) -> Answer {
         let Some(entry) = self.context.commands.find(request.command, Generation::Classic) else {
             log::debug!("no command {}", request.command.escape_ascii());
             output.push(b"500 command '");
             output.push(request.command);
             output.push(b"' not available\n");
-            return failed;
+            return Answer::whole(true);
         };
         let mut encoder = Encoder::new(output, self.indent);
-        match text::run(entry, request.params, self.context, &mut self.params, &mut encoder) {
-            Ok(Some(rest)) => {
-                let unfinished = Unfinished { rest, state: encoder.state(), indent: self.indent.into() };
-                return Answer { is_error: false, more: Some(Box::new(unfinished)) };
+        let caller = Caller::Waits { address, form: b"" };
+        let outcome = text::run(entry, request.params, self.context, &mut self.params, &mut encoder, caller);
+        match outcome {
+            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..Answer::whole(false) },
+            Err(Refused::Parse) => refuse_text(request.command, output),
+            Err(Refused::Command(fault)) => {
+                self.conclude(Err(fault), request.command, encoder.state(), output)
             }
-            Ok(None) => {}
-            Err(Refused::Parse) => return refuse_text(request.command, output),
-            Err(Refused::Command(fault)) if fault == COMMAND_FAILED => {
+            Ok(Outcome::Now(rest)) => self.conclude(Ok(rest), request.command, encoder.state(), output),
+        }
+    }
+
+    /// Ends the reply of a command that has run, but for the rest of a long one.
+    fn conclude(
+        &self,
+        result: Result<Option<Rest>, Fault>,
+        command: &[u8],
+        state: State,
+        output: &mut Stream,
+    ) -> Answer {
+        let is_error = result.is_err();
+        match result {
+            Ok(Some(rest)) => {
+                return Answer {
+                    more: Some(Box::new(Unfinished { rest, state, indent: self.indent.into() })),
+                    ..Answer::whole(false)
+                };
+            }
+            Err(fault) if fault == COMMAND_FAILED => {
                 // Nothing has left before the command has returned.
                 output.take_back();
                 output.push(b"500 command '");
-                output.push(request.command);
+                output.push(command);
                 output.push(b"' failed\n");
-                return failed;
+                return Answer::whole(true);
             }
-            Err(Refused::Command(fault)) => {
+            Ok(None) => Encoder::resume(output, self.indent, state).finish(),
+            Err(fault) => {
+                let mut encoder = Encoder::resume(output, self.indent, state);
                 encoder.fail(&fault);
                 encoder.finish();
-                output.push(b"\n");
-                return failed;
             }
         }
-        encoder.finish();
         output.push(b"\n");
-        Answer { is_error: false, more: None }
+        Answer::whole(is_error)
     }
 
-    /// Runs a request in JSON.
-    pub(super) fn json(&mut self, text: &[u8], output: &mut Stream) -> Answer {
-        let answer = self.json_rpc.answer(self.context, text, output);
-        let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
-        Answer { is_error: answer.is_error, more }
+    /// Runs a request in JSON. `address` is where a reply that comes later goes.
+    pub(super) fn json(&mut self, text: &[u8], address: &[u8], output: &mut Stream) -> Answer {
+        json_answer(self.json_rpc.answer(self.context, text, address, output))
     }
+
+    /// Writes a reply that has come later.
+    pub(super) fn tell(&mut self, due: &Due, output: &mut Stream) -> Answer {
+        let told = Told::from_bytes(&due.answer);
+        if !due.form.is_empty() {
+            return json_answer(json_rpc::tell(&due.form, told, output));
+        }
+        let mut encoder = Encoder::new(output, self.indent);
+        let result = told.tell(&mut encoder);
+        let state = encoder.state();
+        self.conclude(result, &due.command, state, output)
+    }
+}
+
+fn json_answer(answer: json_rpc::Answer) -> Answer {
+    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
+    Answer { is_error: answer.is_error, more, later: answer.later }
+}
+
+/// Whether the command of a request in text may answer later.
+pub(super) fn may_answer_later(context: &Context, command: &[u8]) -> bool {
+    let entry = context.commands.find(command, Generation::Classic);
+    entry.is_some_and(|entry| entry.command.run.answers_later())
 }
 
 /// What is known of a command in text.
@@ -111,13 +162,13 @@ pub(super) fn refuse_text(command: &[u8], output: &mut Stream) -> Answer {
     output.push(b"400 parse error in command '");
     output.push(command);
     output.push(b"'\n");
-    Answer { is_error: true, more: None }
+    Answer::whole(true)
 }
 
 /// Says that what begins as JSON is none.
 pub(super) fn refuse_broken(output: &mut Stream) -> Answer {
     json_rpc::refuse_broken(output);
-    Answer { is_error: true, more: None }
+    Answer::whole(true)
 }
 
 /// Says that a request is too long.
@@ -136,5 +187,5 @@ pub(super) fn refuse_length(is_json: bool, length: Length, output: &mut Stream) 
         encoder.finish();
         output.push(b"\n");
     }
-    Answer { is_error: true, more: None }
+    Answer::whole(true)
 }

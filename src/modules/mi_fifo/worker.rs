@@ -11,15 +11,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Answerer};
-use super::replies::{Event, Replies};
+use super::answer::{self, Answer, Answerer};
+use super::replies::{Event, Replies, Reply};
 use super::settings::Settings;
 use super::{GROUP, Open};
 use crate::logging::Throttle;
+use crate::mi::Context;
 use crate::module::{OpenError, Process};
-use crate::shm::ReadAhead;
+use crate::shm::{Inbox, ReadAhead};
 use crate::system::fifo::Identity;
 use crate::wire::frame::{Frame, Framer, Mode, Wait, What};
+use crate::wire::json_rpc;
 
 /// How long the rest of a request may stay away, where it is not to be waited for.
 const QUIET: Duration = Duration::from_millis(200);
@@ -69,6 +71,9 @@ impl<'a> Worker<'a> {
             settings,
             ledger: Ledger::new(process)?,
             path: OsString::new(),
+            context: process.context(),
+            any_answers_later: process.context().commands.any_answers_later(),
+            inbox: Inbox::new(process.context().pending, process.context().slot),
         };
         Ok(Worker {
             process,
@@ -88,6 +93,7 @@ impl<'a> Worker<'a> {
         self.process.set_ready();
         while !self.process.should_stop() {
             let served = self.serve_some();
+            self.service.deliver_later();
             self.service.go_on();
             self.read(served);
         }
@@ -124,6 +130,7 @@ impl<'a> Worker<'a> {
 
     /// Reads more; waits for it unless there is something else to do.
     fn read(&mut self, served: Result<(), Wait>) {
+        let bell = self.service.bell();
         let replies = &mut self.service.replies;
         let limit = match served {
             Ok(()) => return,
@@ -134,8 +141,8 @@ impl<'a> Worker<'a> {
             }
             Err(Wait::Patiently) => None,
         };
-        let waits = limit.is_some() || !replies.is_empty();
-        if waits && !replies.wait(self.requests, limit) {
+        let waits = limit.is_some() || bell.is_some() || !replies.is_empty();
+        if waits && !replies.wait(self.requests, bell, limit) {
             // Not before it was seen that nothing lies there: this process may have been held up for longer.
             self.is_quiet = self.waits_since.is_some_and(|since| since.elapsed() >= QUIET);
             return;
@@ -162,6 +169,7 @@ impl<'a> Worker<'a> {
         let deadline = Instant::now() + DRAIN_TIME;
         loop {
             let served = self.serve_some();
+            self.service.deliver_later();
             self.service.go_on();
             let now = Instant::now();
             if now >= deadline {
@@ -174,7 +182,7 @@ impl<'a> Worker<'a> {
             } else {
                 deadline - now
             };
-            let is_readable = replies.wait(self.requests, Some(limit));
+            let is_readable = replies.wait(self.requests, None, Some(limit));
             if is_readable && served.is_err() {
                 self.read_now();
             } else if is_done {
@@ -193,9 +201,13 @@ struct Service<'a> {
     ledger: Ledger,
     /// The path of the reply in hand, to be reused.
     path: OsString,
+    context: &'a Context,
+    /// Whether there are commands that answer later.
+    any_answers_later: bool,
+    inbox: Inbox,
 }
 
-impl Service<'_> {
+impl<'a> Service<'a> {
     fn serve(&mut self, what: What<'_>, bytes: &[u8]) {
         let name = match &what {
             What::Nothing => return,
@@ -217,7 +229,13 @@ impl Service<'_> {
                 return count(self.ledger.errors);
             }
         };
-        let mut reply = match self.replies.begin(path) {
+        let may_come_later = self.any_answers_later
+            && match &what {
+                What::Text(text) => answer::may_answer_later(self.context, text.command),
+                What::Json { text, .. } => json_rpc::may_answer_later(self.context, text),
+                _ => false,
+            };
+        let mut reply = match self.replies.begin(path, may_come_later) {
             Ok(reply) => reply,
             Err(error) => {
                 let path = path.unwrap_or(Path::new("")).display();
@@ -225,22 +243,53 @@ impl Service<'_> {
                 return count(self.ledger.errors);
             }
         };
+        let address = if may_come_later { reply.address() } else { Vec::new() };
         let answer = match what {
             What::Nothing | What::Garbage => return,
-            What::Text(text) => self.answerer.text(&text, &mut reply.stream),
-            What::Json { text, .. } => self.answerer.json(text, &mut reply.stream),
+            What::Text(text) => self.answerer.text(&text, &address, &mut reply.stream),
+            What::Json { text, .. } => self.answerer.json(text, &address, &mut reply.stream),
             What::Unfinished { command, .. } => answer::refuse_text(command, &mut reply.stream),
             What::Broken { .. } => answer::refuse_broken(&mut reply.stream),
             What::TooLarge { is_json, length, .. } => {
                 answer::refuse_length(is_json, length, &mut reply.stream)
             }
         };
+        reply.asked = bytes.len();
+        match answer.later {
+            Some(number) => self.inbox.expect(number),
+            None => self.send(reply, answer),
+        }
+    }
+
+    fn send(&mut self, reply: Reply<'a>, answer: Answer) {
         if answer.is_error {
             count(self.ledger.errors);
         }
         let ledger = &mut self.ledger;
-        reply.asked = bytes.len();
         self.replies.send(reply, answer.more, self.answerer.context, &mut |event| ledger.note(event));
+    }
+
+    /// What rings when a reply has come that came not at once; `None` while none is to come.
+    fn bell(&self) -> Option<BorrowedFd<'static>> {
+        self.inbox.bell().filter(|_| !self.inbox.is_empty())
+    }
+
+    /// Sends replies that come later, of those that have come.
+    fn deliver_later(&mut self) {
+        while !self.inbox.is_empty()
+            && let Some(due) = self.inbox.take(|_| self.replies.has_room())
+        {
+            // Without an address nobody wants the reply.
+            let Some((identity, path)) = due.address.split_first_chunk() else { continue };
+            let path = Path::new(OsStr::from_bytes(path));
+            match self.replies.begin_to(path, Identity::from_bytes(*identity)) {
+                Ok(mut reply) => {
+                    let answer = self.answerer.tell(&due, &mut reply.stream);
+                    self.send(reply, answer);
+                }
+                Err(error) => self.ledger.note(Event::Dropped(path, &error)),
+            }
+        }
     }
 
     fn go_on(&mut self) {

@@ -24,7 +24,7 @@ use request::{NULL, Refused, Request};
 use serde_json::value::RawValue;
 
 use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream, too_large};
-use crate::mi::{self, Context, Fault, Generation, Params, Progress, Reply, Rest};
+use crate::mi::{self, Caller, Context, Fault, Generation, Outcome, Params, Progress, Reply, Rest, Told};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
 const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
@@ -74,6 +74,25 @@ pub struct Answer {
     pub is_error: bool,
     /// What is left to be written, when a reply is long.
     pub unfinished: Option<Unfinished>,
+    /// The number of the reply, when it comes later: [`tell`] writes it then.
+    pub later: Option<u64>,
+}
+
+impl Answer {
+    fn now(is_error: bool, unfinished: Option<Unfinished>) -> Answer {
+        Answer { is_error, unfinished, later: None }
+    }
+
+    fn one(is_error: bool, current: Option<Current>) -> Answer {
+        Answer::now(is_error, current.map(|current| Unfinished::new(Some(current), None)))
+    }
+}
+
+/// What became of one request.
+enum One {
+    /// Its reply is written, but for what is left of a long one. True when it says that something went wrong.
+    Now(bool, Option<Current>),
+    Later(u64),
 }
 
 /// A reply, or the replies of a batch, that are not whole yet.
@@ -99,6 +118,12 @@ struct Batch {
     has_replies: bool,
 }
 
+/// Whether other replies stand around the one to a request.
+enum Among<'a> {
+    None { address: &'a [u8] },
+    Batch(&'a mut Batch),
+}
+
 impl fmt::Debug for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.batch.as_ref().map_or(0, |batch| batch.waiting.len());
@@ -107,13 +132,21 @@ impl fmt::Debug for Unfinished {
 }
 
 impl Answerer {
-    /// Runs what `text` asks for and writes the replies.
-    pub fn answer<O: Output>(&mut self, context: &Context, text: &[u8], output: &mut O) -> Answer {
+    /// Runs what `text` asks for and writes the replies. `address` is how the transport finds the caller, for a reply
+    /// that comes later.
+    pub fn answer<O: Output>(
+        &mut self,
+        context: &Context,
+        text: &[u8],
+        address: &[u8],
+        output: &mut O,
+    ) -> Answer {
         let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
         if !text.trim_ascii_start().starts_with('[') {
-            let (is_error, current) = self.one(context, text, None, output);
-            let unfinished = current.map(|current| Unfinished::new(Some(current), None));
-            return Answer { is_error, unfinished };
+            return match self.one(context, text, Among::None { address }, output) {
+                One::Now(is_error, current) => Answer::one(is_error, current),
+                One::Later(number) => Answer { is_error: false, unfinished: None, later: Some(number) },
+            };
         }
         let Some(elements) = request::elements(text) else { return refuse(&PARSE_ERROR, output) };
         if elements.is_empty() {
@@ -128,62 +161,73 @@ impl Answerer {
         let mut elements = elements.into_iter();
         for ran in 1.. {
             let Some(element) = elements.next() else { break };
-            let (is_error, current) = self.one(context, element.get(), Some(&mut batch), output);
+            let (is_error, current) = self.one_of(context, element.get(), &mut batch, output);
             any_error |= is_error;
             let is_enough = ran >= PIECE_REQUESTS || output.held() >= PIECE_BYTES;
             if current.is_some() || (is_enough && elements.len() > 0) {
                 batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
                 let unfinished = Some(Unfinished::new(current, Some(batch)));
-                return Answer { is_error: any_error, unfinished };
+                return Answer::now(any_error, unfinished);
             }
         }
         batch.end(output);
-        Answer { is_error: any_error, unfinished: None }
+        Answer::now(any_error, None)
     }
 
-    /// Runs one request and writes its reply. True when that says that something went wrong.
-    fn one<O: Output>(
+    /// Runs one request of a batch and writes its reply. True when that says that something went wrong.
+    fn one_of<O: Output>(
         &mut self,
         context: &Context,
         text: &str,
-        batch: Option<&mut Batch>,
+        batch: &mut Batch,
         output: &mut O,
     ) -> (bool, Option<Current>) {
+        match self.one(context, text, Among::Batch(batch), output) {
+            One::Now(is_error, current) => (is_error, current),
+            One::Later(_) => (false, None), // never, as its caller is told to be one among others
+        }
+    }
+
+    /// Runs one request and writes its reply.
+    fn one<O: Output>(&mut self, context: &Context, text: &str, among: Among<'_>, output: &mut O) -> One {
         let parsed = Request::parse(text);
         if let Ok(request @ Request { id: None, .. }) = &parsed {
-            let is_error = self.run(context, request, &mut Encoder::new(&mut Nowhere, NULL)).is_err();
-            return (is_error, None);
+            let (mut nowhere, caller) = (Nowhere, Caller::Nobody);
+            let outcome = self.run(context, request, &mut Encoder::new(&mut nowhere, NULL), caller);
+            return One::Now(outcome.is_err(), None);
         }
-        if let Some(batch) = batch {
-            output.push(if batch.has_replies { b"," } else { b"[" });
-            batch.has_replies = true;
-        }
+        let address = match among {
+            Among::None { address } => Some(address),
+            Among::Batch(batch) => {
+                output.push(if batch.has_replies { b"," } else { b"[" });
+                batch.has_replies = true;
+                None
+            }
+        };
         let id = match &parsed {
             Ok(request) => request.id.unwrap_or(NULL),
             Err(Refused::Invalid(id)) => id,
             Err(Refused::Parse) => NULL,
         };
+        let caller = match address {
+            Some(address) => Caller::Waits { address, form: id.as_bytes() },
+            None => Caller::AmongOthers,
+        };
         let mut encoder = Encoder::new(output, id);
         let result = match &parsed {
-            Ok(request) => self.run(context, request, &mut encoder),
+            Ok(request) => self.run(context, request, &mut encoder, caller),
             Err(Refused::Invalid(_)) => Err(INVALID_REQUEST),
             Err(Refused::Parse) => Err(PARSE_ERROR),
         };
-        match result {
-            Ok(Some(rest)) => {
-                let state = encoder.into_state();
-                return (false, Some(Current { id: id.to_owned(), state, rest }));
-            }
-            Ok(None) => {}
-            Err(fault) => {
-                let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
-                log::debug!("{} {}: {shown}", fault.code, fault.reason);
-                encoder.fail(&fault);
-                encoder.finish();
-                return (true, None);
-            }
+        if let Err(fault) = &result {
+            let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
+            log::debug!("{} {}: {shown}", fault.code, fault.reason);
         }
-        (finish(encoder), None)
+        if let Ok(Outcome::Later(number)) = result {
+            return One::Later(number);
+        }
+        let (is_error, current) = conclude(result.map(Outcome::rest), encoder, id);
+        One::Now(is_error, current)
     }
 
     fn run(
@@ -191,11 +235,12 @@ impl Answerer {
         context: &Context,
         request: &Request<'_>,
         reply: &mut dyn Reply,
-    ) -> Result<Option<Rest>, Fault> {
+        caller: Caller<'_>,
+    ) -> Result<Outcome, Fault> {
         let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
         let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
         let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
-        mi::run(command, recipe, context, &self.params, reply).map_err(reworded)
+        mi::run(command, recipe, context, &self.params, reply, caller).map_err(reworded)
     }
 }
 
@@ -224,7 +269,7 @@ impl Unfinished {
                 batch.end(output);
                 return Progress::Done;
             };
-            let (is_error, current) = self.answerer.one(context, &text, Some(batch), output);
+            let (is_error, current) = self.answerer.one_of(context, &text, batch, output);
             self.is_error |= is_error;
             self.current = current;
             if self.current.is_some() || output.held() >= PIECE_BYTES {
@@ -258,6 +303,41 @@ impl Batch {
     }
 }
 
+/// Whether a text is one request whose command may answer later.
+#[must_use]
+pub fn may_answer_later(context: &Context, text: &[u8]) -> bool {
+    let Some(Ok(request)) = str::from_utf8(text).ok().map(Request::parse) else { return false };
+    let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
+    entry.is_some_and(|entry| entry.command.run.answers_later())
+}
+
+/// Writes the reply to the request with that id, when that comes later.
+pub fn tell<O: Output>(id: &[u8], told: Told, output: &mut O) -> Answer {
+    // As it came from a request.
+    let id = str::from_utf8(id).unwrap_or(NULL);
+    let mut encoder = Encoder::new(output, id);
+    let result = told.tell(&mut encoder).map_err(reworded);
+    let (is_error, current) = conclude(result, encoder, id);
+    Answer::one(is_error, current)
+}
+
+/// Ends a reply whose command has run, but for the rest of a long one. True when it is an error.
+fn conclude<O: Output>(
+    result: Result<Option<Rest>, Fault>,
+    mut encoder: Encoder<'_, O>,
+    id: &str,
+) -> (bool, Option<Current>) {
+    match result {
+        Ok(Some(rest)) => (false, Some(Current { id: id.to_owned(), state: encoder.into_state(), rest })),
+        Ok(None) => (finish(encoder), None),
+        Err(fault) => {
+            encoder.fail(&fault);
+            encoder.finish();
+            (true, None)
+        }
+    }
+}
+
 /// Ends a reply, or makes an error of it when it is too long. True when it is an error.
 fn finish<O: Output>(mut encoder: Encoder<'_, O>) -> bool {
     encoder.finish();
@@ -279,7 +359,7 @@ pub fn refuse<O: Output>(fault: &Fault, output: &mut O) -> Answer {
     let mut encoder = Encoder::new(output, NULL);
     encoder.status(fault);
     encoder.finish();
-    Answer { is_error: true, unfinished: None }
+    Answer::now(true, None)
 }
 
 /// Where the replies to notifications go.

@@ -6,13 +6,19 @@ use crate::mi::{Call, Classic, Command, Value, required};
 use crate::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
 static ROWS: [Command; 5] = [
-    Command { name: "done", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &|_| Ok(()) },
+    Command {
+        name: "done",
+        help: None,
+        classic: Classic::Absent,
+        json_rpc: &[&[]],
+        run: &|_: &mut Call<'_>| Ok(()),
+    },
     Command {
         name: "echo",
         help: None,
         classic: Classic::Absent,
         json_rpc: &[&[required("text")]],
-        run: &|call| {
+        run: &|call: &mut Call<'_>| {
             call.reply.node("text", call.args.get("text").unwrap_or_default());
             Ok(())
         },
@@ -23,7 +29,7 @@ static ROWS: [Command; 5] = [
         help: None,
         classic: Classic::Absent,
         json_rpc: &[&[]],
-        run: &|call| {
+        run: &|call: &mut Call<'_>| {
             call.reply.open(b"Lines", Value::List);
             call.rest = Some(Box::new(|_, reply| {
                 reply.node("", "x".repeat(1000).as_str());
@@ -32,7 +38,13 @@ static ROWS: [Command; 5] = [
             Ok(())
         },
     },
-    Command { name: "old", help: None, classic: Classic::NoInput, json_rpc: &[], run: &|_| Ok(()) },
+    Command {
+        name: "old",
+        help: None,
+        classic: Classic::NoInput,
+        json_rpc: &[],
+        run: &|_: &mut Call<'_>| Ok(()),
+    },
 ];
 
 /// A reply in three pieces.
@@ -57,7 +69,7 @@ fn asked(text: &str) -> (String, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-    let mut answer = answerer.answer(&context, text.as_bytes(), &mut datagram);
+    let mut answer = answerer.answer(&context, text.as_bytes(), b"", &mut datagram);
     let mut pieces = 1;
     while let Some(unfinished) = &mut answer.unfinished {
         pieces += 1;
@@ -104,7 +116,7 @@ fn what_cannot_run_says_why() {
     }
     let bytes = [b"{\"a\":\"".as_slice(), b"\xff\"}"].concat();
     let mut datagram = Datagram::new();
-    assert!(Answerer::default().answer(&context(), &bytes, &mut datagram).is_error);
+    assert!(Answerer::default().answer(&context(), &bytes, b"", &mut datagram).is_error);
     assert!(datagram.bytes().unwrap().starts_with(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700"));
 }
 
@@ -149,7 +161,7 @@ fn a_batch_of_large_replies_waits_for_its_reader() {
     let large = request("1", &format!(r#""echo","params":["{}"]"#, "x".repeat(100_000)));
     let (mut answerer, mut stream) = (Answerer::default(), crate::wire::Stream::default());
     let text = format!("[{}]", vec![large.as_str(); 20].join(","));
-    let mut unfinished = answerer.answer(&context, text.as_bytes(), &mut stream).unfinished.unwrap();
+    let mut unfinished = answerer.answer(&context, text.as_bytes(), b"", &mut stream).unfinished.unwrap();
     let mut longest = stream.held();
     let mut all = stream.held();
     stream.sent(all);

@@ -15,7 +15,7 @@ mod encode;
 pub use decode::{NotAvailable, ParseError, decode_params, split_command};
 pub use encode::{Encoder, State};
 
-use crate::mi::{self, Classic, Context, Entry, Fault, Params, Reply, Rest};
+use crate::mi::{self, Caller, Classic, Context, Entry, Fault, Outcome, Params, Reply};
 
 /// Why a command that exists answers with an error.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Refused {
     Command(Fault),
 }
 
-/// Decodes the parameters of a request and runs its command. Gives what is left of a long reply.
+/// Decodes the parameters of a request and runs its command.
 ///
 /// # Errors
 /// See [`Refused`].
@@ -36,7 +36,8 @@ pub fn run(
     context: &Context,
     params: &mut Params,
     reply: &mut dyn Reply,
-) -> Result<Option<Rest>, Refused> {
+    caller: Caller<'_>,
+) -> Result<Outcome, Refused> {
     let command = entry.command;
     params.clear();
     if let Classic::Takes { .. } = command.classic {
@@ -46,5 +47,5 @@ pub fn run(
         })?;
     }
     let recipe = mi::classic_recipe(command, params).map_err(Refused::Command)?;
-    mi::run(command, recipe, context, params, reply).map_err(Refused::Command)
+    mi::run(command, recipe, context, params, reply, caller).map_err(Refused::Command)
 }

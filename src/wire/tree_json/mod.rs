@@ -18,7 +18,9 @@ use super::http::{Answer, Dialect, Method, Request};
 use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
 use super::{Output, Pieces, Stream};
-use crate::mi::{self, Classic, Context, Fault, Generation, Params, Progress, Reply, Rest, Value};
+use crate::mi::{
+    self, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Reply, Rest, Told, Value,
+};
 
 /// C: `MI_HTTP_U_NOT_FOUND`.
 const NOT_FOUND: Fault = Fault::new(500, "Command not found");
@@ -55,29 +57,47 @@ impl Dialect for TreeJson {
             return Answer { status: 405, ..encoded(true) };
         }
         match run(context, request, &mut encoder) {
-            Ok(Some(rest)) => {
-                let is_error = encoder.state.is_error;
-                let more = Box::new(Unfinished { state: encoder.state, rest });
-                Answer { more: Some(more), ..encoded(is_error) }
-            }
-            Ok(None) => {
-                encoder.finish();
-                encoded(encoder.state.is_error)
-            }
-            Err(fault) => {
-                log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
-                encoder.fail(&fault);
-                encoded(true)
+            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..encoded(false) },
+            result => {
+                if let Err(fault) = &result {
+                    log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
+                }
+                conclude(result.map(Outcome::rest), encoder)
             }
         }
     }
+
+    fn tell(&self, _form: &[u8], told: Told, output: &mut Stream) -> Answer {
+        let mut encoder = Encoder::new(output);
+        let result = told.tell(&mut encoder).map_err(reworded);
+        conclude(result, encoder)
+    }
+}
+
+/// Ends the reply of a command that has run, but for the rest of a long one.
+fn conclude(result: Result<Option<Rest>, Fault>, mut encoder: Encoder<'_>) -> Answer {
+    match result {
+        Ok(Some(rest)) => {
+            let is_error = encoder.state.is_error;
+            let more = Box::new(Unfinished { state: encoder.state, rest });
+            return Answer { more: Some(more), ..encoded(is_error) };
+        }
+        Ok(None) => encoder.finish(),
+        Err(fault) => encoder.fail(&fault),
+    }
+    encoded(encoder.state.is_error)
+}
+
+/// What a command's fault is called here.
+fn reworded(fault: Fault) -> Fault {
+    if fault == mi::COMMAND_FAILED { NO_REPLY } else { fault }
 }
 
 fn encoded(is_error: bool) -> Answer {
-    Answer { status: 200, content_type: JSON, is_error, more: None }
+    Answer { status: 200, content_type: JSON, is_error, more: None, later: None }
 }
 
-fn run(context: &Context, request: &Request<'_>, reply: &mut dyn Reply) -> Result<Option<Rest>, Fault> {
+fn run(context: &Context, request: &Request<'_>, reply: &mut dyn Reply) -> Result<Outcome, Fault> {
     let name = unescaped(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
     if name.is_empty() {
         return Err(NO_REPLY);
@@ -88,8 +108,8 @@ fn run(context: &Context, request: &Request<'_>, reply: &mut dyn Reply) -> Resul
         decode_params(request.query.unwrap_or_default().as_bytes(), &mut params);
     }
     let recipe = mi::classic_recipe(command, &params)?;
-    mi::run(command, recipe, context, &params, reply)
-        .map_err(|fault| if fault == mi::COMMAND_FAILED { NO_REPLY } else { fault })
+    let caller = Caller::Waits { address: b"", form: b"" };
+    mi::run(command, recipe, context, &params, reply, caller).map_err(reworded)
 }
 
 /// The parts of the first argument `params`. What follows the last comma is none when it is empty, as in C.

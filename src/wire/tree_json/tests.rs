@@ -5,9 +5,9 @@ use crate::mi::testing::context;
 use crate::mi::{Call, Command, required};
 
 static ROWS: [Command; 7] = [
-    row("done", Classic::NoInput, &|_| Ok(())),
-    row("fails", Classic::NoInput, &|_| Err(mi::COMMAND_FAILED)),
-    row("status", Classic::NoInput, &|call| {
+    row("done", Classic::NoInput, &|_: &mut mi::Call<'_>| Ok(())),
+    row("fails", Classic::NoInput, &|_: &mut mi::Call<'_>| Err(mi::COMMAND_FAILED)),
+    row("status", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         call.reply.status(&Fault::new(480, "say \"no\""));
         call.reply.list();
         call.reply.open(b"ignored", "x".into());
@@ -15,19 +15,19 @@ static ROWS: [Command; 7] = [
         call.reply.close();
         Ok(())
     }),
-    row("synced", Classic::NoInput, &|call| {
+    row("synced", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         call.reply.status(&Fault::new(200, "Contacts already synced"));
         Ok(())
     }),
-    row("echo", Classic::takes(&[required("a").list()]), &|call| {
+    row("echo", Classic::takes(&[required("a").list()]), &|call: &mut mi::Call<'_>| {
         call.args.list("a").for_each(|value| call.reply.node("v", value));
         Ok(())
     }),
-    row("tree", Classic::NoInput, &|call| {
+    row("tree", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         tree(call);
         Ok(())
     }),
-    row("long", Classic::NoInput, &|call| {
+    row("long", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         call.reply.open_around("Numbers", Value::List);
         let mut next = 0;
         call.rest = Some(Box::new(move |_, reply| {

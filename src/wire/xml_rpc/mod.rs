@@ -27,7 +27,7 @@ use introspect::MULTICALL;
 
 use super::http::{Answer, Dialect, Method, Request};
 use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream};
-use crate::mi::{self, Classic, Context, Fault, Generation, Params, Progress, Rest};
+use crate::mi::{self, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Rest, Told};
 
 /// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,15 +144,31 @@ impl Dialect for Format {
             }
             return answer_all(format, context, calls, output);
         }
-        let (is_error, current) = one(format, context, &call, Place::Document, &mut Params::new(), output);
-        let more = current.map(|current| Unfinished { format, current: Some(current), calls: None });
-        encoded(is_error, more)
+        let mut encoder = Encoder::new(output, format, Place::Document);
+        let caller = Caller::Waits { address: b"", form: call.method.as_bytes() };
+        match run(format, context, &call, &mut Params::new(), &mut encoder, caller) {
+            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..encoded(false, None) },
+            result => alone(format, result.map(Outcome::rest), &call.method, encoder),
+        }
+    }
+
+    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer {
+        let name = String::from_utf8_lossy(form);
+        let mut encoder = Encoder::new(output, *self, Place::Document);
+        let result = told.tell(&mut encoder).map_err(|fault| self.reworded(&name, fault));
+        alone(*self, result, &name, encoder)
     }
 }
 
 fn encoded(is_error: bool, more: Option<Unfinished>) -> Answer {
     let more = more.map(|more| Box::new(more) as Box<dyn Pieces>);
-    Answer { status: 200, content_type: XML, is_error, more }
+    Answer { status: 200, content_type: XML, is_error, more, later: None }
+}
+
+/// Ends the reply to the only call, but for the rest of a long one.
+fn alone(format: Format, result: Result<Option<Rest>, Fault>, name: &str, encoder: Encoder<'_>) -> Answer {
+    let (is_error, current) = conclude(result, name, encoder);
+    encoded(is_error, current.map(|current| Unfinished { format, current: Some(current), calls: None }))
 }
 
 fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> Answer {
@@ -167,21 +183,17 @@ fn log_fault(fault: &Fault, request: &[u8]) {
     log::debug!("{} {}: {}", fault.code, shown(fault.reason.as_bytes()), shown(request));
 }
 
-/// Runs one call and writes its reply, or the beginning of a long one. True when it is a fault.
-fn one(
-    format: Format,
-    context: &Context,
-    call: &Call,
-    place: Place,
-    params: &mut Params,
-    output: &mut Stream,
+/// Ends the reply to a call that has run, but for the rest of a long one. True when it is a fault.
+fn conclude(
+    result: Result<Option<Rest>, Fault>,
+    name: &str,
+    mut encoder: Encoder<'_>,
 ) -> (bool, Option<Current>) {
-    let mut encoder = Encoder::new(output, format, place);
-    match run(format, context, call, params, &mut encoder) {
+    match result {
         Ok(Some(rest)) => return (encoder.is_fault(), Some(Current { state: encoder.into_state(), rest })),
         Ok(None) => encoder.finish(),
         Err(fault) => {
-            log_fault(&fault, call.method.as_bytes());
+            log_fault(&fault, name.as_bytes());
             encoder.fail(&fault);
         }
     }
@@ -195,11 +207,12 @@ fn run(
     call: &Call,
     params: &mut Params,
     reply: &mut Encoder<'_>,
-) -> Result<Option<Rest>, Fault> {
+    caller: Caller<'_>,
+) -> Result<Outcome, Fault> {
     let name = &call.method;
     let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
         let own = introspect::run(context, format, name, &call.params, reply);
-        return own.unwrap_or_else(|| Err(format.unknown(name))).map(|()| None);
+        return own.unwrap_or_else(|| Err(format.unknown(name))).map(|()| Outcome::Now(None));
     };
     params.clear();
     if let Classic::Takes { .. } = entry.command.classic {
@@ -213,7 +226,8 @@ fn run(
         }
     }
     let recipe = mi::classic_recipe(entry.command, params)?;
-    mi::run(entry.command, recipe, context, params, reply).map_err(|fault| format.reworded(name, fault))
+    mi::run(entry.command, recipe, context, params, reply, caller)
+        .map_err(|fault| format.reworded(name, fault))
 }
 
 /// The calls in the only parameter of `system.multicall`, each with what is wrong with it.
@@ -302,8 +316,11 @@ impl Pieces for Unfinished {
         };
         let is_error = match call {
             Ok(call) => {
-                let params = &mut Params::new();
-                let (is_error, current) = one(self.format, context, &call, Place::Among, params, output);
+                let mut encoder = Encoder::new(output, self.format, Place::Among);
+                let (params, caller) = (&mut Params::new(), Caller::AmongOthers);
+                let outcome = run(self.format, context, &call, params, &mut encoder, caller);
+                let result = outcome.map(Outcome::rest);
+                let (is_error, current) = conclude(result, &call.method, encoder);
                 self.current = current;
                 is_error
             }

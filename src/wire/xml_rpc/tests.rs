@@ -5,22 +5,22 @@ use crate::mi::testing::context;
 use crate::mi::{Command, Reply, Value, optional, required};
 
 static ROWS: [Command; 6] = [
-    row("done", Classic::NoInput, &|_| Ok(())),
-    row("fails", Classic::NoInput, &|_| Err(mi::COMMAND_FAILED)),
-    row("status", Classic::NoInput, &|call| {
+    row("done", Classic::NoInput, &|_: &mut mi::Call<'_>| Ok(())),
+    row("fails", Classic::NoInput, &|_: &mut mi::Call<'_>| Err(mi::COMMAND_FAILED)),
+    row("status", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         call.reply.status(&Fault::new(302, "Elsewhere"));
         tree(call.reply);
         Ok(())
     }),
-    row("echo", Classic::takes(&[required("a"), optional("b")]), &|call| {
+    row("echo", Classic::takes(&[required("a"), optional("b")]), &|call: &mut mi::Call<'_>| {
         call.reply.node("v", call.args.get("a").unwrap_or_default());
         Ok(())
     }),
-    row("tree", Classic::NoInput, &|call| {
+    row("tree", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         tree(call.reply);
         Ok(())
     }),
-    row("long", Classic::takes(&[optional("a").list()]), &|call| {
+    row("long", Classic::takes(&[optional("a").list()]), &|call: &mut mi::Call<'_>| {
         call.reply.open_around("Numbers", Value::List);
         let mut next = 0;
         call.rest = Some(Box::new(move |_, reply| {

@@ -13,7 +13,7 @@ use super::server::SERVER;
 pub(crate) fn check(input: &[u8]) -> bool {
     let reply = SERVER.with(|server| {
         let mut reply = Datagram::new();
-        let mut answer = Answerer::default().answer(server, input, &mut reply);
+        let mut answer = Answerer::default().answer(server, input, b"", &mut reply);
         while let Some(unfinished) = &mut answer.unfinished {
             if unfinished.go_on(server, &mut reply) == Progress::Done {
                 break;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use opensips_mi::mi::{self, Context, Generation, Params, Progress};
+use opensips_mi::mi::{self, Caller, Context, Generation, Params, Progress};
 use opensips_mi::wire::text::{self, Encoder, Refused, decode_params, split_command};
 use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
@@ -101,9 +101,9 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
         encoder.fail(&mi::COMMAND_NOT_AVAILABLE);
         return Some(b"500 command not available\n");
     };
-    match text::run(entry, text, server, &mut Params::new(), &mut encoder) {
-        Ok(rest) => {
-            if let Some(mut rest) = rest {
+    match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::Nobody) {
+        Ok(outcome) => {
+            if let Some(mut rest) = outcome.rest() {
                 while rest(server, &mut encoder) == Progress::More {}
             }
             encoder.finish();

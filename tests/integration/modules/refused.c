@@ -4,7 +4,7 @@
 
 int register_event_mod(void *transport);
 
-enum { NONE, VERSION, NAME, ASYNC, PROCESS, MISSING, INIT, CHILD, TAKEN };
+enum { NONE, VERSION, NAME, PROCESS = 4, MISSING, INIT, CHILD, TAKEN };
 
 static struct mi_root *command(struct mi_root *request, void *param)
 {
@@ -42,7 +42,7 @@ static proc_export_t procs[] = {
 };
 
 static mi_export_t mi_cmds[] = {
-	{ WHY == TAKEN ? "ps" : "refused", 0, command, WHY == ASYNC ? MI_ASYNC_RPL_FLAG : 0, 0, 0 },
+	{ WHY == TAKEN ? "ps" : "refused", 0, command, 0, 0, 0 },
 	{ 0, 0, 0, 0, 0, 0 },
 };
 

@@ -120,6 +120,11 @@ impl<'a> Replies<'a> {
         self.kept.is_empty()
     }
 
+    /// Whether there is room for replies that can come another time.
+    pub(super) fn has_room(&self) -> bool {
+        self.kept.len() < MAX_REPLIES / 2
+    }
+
     /// Whether one of them goes on as soon as it has its turn.
     pub(super) fn is_any_ready(&self) -> bool {
         self.kept.iter().any(|reply| reply.condition == Condition::Ready)
@@ -130,16 +135,21 @@ impl<'a> Replies<'a> {
         self.kept.iter().filter(|reply| reply.path.is_none()).count() >= MAX_NOWHERE
     }
 
-    /// Begins a reply to the FIFO at `path`; without one it goes nowhere.
+    /// Begins a reply to the FIFO at `path`; without one it goes nowhere. One that may come `later` is opened when it
+    /// comes: a client sees the end of a FIFO that is open when this process is killed.
     ///
     /// # Errors
     /// When nothing can ever be written there. [`ReplyError::Absent`] is none of these.
-    pub(super) fn begin(&mut self, path: Option<&Path>) -> Result<Reply<'a>, ReplyError> {
+    pub(super) fn begin(&mut self, path: Option<&Path>, later: bool) -> Result<Reply<'a>, ReplyError> {
         let (mut fifo, mut identity) = (None, None);
         let condition = match path {
             None => Condition::Ready,
             Some(path) if self.kept.iter().any(|kept| kept.path.as_deref() == Some(path)) => {
                 Condition::Waiting
+            }
+            Some(path) if later => {
+                identity = Some(fifo::Reply::look(path)?);
+                Condition::due()
             }
             Some(path) => match fifo::Reply::open(path) {
                 Ok(opened) => {
@@ -170,6 +180,16 @@ impl<'a> Replies<'a> {
         Ok(reply)
     }
 
+    /// Begins a reply that has come later, to the FIFO that was at `path` when it was asked for.
+    ///
+    /// # Errors
+    /// As [`begin`](Replies::begin).
+    pub(super) fn begin_to(&mut self, path: &Path, identity: Identity) -> Result<Reply<'a>, ReplyError> {
+        let mut reply = self.begin(Some(path), true)?;
+        reply.identity = Some(identity);
+        Ok(reply)
+    }
+
     /// Sends what was written to a reply, as far as that goes, and keeps the rest.
     pub(super) fn send(
         &mut self,
@@ -179,7 +199,10 @@ impl<'a> Replies<'a> {
         tell: &mut Tell<'_>,
     ) {
         reply.more = more;
-        let turn = if reply.condition == Condition::Ready { reply.go_on(context) } else { Turn::GoesOn };
+        let mut turn = if reply.was_not_opened() { reply.look(Instant::now()) } else { Turn::GoesOn };
+        if reply.condition == Condition::Ready {
+            turn = reply.go_on(context);
+        }
         if let Turn::Ends = turn {
             if reply.largest <= MAX_SPARE_BYTES {
                 self.spare = reply.stream;
@@ -310,14 +333,19 @@ impl<'a> Replies<'a> {
         is_gone
     }
 
-    /// Waits until there is something to read from `requests`, or something here to be done, but no longer than
-    /// `limit`. True when there is something to read.
-    pub(super) fn wait(&mut self, requests: BorrowedFd<'_>, limit: Option<Duration>) -> bool {
+    /// Waits until there is something to read from `requests` or `other`, or something here to be done, but no longer
+    /// than `limit`. True when there is something to read from `requests`.
+    pub(super) fn wait(
+        &mut self,
+        requests: BorrowedFd<'_>,
+        other: Option<BorrowedFd<'_>>,
+        limit: Option<Duration>,
+    ) -> bool {
         let due = self.kept.iter().filter_map(Reply::due).min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let limit = [limit, due].into_iter().flatten().min();
         let blocked: Vec<_> = self.kept.iter().filter_map(Reply::blocked_on).collect();
-        let ready = fifo::wait(requests, &blocked, limit);
+        let ready = fifo::wait(requests, other, &blocked, limit);
         let waiting = self.kept.iter_mut().filter(|reply| reply.condition == Condition::Blocked);
         for (reply, _) in waiting.zip(&ready.writable).filter(|(_, is_ready)| **is_ready) {
             reply.condition = Condition::Ready;

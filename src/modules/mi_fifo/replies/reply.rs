@@ -75,6 +75,11 @@ pub(super) enum Condition {
 }
 
 impl Condition {
+    /// To be tried as soon as there is something to write.
+    pub(super) fn due() -> Condition {
+        Condition::Absent { next_try: Instant::now(), pause: Duration::ZERO }
+    }
+
     /// To be tried soon.
     pub(super) fn absent() -> Condition {
         Condition::Absent { next_try: Instant::now() + FIRST_PAUSE, pause: FIRST_PAUSE }
@@ -128,6 +133,18 @@ impl<'a> Reply<'a> {
             let parts = [&identity[..], path.as_os_str().as_bytes(), b"\0", self.stream.waiting()];
             self.parcel = parcels.keep(self.number, &parts);
         }
+    }
+
+    /// Whether nobody has looked for its client yet.
+    pub(super) fn was_not_opened(&self) -> bool {
+        matches!(self.condition, Condition::Absent { pause: Duration::ZERO, .. })
+    }
+
+    /// Which FIFO its path named, and the path: to be kept somewhere.
+    pub(in super::super) fn address(&self) -> Vec<u8> {
+        let Some(path) = &self.path else { return Vec::new() };
+        let identity = self.identity.map_or([0; 24], Identity::to_bytes);
+        [&identity[..], path.as_os_str().as_bytes()].concat()
     }
 
     /// For the log.
@@ -198,7 +215,7 @@ impl<'a> Reply<'a> {
                     }
                     Err(ReplyError::Absent) if is_late => Turn::Late,
                     Err(ReplyError::Absent) => {
-                        *pause = (*pause * 2).min(LONGEST_PAUSE);
+                        *pause = (*pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                         *next_try = now + *pause;
                         Turn::GoesOn
                     }

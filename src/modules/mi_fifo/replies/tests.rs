@@ -75,7 +75,7 @@ fn send(
     text: &str,
     more: Option<Box<dyn Pieces>>,
 ) {
-    let mut reply = replies.begin(Some(path)).unwrap();
+    let mut reply = replies.begin(Some(path), false).unwrap();
     reply.stream.push(text.as_bytes());
     replies.send(reply, more, context, &mut |event| told.note(event));
 }
@@ -93,7 +93,7 @@ fn an_absent_reader_gets_its_reply_when_it_comes_and_one_name_is_served_in_order
     let file = reader(&path);
     let mut got = Vec::new();
     while !replies.is_empty() {
-        replies.wait(requests.as_fd(), None);
+        replies.wait(requests.as_fd(), None, None);
         replies.take_turn(&context, &mut |event| panic!("{event:?}"));
         got.extend(read(&file));
     }
@@ -115,7 +115,10 @@ fn a_long_reply_is_made_as_it_is_read() {
     while !replies.is_empty() {
         let waiting: usize = replies.kept.iter().map(|reply| reply.stream.waiting().len()).sum();
         assert!(waiting < 2 * 65536, "{waiting} bytes wait");
-        assert!(replies.wait(requests.as_fd(), Some(Duration::ZERO)), "a request is seen between two pieces");
+        assert!(
+            replies.wait(requests.as_fd(), None, Some(Duration::ZERO)),
+            "a request is seen between two pieces"
+        );
         replies.take_turn(&context, &mut |event| told.note(event));
         got += read(&file).len();
         turns += 1;
@@ -152,7 +155,7 @@ fn a_reader_that_stops_or_goes_is_no_burden() {
     }
     let (requests, _writer) = pipe().unwrap();
     while replies.kept.len() > 1 {
-        replies.wait(requests.as_fd(), None);
+        replies.wait(requests.as_fd(), None, None);
         replies.take_turn(&context, &mut |event| told.note(event));
     }
     assert_eq!(told.0.last().map(String::as_str), Some("Dropped"));
@@ -218,7 +221,7 @@ fn who_has_waited_longest_makes_room_for_a_new_one() {
     let file = reader(one);
     let mut got = Vec::new();
     while list.keeps(one) > 0 {
-        list.replies.wait(file.as_fd(), Some(Duration::from_millis(1)));
+        list.replies.wait(file.as_fd(), None, Some(Duration::from_millis(1)));
         list.take_turn();
         got.extend(read(&file));
     }
@@ -237,7 +240,7 @@ fn what_waits_for_those_who_do_not_read_is_bounded() {
     // It reads, and then stops.
     while list.replies.kept[0].blocks < 2 {
         read(&file);
-        list.replies.wait(file.as_fd(), Some(Duration::ZERO));
+        list.replies.wait(file.as_fd(), None, Some(Duration::ZERO));
         while list.replies.is_any_ready() {
             list.take_turn();
         }
@@ -271,14 +274,14 @@ fn a_large_buffer_is_not_kept() {
     list.send(&path, &"x".repeat(4 << 20));
     while !list.replies.is_empty() {
         read(&file);
-        list.replies.wait(file.as_fd(), Some(Duration::ZERO));
+        list.replies.wait(file.as_fd(), None, Some(Duration::ZERO));
         list.take_turn();
     }
     while !read(&file).is_empty() {}
     list.send(&path, "short");
     assert!(list.replies.is_empty());
     assert_eq!(list.replies.spare.take().capacity(), 8);
-    let mut reply = list.replies.begin(Some(&path)).unwrap();
+    let mut reply = list.replies.begin(Some(&path), false).unwrap();
     reply.largest = MAX_SPARE_BYTES + 1;
     reply.stream.push(&[b'x'; 1000]);
     list.replies.send(reply, None, list.context, &mut |event| panic!("{event:?}"));
@@ -292,13 +295,13 @@ fn a_client_that_does_not_come_is_given_up_once_for_all_its_replies() {
     let path = place.fifo("r");
     (0..20).for_each(|_| list.send(&path, "x"));
     list.age(15, reply::PATIENCE);
-    list.replies.wait(reader(&place.fifo("w")).as_fd(), Some(Duration::from_millis(1)));
+    list.replies.wait(reader(&place.fifo("w")).as_fd(), None, Some(Duration::from_millis(1)));
     list.take_turn();
     assert_eq!((list.keeps(&path), list.count("TimedOut")), (5, 15));
     assert!(matches!(list.replies.kept[0].condition, Condition::Absent { .. }));
     // The others have a time of their own, from when they were sent.
     list.age(5, reply::PATIENCE);
-    list.replies.wait(reader(&place.fifo("v")).as_fd(), Some(Duration::from_millis(1)));
+    list.replies.wait(reader(&place.fifo("v")).as_fd(), None, Some(Duration::from_millis(1)));
     list.take_turn();
     assert_eq!((list.keeps(&path), list.count("TimedOut")), (0, 20));
 }
@@ -320,7 +323,7 @@ fn a_reply_goes_to_the_fifo_that_was_there_when_its_request_came() {
         let file = reader(&place.fifo("r"));
         let (requests, _writer) = pipe().unwrap();
         while !list.replies.is_empty() {
-            list.replies.wait(requests.as_fd(), None);
+            list.replies.wait(requests.as_fd(), None, None);
             list.take_turn();
         }
         assert_eq!((list.count("Dropped"), read(&file)), (1, Vec::new()), "successor {is_successor}");
@@ -337,7 +340,7 @@ fn no_reply_goes_to_where_requests_come_from_whatever_its_name() {
     let link = place.0.path().join("link");
     std::os::unix::fs::symlink(place.0.path(), &link).unwrap();
     for path in [path, link.join("requests")] {
-        assert!(matches!(replies.begin(Some(&path)), Err(ReplyError::Requests)), "{}", path.display());
+        assert!(matches!(replies.begin(Some(&path), false), Err(ReplyError::Requests)), "{}", path.display());
     }
-    assert!(replies.begin(Some(&place.fifo("other"))).is_ok());
+    assert!(replies.begin(Some(&place.fifo("other")), false).is_ok());
 }

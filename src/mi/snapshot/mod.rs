@@ -1,12 +1,18 @@
-//! A reply's tree, copied from C, and how it is told to a [`Reply`].
+//! A reply's tree as a whole, where it cannot be told at once, and how it is told to a [`Reply`].
+//!
+//! ```text
+//! bytes.rs   the same as bytes, to go from one process to another
+//! ```
 //!
 //! Classic: each node with its attributes, as it is. JSON-RPC: a node is its value, or an object of its `value`, its
 //! attributes and its kids; kids of one name are an array under that name.
 
+mod bytes;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::mi::{Progress, Reply, Value};
+use super::reply::{Progress, Reply, Value};
 
 /// Bytes of names and values after which a piece ends.
 const PIECE_BYTES: usize = 8 << 10;
@@ -20,15 +26,15 @@ const NAMELESS: &[u8] = b"nodes";
 type Text = Range<usize>;
 
 /// The tree. Nodes stand in the order in which they are told: each is followed by those inside it.
-#[derive(Debug, Default)]
-pub(super) struct Snapshot {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
     bytes: Vec<u8>,
     nodes: Vec<Node>,
     attributes: Vec<(Text, Text)>,
     is_array: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {
     name: Text,
     value: Option<Text>,
@@ -46,12 +52,12 @@ impl Snapshot {
     }
 
     /// Says that the nodes at the top are of one kind.
-    pub(super) fn set_array(&mut self) {
+    pub fn set_array(&mut self) {
         self.is_array = true;
     }
 
     /// Begins a node; gives its number, for [`end`](Snapshot::end).
-    pub(super) fn begin(&mut self, name: &[u8], value: Option<&[u8]>, is_array: bool) -> usize {
+    pub fn begin(&mut self, name: &[u8], value: Option<&[u8]>, is_array: bool) -> usize {
         let name = self.text(name);
         let value = value.map(|value| self.text(value));
         let attributes = self.attributes.len()..self.attributes.len();
@@ -60,7 +66,7 @@ impl Snapshot {
     }
 
     /// Adds an attribute to the node begun last.
-    pub(super) fn attribute(&mut self, name: &[u8], value: &[u8]) {
+    pub fn attribute(&mut self, name: &[u8], value: &[u8]) {
         let attribute = (self.text(name), self.text(value));
         self.attributes.push(attribute);
         if let Some(node) = self.nodes.last_mut() {
@@ -69,12 +75,13 @@ impl Snapshot {
     }
 
     /// Ends a node.
-    pub(super) fn end(&mut self, node: usize) {
+    pub fn end(&mut self, node: usize) {
         self.nodes[node].end = self.nodes.len();
     }
 
     /// Whether it has no nodes.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
@@ -179,6 +186,7 @@ pub(super) struct Telling {
 }
 
 impl Telling {
+    /// Begins with the first node.
     pub(super) fn new(copy: Snapshot) -> Telling {
         Telling { copy, frames: Vec::new(), has_begun: false }
     }

@@ -1,0 +1,81 @@
+//! Replies that come later than their requests: each connection waits for its own, and for no other.
+//!
+//! A connection is this process's alone, so what a killed predecessor has left is forgotten.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::oneshot;
+
+use crate::mi::Context;
+use crate::shm::Inbox;
+use crate::shm::pending::Due;
+use crate::system::bell::HEARD_BYTES;
+
+/// Those that a process waits for.
+#[derive(Debug)]
+pub(super) struct Later {
+    inbox: RefCell<Inbox>,
+    waiting: RefCell<HashMap<u64, oneshot::Sender<Due>>>,
+}
+
+/// One that is waited for. Dropping it gives it up.
+struct Waiting<'a> {
+    later: &'a Later,
+    number: u64,
+}
+
+impl Later {
+    pub(super) fn new(context: &Context) -> Later {
+        let mut inbox = Inbox::new(context.pending, context.slot);
+        inbox.clear();
+        Later { inbox: RefCell::new(inbox), waiting: RefCell::default() }
+    }
+
+    /// The reply of that number, when it has come; `None` when it never will.
+    pub(super) async fn reply(&self, number: u64) -> Option<Due> {
+        let (sender, receiver) = oneshot::channel();
+        self.inbox.borrow_mut().expect(number);
+        self.waiting.borrow_mut().insert(number, sender);
+        let _given_up_at_the_end = Waiting { later: self, number };
+        receiver.await.ok()
+    }
+
+    /// What is to be listened to by [`listen`](Later::listen), when there are commands that answer later.
+    pub(super) fn bell(&self) -> io::Result<Option<Receiver>> {
+        let bell = self.inbox.borrow().bell();
+        bell.map(|bell| Receiver::from_owned_fd(bell.try_clone_to_owned()?)).transpose()
+    }
+
+    /// Hands replies that have come to their connections, for ever.
+    pub(super) async fn listen(&self, bell: Receiver) -> io::Result<()> {
+        let mut bytes = [0; HEARD_BYTES];
+        loop {
+            bell.readable().await?;
+            match bell.try_read(&mut bytes) {
+                Ok(length) => self.inbox.borrow_mut().hear(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            }
+            while let Some(due) = self.take() {
+                if let Some(waiting) = self.waiting.borrow_mut().remove(&due.number) {
+                    // One whose connection has just ended goes nowhere.
+                    let _sent = waiting.send(due);
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Due> {
+        self.inbox.borrow_mut().take(|_| true)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.later.waiting.borrow_mut().remove(&self.number);
+        self.later.inbox.borrow_mut().give_up(self.number);
+    }
+}
