@@ -317,6 +317,25 @@ fn a_batch_does_not_wait_and_a_notification_is_not_answered() {
 }
 
 #[test]
+fn one_client_gets_all_replies_that_come_while_it_does_not_read() {
+    let setup = Setup::unix().workers(2).param("socket_timeout", "30000");
+    let Some(setup) = with_module(setup) else { return };
+    let server = setup.start();
+    let client = server.client();
+    for at in 0..600 {
+        client.send(format!(":later:\nkey{at}\n").as_bytes()).unwrap();
+    }
+    wait_for("all requests", || (statistic(&server, "pending_replies") == 600).then_some(()));
+    (0..600).for_each(|at| finish(&server, &format!("key{at}"), ""));
+    let mut replies: Vec<String> = (0..600).map(|_| receive(&client)).collect();
+    let mut wanted: Vec<String> = (0..600).map(|at| format!("200 OK\nAnswer:: key{at} said=\n")).collect();
+    replies.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(replies, wanted);
+    assert!(!client.has_more());
+}
+
+#[test]
 fn a_thousand_wait_and_nobody_else_does() {
     let Some(setup) = with_module(Setup::unix().workers(2)) else { return };
     let server = setup.start();

@@ -205,3 +205,6 @@ pub fn end_late(pending: &Pending) -> usize {
     late.iter().for_each(|command| log::warn!(often = true; "{command}: nobody has answered in time"));
     late.len()
 }
+
+#[cfg(test)]
+mod tests;
