@@ -46,7 +46,7 @@ fn processes_of_a_module_run_and_are_replaced_under_their_numbers() {
     assert_eq!(of_kind(&server, "nothing"), []);
     let forks = "200 OK\nForks:: before=1 after=1\nReturns:: 0\n";
     assert!(text(&server, ":tickers:\n").starts_with(forks));
-    assert!(server.stderr().contains("procs: tick: ticker 1 ticks"), "{}", server.stderr());
+    wait_for("its words", || server.stderr().contains("procs: tick: ticker 1 ticks").then_some(()));
     let mut times = Vec::new();
     for round in 0..6 {
         let victim = &before[round % 2];
