@@ -1,35 +1,58 @@
-//! Compiles the C side of the border, and lets the server's program export what modules are linked against.
+//! Compiles the C side of the border, and has the server's program export what modules are linked against.
+//!
+//! The names stand in shim/interface.list, one a line. From these come a table, by which the linker keeps what they
+//! name and fails when one is nowhere, and the list of those that it exports.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
-/// The C files of c-compat/shim.
-const SOURCES: [&str; 10] = [
-    "event.c",
-    "find.c",
-    "interface.c",
-    "lock.c",
-    "log.c",
-    "md5.c",
-    "register.c",
-    "script.c",
-    "timer.c",
-    "tree.c",
-];
+/// The program that loads modules.
+const PROGRAM: &str = "opensips-mi";
 
-fn main() {
-    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let folder = Path::new(&root).join("c-compat");
+/// What the linker is told to keep.
+const TABLE: &str = "opensips_mi_interface";
+
+fn main() -> io::Result<()> {
+    let [root, out] =
+        ["CARGO_MANIFEST_DIR", "OUT_DIR"].map(|name| PathBuf::from(env::var_os(name).unwrap_or_default()));
+    let folder = root.join("c-compat");
     let shim = folder.join("shim");
+    let interface = fs::read_to_string(shim.join("interface.list"))?;
+    let (table, exported) = (out.join("interface.c"), out.join("interface.dynamic"));
+    fs::write(&table, table_of(&interface))?;
+    fs::write(&exported, format!("{{ {} }};\n", ended(&interface)))?;
     cc::Build::new()
-        .files(SOURCES.map(|name| shim.join(name)))
+        .files(sources(&shim)?)
+        .file(table)
         .warnings_into_errors(true)
         .extra_warnings(true)
         .std("gnu11")
         .compile("opensips_mi_shim");
-    println!(
-        "cargo::rustc-link-arg-bin=opensips-mi=-Wl,--dynamic-list={}",
-        shim.join("interface.list").display()
-    );
+    let exported = exported.display();
+    println!("cargo::rustc-link-arg-bin={PROGRAM}=-Wl,--undefined={TABLE},--dynamic-list={exported}");
     println!("cargo::rerun-if-changed={}", shim.display());
     println!("cargo::rerun-if-changed={}", folder.join("include").display());
+    Ok(())
+}
+
+/// The C files in a folder, always in the same order.
+fn sources(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let files: io::Result<Vec<PathBuf>> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect();
+    let mut sources = files?;
+    sources.retain(|path| path.extension().is_some_and(|ending| ending == "c"));
+    sources.sort();
+    Ok(sources)
+}
+
+/// A table of the addresses of all names, in C. What each is does not matter there.
+fn table_of(names: &str) -> String {
+    let declared: String = names.lines().map(|name| format!("extern const char {name}[];\n")).collect();
+    let addresses: String = names.lines().map(|name| format!("\t{name},\n")).collect();
+    let table = format!("const void *const {TABLE}[]");
+    format!("{declared}extern {table};\n{table} = {{\n{addresses}}};\n")
+}
+
+/// The names, each with a semicolon.
+fn ended(names: &str) -> String {
+    names.lines().map(|name| format!("{name};")).collect()
 }

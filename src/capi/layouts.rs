@@ -304,7 +304,6 @@ unsafe extern "C" {
     pub(super) fn opensips_mi_close();
     pub(super) fn opensips_mi_is_closed() -> c_int;
     pub(super) fn opensips_mi_begin_process(number: c_int);
-    pub(super) static opensips_mi_interface: [usize; 1];
     pub(super) static opensips_mi_version: *const c_char;
     pub(super) static opensips_mi_compile_flags: *const c_char;
 }

@@ -43,7 +43,6 @@ pub fn is_for_this_server(name: &str, path: &Path) -> bool {
 pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Module, Loaded), Vec<Refusal>> {
     let refused =
         |reason: String| vec![(None, format!("loadmodule \"{name}\": {}: {reason}", path.display()))];
-    keep_interface();
     // SAFETY: looks at clocks and keeps what they say in variables of the shim.
     unsafe { layouts::opensips_mi_start() };
     let (file, symbol) = table(path).map_err(refused)?;
@@ -75,13 +74,6 @@ pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Mo
         load: None,
     };
     Ok((Box::leak(Box::new(table)), Loaded { life: Some(Box::new(module)), ..Loaded::default() }))
-}
-
-/// Has the linker keep what modules are linked against.
-fn keep_interface() {
-    // SAFETY: a constant of the shim.
-    let first = unsafe { (&raw const layouts::opensips_mi_interface).cast::<usize>().read_volatile() };
-    log::trace!("the interface of C modules begins at {first:x}");
 }
 
 /// What the dynamic linker says of the last failure.

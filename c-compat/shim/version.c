@@ -1,0 +1,9 @@
+/* What modules must have been compiled for. */
+#include "../include/version.h"
+#include "shim.h"
+
+extern const char *const opensips_mi_version;
+extern const char *const opensips_mi_compile_flags;
+
+const char *const opensips_mi_version = OPENSIPS_FULL_VERSION;
+const char *const opensips_mi_compile_flags = OPENSIPS_COMPILE_FLAGS;
