@@ -85,6 +85,8 @@ pub(super) struct Activity {
     blocked: Cell<Option<u32>>,
     /// How many bytes waited to be taken by the client at the last look, if it was blocked by then.
     unsent: Cell<Option<usize>>,
+    /// How many bytes of replies wait in this process.
+    unread: Cell<usize>,
     end: Cell<End>,
     task: RefCell<Option<Waker>>,
 }
@@ -100,6 +102,7 @@ impl Activity {
             moved: Cell::new(now),
             blocked: Cell::new(None),
             unsent: Cell::new(None),
+            unread: Cell::new(0),
             end: Cell::new(End::NotYet),
             task: RefCell::new(None),
         }
@@ -137,8 +140,32 @@ impl Activity {
     /// about to send or to read is not held up by many who come.
     pub(super) fn waiting_since(&self) -> Option<u32> {
         let body = (self.phase.get() == Phase::Body).then(|| self.since.get());
-        let since = self.blocked.get().or(body)?;
-        (self.clock.get().wrapping_sub(since) >= GRACE_TICKS).then_some(since)
+        self.blocked.get().or(body).filter(|since| self.is_long_ago(*since))
+    }
+
+    /// How much waits here for a client that does not read, and since when. Not when that has just begun.
+    pub(super) fn unread_since(&self) -> Option<(usize, u32)> {
+        let since = self.blocked.get().filter(|since| self.is_long_ago(*since))?;
+        Some((self.unread.get(), since)).filter(|(bytes, _)| *bytes > 0)
+    }
+
+    fn is_long_ago(&self, since: u32) -> bool {
+        self.clock.get().wrapping_sub(since) >= GRACE_TICKS
+    }
+
+    /// How many bytes of replies wait in this process.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.get()
+    }
+
+    /// Notes bytes of a reply that wait.
+    pub(super) fn note_unread(&self, bytes: usize) {
+        self.unread.set(self.unread.get() + bytes);
+    }
+
+    /// Notes that bytes of a reply do not wait any more.
+    pub(super) fn note_gone(&self, bytes: usize) {
+        self.unread.set(self.unread.get() - bytes);
     }
 
     /// Whether bytes are to leave for which the client has no room.
@@ -397,7 +424,12 @@ mod tests {
         activity.enter(Phase::Reply);
         assert_eq!(activity.waiting_since(), None);
         let _pending = activity.note_write(Poll::<()>::Pending);
+        activity.note_unread(10);
+        assert_eq!(activity.unread_since(), None);
         clock.set(3 * GRACE_TICKS);
         assert_eq!(activity.waiting_since(), Some(2 * GRACE_TICKS));
+        assert_eq!(activity.unread_since(), Some((10, 2 * GRACE_TICKS)));
+        activity.note_gone(10);
+        assert_eq!((activity.unread_since(), activity.unread()), (None, 0));
     }
 }

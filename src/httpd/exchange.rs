@@ -30,7 +30,7 @@ use super::connection::{Activity, Phase};
 use super::host;
 use super::log_file::Entry;
 use super::reply::Reply;
-use super::worker::Worker;
+use super::worker::{SHORT_BYTES, Worker};
 use crate::mi::{Progress, Told};
 use crate::wire::http::{self, Answer, Door};
 use crate::wire::{Output, PIECE_BYTES, Stream};
@@ -78,6 +78,9 @@ pub(super) async fn answer(
         // The end of the connection is that of the reply. In a reply of the old version nothing is added that says
         // otherwise to a client that has asked for more.
         *response.version_mut() = Version::HTTP_10;
+    }
+    if head.method == Method::HEAD {
+        response.body().leave_out();
     }
     worker.log(&Entry {
         client: ends.client,
@@ -276,10 +279,18 @@ async fn reply(
         && stream.waiting().len() < PIECE_BYTES
     {
         yield_now().await;
+        if unfinished.has_requests() {
+            worker.room().await;
+        }
         if worker.busy(|worker| unfinished.go_on(&worker.context, &mut stream)) == Progress::Done {
             is_error |= unfinished.is_error();
             more = None;
         }
+    }
+    if stream.waiting().len() > SHORT_BYTES && !worker.has_room() {
+        let reason =
+            "this has run, and its reply is long; too many long ones wait to be read, ask again later";
+        return refuse(worker, activity, &Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason), true);
     }
     if status == 200 && more.is_none() && stream.waiting().is_empty() {
         status = door.dialect.silent_status();

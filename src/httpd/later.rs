@@ -8,6 +8,7 @@ use std::io;
 
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 use crate::mi::Context;
 use crate::shm::Inbox;
@@ -60,9 +61,12 @@ impl Later {
                 Err(error) => return Err(error),
             }
             while let Some(due) = self.take() {
-                if let Some(waiting) = self.waiting.borrow_mut().remove(&due.number) {
+                let waiting = self.waiting.borrow_mut().remove(&due.number);
+                if let Some(waiting) = waiting {
                     // One whose connection has just ended goes nowhere.
                     let _sent = waiting.send(due);
+                    // It is counted before the next one is taken.
+                    yield_now().await;
                 }
             }
         }

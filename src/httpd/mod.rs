@@ -9,7 +9,8 @@
 //! later.rs        replies that come later than their requests
 //! log_file.rs     a line for each request, where that is asked for
 //! settings.rs     what the settings of the modules that serve over HTTP have in common
-//! reply.rs        the rest of a reply, piece by piece, as fast as the client takes it
+//! reply.rs        a reply on its way, piece by piece, as fast as the client takes it
+//! unread.rs       what waits for clients to read it, and how much all of it may be
 //! ```
 //!
 //! Knows no command and no syntax of a body: that is a [`Dialect`](crate::wire::http::Dialect)'s. C:
@@ -23,6 +24,7 @@ mod later;
 mod log_file;
 mod reply;
 pub mod settings;
+mod unread;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -69,7 +71,7 @@ pub struct Counters {
     pub errors: &'static str,
     /// Connections closed because a request did not come to its end, or a reply was not read, in time.
     pub timeouts: &'static str,
-    /// Replies that could not be sent to their end.
+    /// Replies that could not be sent to their end, as the client was gone. Those of a timeout do not count.
     pub dropped: &'static str,
 }
 

@@ -1,26 +1,28 @@
-//! The rest of a reply, piece by piece, as fast as the client takes it.
+//! A reply on its way, piece by piece, as fast as the client takes it.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::Share;
 use super::connection::{Activity, End, Phase};
 use super::worker::Worker;
 use crate::mi::Progress;
-use crate::wire::{Pieces, Stream};
+use crate::wire::{PIECE_BYTES, Pieces, Stream};
 
 /// The body of a reply. The next piece is made when the connection asks for bytes, which it does while fewer than
 /// some tens of kilobytes of it wait; and between two pieces the other connections have a turn.
 pub(super) struct Reply {
-    worker: Rc<Worker>,
-    activity: Rc<Activity>,
+    sending: Rc<Sending>,
     stream: Stream,
+    /// What was written and not asked for yet.
+    next: Option<Piece>,
     more: Option<Box<dyn Pieces>>,
     /// What requests that are to run yet have of the budget for bodies.
     share: Option<Share>,
@@ -30,57 +32,139 @@ pub(super) struct Reply {
     is_my_turn: bool,
 }
 
+/// What the pieces of a reply have in common. It ends when all of them have left, or none will any more.
+struct Sending {
+    worker: Rc<Worker>,
+    activity: Rc<Activity>,
+    /// Whether some of it will never leave.
+    is_lost: Cell<bool>,
+    /// Whether its client has asked for the head alone.
+    is_head_alone: Cell<bool>,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.is_lost.get() && !self.is_head_alone.get() && self.activity.ending() != End::Late {
+            self.worker.note_dropped();
+        }
+    }
+}
+
+/// Bytes of a reply, which count as unread until the last of them has left.
+pub(super) struct Piece {
+    bytes: Vec<u8>,
+    sent: usize,
+    sending: Rc<Sending>,
+}
+
+impl Piece {
+    /// What waits in a stream, if there is something.
+    fn take(stream: &mut Stream, sending: &Rc<Sending>) -> Option<Piece> {
+        let mut bytes = Some(stream.take()).filter(|bytes| !bytes.is_empty())?;
+        if bytes.capacity() - bytes.len() > PIECE_BYTES {
+            bytes.shrink_to_fit();
+        }
+        sending.worker.unread.add(bytes.len());
+        sending.activity.note_unread(bytes.len());
+        Some(Piece { bytes, sent: 0, sending: Rc::clone(sending) })
+    }
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.chunk().len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent += count;
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let Sending { worker, activity, is_lost, .. } = &*self.sending;
+        activity.note_gone(self.bytes.len());
+        worker.unread.remove(self.bytes.len());
+        if self.has_remaining() {
+            is_lost.set(true);
+        }
+    }
+}
+
 impl Reply {
     /// What was written already, and what comes after it, with the share of the request's body.
     pub(super) fn new(
         worker: &Rc<Worker>,
         activity: &Rc<Activity>,
-        stream: Stream,
+        mut stream: Stream,
         more: Option<(Box<dyn Pieces>, Share)>,
         is_error: bool,
     ) -> Reply {
         activity.enter(Phase::Reply);
-        let (worker, activity) = (Rc::clone(worker), Rc::clone(activity));
+        let sending = Rc::new(Sending {
+            worker: Rc::clone(worker),
+            activity: Rc::clone(activity),
+            is_lost: Cell::new(false),
+            is_head_alone: Cell::new(false),
+        });
+        let next = Piece::take(&mut stream, &sending);
         let (more, share) = more.unzip();
         let share = share.filter(|_| more.as_ref().is_some_and(|more| more.has_requests()));
-        Reply { worker, activity, stream, more, share, is_error, is_my_turn: false }
+        Reply { sending, stream, next, more, share, is_error, is_my_turn: false }
+    }
+
+    /// Says that no byte of it is asked for.
+    pub(super) fn leave_out(&self) {
+        self.sending.is_head_alone.set(true);
     }
 
     fn go_on(&mut self) {
         let Some(more) = &mut self.more else { return };
-        if self.worker.busy(|worker| more.go_on(&worker.context, &mut self.stream)) == Progress::Done {
-            if more.is_error() && !self.is_error {
-                self.worker.note_error();
-            }
+        let worker = &self.sending.worker;
+        let progress = worker.busy(|worker| more.go_on(&worker.context, &mut self.stream));
+        if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
+            worker.note_error();
+        }
+        if progress == Progress::Done {
             self.more = None;
         }
         if !self.more.as_ref().is_some_and(|more| more.has_requests()) {
             self.share = None;
         }
+        self.next = Piece::take(&mut self.stream, &self.sending);
+        // When many are short, too, slow ones are let go.
+        self.sending.worker.has_room();
     }
 }
 
 impl Body for Reply {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.more.is_some() && self.stream.waiting().is_empty() {
+    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        if self.more.is_some() && self.next.is_none() {
             if !std::mem::replace(&mut self.is_my_turn, true) {
                 // Wakes this task after the others, and after whatever has arrived was looked at.
                 return match pin!(tokio::task::yield_now()).poll(cx) {
                     Poll::Ready(()) | Poll::Pending => Poll::Pending,
                 };
             }
+            if self.more.as_ref().is_some_and(|more| more.has_requests()) {
+                // One of them may have a long reply.
+                ready!(self.sending.worker.poll_room(cx));
+            }
             self.is_my_turn = false;
             self.go_on();
         }
-        let waiting = self.stream.take();
-        if !waiting.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(waiting.into()))));
+        if let Some(piece) = self.next.take() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if self.more.is_none() {
             return Poll::Ready(None);
@@ -91,20 +175,21 @@ impl Body for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.more.is_none() && self.stream.waiting().is_empty()
+        self.more.is_none() && self.next.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = u64::try_from(self.stream.waiting().len()).unwrap_or(u64::MAX);
+        let length = self.next.as_ref().map_or(0, Piece::remaining);
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
         if self.more.is_some() { SizeHint::default() } else { SizeHint::with_exact(length) }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.more.is_some() && self.activity.ending() != End::Late {
-            self.worker.note_dropped();
+        if self.more.is_some() {
+            self.sending.is_lost.set(true);
         }
-        self.activity.enter(Phase::Idle);
+        self.sending.activity.enter(Phase::Idle);
     }
 }

@@ -12,7 +12,7 @@ use std::net::{IpAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -27,16 +27,21 @@ use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
 use super::exchange::{self, Ends};
 use super::later::Later;
 use super::log_file::{Entry, LogWriter};
+use super::unread::Unread;
 use super::{Counters, Plan};
 use crate::logging::Throttle;
 use crate::mi::Context;
 use crate::module::{OpenError, Process};
 use crate::shm::Slot;
 use crate::system::{process, signal, tcp};
+use crate::wire::PIECE_BYTES;
 use crate::wire::http::Doors;
 
 /// How much of a reply waits before the next piece is asked for, and how long a head may be, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// What a reply may have waiting however much waits of others, in bytes: more than of one that comes in short pieces.
+pub(super) const SHORT_BYTES: usize = BUFFER_BYTES + 2 * PIECE_BYTES;
 
 /// Descriptors that are left for other things than connections.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -61,6 +66,7 @@ pub(super) struct Worker {
     ledger: Ledger,
     pub(super) bodies: Budget,
     pub(super) later: Later,
+    pub(super) unread: Unread,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
     connections: RefCell<BTreeMap<u64, Held>>,
@@ -85,6 +91,7 @@ struct Ledger {
     dropped: &'static AtomicU64,
     late: RefCell<Throttle>,
     full: RefCell<Throttle>,
+    unread: RefCell<Throttle>,
     unacceptable: RefCell<Throttle>,
     unwritable: RefCell<Throttle>,
 }
@@ -103,6 +110,7 @@ impl Ledger {
             dropped: cell(plan.counters.dropped)?,
             late: throttle(),
             full: throttle(),
+            unread: throttle(),
             unacceptable: throttle(),
             unwritable: throttle(),
         })
@@ -132,6 +140,7 @@ pub(super) fn serve(
         ledger: Ledger::new(process, plan)?,
         bodies: Budget::default(),
         later: Later::new(process.context()),
+        unread: Unread::default(),
         clock: Rc::default(),
         connections: RefCell::default(),
         max_connections: usize::try_from(max_connections(descriptors))?,
@@ -273,6 +282,45 @@ impl Worker {
         }
     }
 
+    /// Waits until there is room for another reply.
+    pub(super) async fn room(&self) {
+        poll_fn(|cx| self.poll_room(cx)).await;
+    }
+
+    /// As [`room`](Worker::room).
+    pub(super) fn poll_room(&self, cx: &task::Context<'_>) -> Poll<()> {
+        if self.has_room() {
+            return Poll::Ready(());
+        }
+        self.unread.want(cx);
+        Poll::Pending
+    }
+
+    /// Whether there is room for another reply. Clients that do not read make some, as many as must: first those of
+    /// long replies, and of these the one that has read nothing for the longest time.
+    pub(super) fn has_room(&self) -> bool {
+        if self.unread.has_room_without(0) {
+            return true;
+        }
+        let connections = self.connections.borrow();
+        let all = || connections.values().map(|held| &held.activity);
+        let mut leaving = all().filter(|it| it.ending() != End::NotYet).map(|it| it.unread()).sum();
+        while !self.unread.has_room_without(leaving) {
+            let open = all().filter(|it| it.ending() == End::NotYet);
+            let slow = open.filter_map(|it| Some((it.unread_since()?, it)));
+            let age = |since: u32| Reverse(self.clock.get().wrapping_sub(since));
+            let longest = slow.min_by_key(|((bytes, since), _)| (*bytes <= SHORT_BYTES, age(*since)));
+            let Some(((bytes, _), activity)) = longest else { break };
+            leaving += bytes;
+            count(self.ledger.timeouts);
+            activity.end(End::Late);
+        }
+        self.ledger.unread.borrow_mut().warn(format_args!(
+            "replies that nobody reads take all the memory that they may; slow clients are let go"
+        ));
+        self.unread.has_room_without(leaving)
+    }
+
     /// One connection, from its first byte to its last.
     async fn converse(
         self: Rc<Worker>,
@@ -338,6 +386,8 @@ impl Worker {
             }
             sleep(TICK).await;
             self.clock.set(self.clock.get().wrapping_add(1));
+            // Clients may be slow by now that were not before.
+            self.unread.wake();
             let connections = self.connections.borrow();
             for Held { activity, stream } in connections.values() {
                 if activity.ending() != End::NotYet {

@@ -15,6 +15,9 @@ use crate::support::{
 /// Contacts, for a dump of some megabytes.
 const CONTACTS: usize = 10_000;
 
+/// A value that makes a long reply.
+const VALUE_BYTES: usize = 900_000;
+
 /// What a short command may take more beside others than alone.
 const ALLOWANCE: Duration = Duration::from_millis(20);
 
@@ -251,6 +254,70 @@ fn batches_that_wait_have_the_limit_of_bodies() {
             (Http::connect(address).ask(&long).status == 200).then_some(())
         });
     }
+    server.stop_clean(&[]);
+}
+
+/// Replies that nobody reads wait up to a limit, however long each is and however many ask at a time. Short ones come
+/// all the same, who reads slowly gets all of a long one, and who reads nothing makes room.
+#[test]
+fn replies_that_nobody_reads_have_a_limit_together() {
+    let (setup, address) = setup();
+    let server = setup.module("cachedb_local").start();
+    let pid = listener(&server);
+    let store = json_rpc("cache_store", &format!(r#"["local","key","{}"]"#, "x".repeat(VALUE_BYTES)));
+    assert_eq!(Http::connect(address).ask(&store).text(), r#"{"jsonrpc":"2.0","result":"OK","id":1}"#);
+    let fetch = json_rpc("cache_fetch", r#"["local","key"]"#);
+    let whole = Http::connect(address).ask(&fetch).body.len();
+    assert!(whole > VALUE_BYTES);
+    let mut slow = Http::connect_narrow(address);
+    slow.send(&fetch);
+    let kilobytes = memory(pid);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let running = Running(&done);
+        let slow = scope.spawn(|| {
+            let mut read = 0;
+            while read < whole && !done.load(Ordering::Relaxed) {
+                read += slow.some(1000).expect("a part of the reply");
+                thread::sleep(Duration::from_millis(50));
+            }
+            slow.widen();
+            slow.reply().expect("the rest of the reply").body.len()
+        });
+        let mut stopped: Vec<Http> = (0..150).map(|_| Http::connect_narrow(address)).collect();
+        stopped.iter_mut().for_each(|http| http.send(&fetch));
+        let mut refused = 0;
+        for http in &mut stopped {
+            match http.status().expect("the beginning of a reply") {
+                200 => {}
+                503 => refused += 1,
+                status => panic!("{status}"),
+            }
+        }
+        let grown = memory(pid).saturating_sub(kilobytes);
+        assert!((1..=140).contains(&refused), "{refused} of 150 were refused");
+        assert!(grown < 40 << 10, "{grown} kB more than {kilobytes}");
+        assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
+        for _ in 0..5 {
+            // The first one makes slow clients leave.
+            wait_for("room", || (Http::connect(address).ask(&fetch).body.len() == whole).then_some(()));
+        }
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(300));
+            eprintln!("after: {}", memory(pid));
+        }
+        drop(stopped);
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(300));
+            eprintln!("after: {}", memory(pid));
+        }
+        drop(running);
+        assert_eq!(slow.join().unwrap(), whole, "the slow reader's");
+    });
+    let (timeouts, stderr) = (counter(&server, "http_timeouts"), server.stderr());
+    assert!(timeouts > 0, "nobody was let go");
+    wait_for("what had memory to go", || (memory(pid) < kilobytes + 4096).then_some(()));
+    assert!(stderr.contains("replies that nobody reads take all the memory that they may"), "{stderr}");
     server.stop_clean(&[]);
 }
 
