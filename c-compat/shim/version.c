@@ -1,6 +1,5 @@
 /* What modules must have been compiled for. */
 #include "../include/version.h"
-#include "shim.h"
 
 extern const char *const opensips_mi_version;
 extern const char *const opensips_mi_compile_flags;

@@ -45,7 +45,7 @@ pub trait Pieces {
     /// Writes the next piece. Called when the client has room for it; between two calls other requests are served.
     fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress;
 
-    /// Whether something went wrong in a piece.
+    /// Whether something went wrong in a piece so far.
     fn is_error(&self) -> bool {
         false
     }

@@ -1,7 +1,7 @@
 //! mi_fifo: requests of many clients in one stream, of which some do not end, or come mixed. C: `mi_fifo_server` in
 //! fifo_fnc.c.
 
-use crate::fifo::{ask, assert_in_step, start};
+use crate::fifo::{ask, assert_in_step, start, statistic};
 use crate::support::{DEADLINE, assert_same, shown, wait_for, write_to};
 
 /// C takes the request behind one that it cannot parse with it.
@@ -70,5 +70,22 @@ fn clients_whose_lines_come_mixed_are_all_answered() {
         assert!(found.starts_with(b"200 OK\nWD:: "), "{}", shown(&found));
     }
     assert_in_step(&server, "after mixed lines");
+    server.stop_clean(&[]);
+}
+
+/// Once for each batch, also when the error shows after the reply has begun to leave.
+#[test]
+fn errors_of_batches_are_counted() {
+    let server = start();
+    let call = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+    let which = vec![call("which"); 300].join(",");
+    let nope = call("nope");
+    for (counted, batch) in
+        [(0, format!("[{which}]")), (1, format!("[{which},{nope}]")), (2, format!("[{nope},{which},{nope}]"))]
+    {
+        let reply = ask(&server, "batch", &format!(":{{R}}:{batch}\n"));
+        assert!(reply.len() > 1 << 16 && reply.ends_with(b"}]"), "{} bytes", reply.len());
+        assert_eq!(statistic(&server, "fifo_errors"), counted);
+    }
     server.stop_clean(&[]);
 }

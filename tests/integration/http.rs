@@ -227,6 +227,26 @@ fn an_error_at_the_end_of_a_long_reply_counts() {
     server.stop_clean(&[]);
 }
 
+/// Also one that was made whole. Who has asked for no body is owed none.
+#[test]
+fn a_reply_whose_client_goes_away_counts_as_dropped() {
+    let (server, address) = start();
+    let store = json_rpc("cache_store", &format!(r#"["local","k","{}"]"#, "x".repeat(900_000)));
+    assert_eq!(Http::connect(address).ask(&store).status, 200);
+    let mut head = Http::connect(address);
+    head.send(b"HEAD /mi HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(head.rest().unwrap().starts_with(b"HTTP/1.1 405 "));
+    let mut gone = Http::connect_narrow(address);
+    gone.send(&json_rpc("cache_fetch", r#"["local","k"]"#));
+    assert_eq!(gone.status().unwrap(), 200);
+    drop(gone);
+    let wanted = b"200 OK\nmi:http_dropped_replies:: 1\n";
+    wait_for("a dropped reply", || {
+        (server.ask(b":get_statistics:\nhttp_dropped_replies\n") == wanted).then_some(())
+    });
+    server.stop_clean(&[]);
+}
+
 #[test]
 fn a_request_may_be_as_long_as_the_limit() {
     let (server, address) = start();

@@ -261,7 +261,8 @@ impl<'a> Service<'a> {
         }
     }
 
-    fn send(&mut self, reply: Reply<'a>, answer: Answer) {
+    fn send(&mut self, mut reply: Reply<'a>, answer: Answer) {
+        reply.is_error = answer.is_error;
         if answer.is_error {
             count(self.ledger.errors);
         }
@@ -350,6 +351,7 @@ impl Ledger {
 
     fn note(&mut self, event: Event<'_>) {
         match event {
+            Event::Erred => count(self.errors),
             Event::Parked => count(self.parked),
             Event::TimedOut(path) => {
                 count(self.timeouts);

@@ -332,6 +332,11 @@ impl Pieces for Unfinished {
         calls.has_fault |= is_error;
         Progress::More
     }
+
+    fn is_error(&self) -> bool {
+        self.has_fault()
+    }
+
     fn has_requests(&self) -> bool {
         self.calls.as_ref().is_some_and(|calls| !calls.waiting.is_empty())
     }

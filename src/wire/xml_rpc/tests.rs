@@ -74,7 +74,9 @@ fn asked(format: Format, body: &str) -> (String, bool, usize) {
     let mut pieces = 1;
     while let Some(more) = &mut answer.more {
         pieces += 1;
-        if more.go_on(&context, &mut stream) == Progress::Done {
+        let progress = more.go_on(&context, &mut stream);
+        answer.is_error |= more.is_error();
+        if progress == Progress::Done {
             break;
         }
     }
@@ -262,9 +264,11 @@ fn several_calls_are_answered_in_their_order() {
 
 #[test]
 fn many_calls_do_not_run_in_one_go() {
-    let (reply, _, pieces) = asked(Format::Array, &multicall(&among("tree", "").repeat(1000)));
+    let calls = among("tree", "").repeat(1000);
+    let (reply, is_error, pieces) = asked(Format::Array, &multicall(&calls));
     assert_eq!(reply.matches("unnamed").count(), 1000);
-    assert!(pieces > 900, "{pieces}");
+    assert!(!is_error && pieces > 900, "{pieces}");
+    assert!(asked(Format::Array, &multicall(&(calls + &among("nope", "")))).1, "a fault at the end");
 }
 
 #[test]

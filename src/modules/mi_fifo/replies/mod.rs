@@ -45,6 +45,8 @@ pub(super) const PARCEL_BYTES: usize = 4096 + 256 + size_of::<[u8; 24]>();
 /// What becomes of a reply that has not simply left.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
+    /// It tells of an error, and did not when it began.
+    Erred,
     /// It is kept until its client has room.
     Parked,
     /// Its client did not come, or did not read on.
@@ -201,7 +203,7 @@ impl<'a> Replies<'a> {
         reply.more = more;
         let mut turn = if reply.was_not_opened() { reply.look(Instant::now()) } else { Turn::GoesOn };
         if reply.condition == Condition::Ready {
-            turn = reply.go_on(context);
+            turn = reply.go_on(context, tell);
         }
         if let Turn::Ends = turn {
             if reply.largest <= MAX_SPARE_BYTES {
@@ -264,7 +266,7 @@ impl<'a> Replies<'a> {
         while let Some(reply) = self.kept.get_mut(at) {
             let mut turn = reply.look(now);
             if let (Turn::Opened, reply) = (&turn, reply) {
-                turn = reply.go_on(context);
+                turn = reply.go_on(context, tell);
             }
             at += usize::from(!self.settle(at, turn, tell));
         }
@@ -274,7 +276,7 @@ impl<'a> Replies<'a> {
         if let Some(at) = self.kept.iter().position(|reply| Some(reply.number) == next) {
             let reply = &mut self.kept[at];
             self.last = reply.number;
-            let turn = reply.go_on(context);
+            let turn = reply.go_on(context, tell);
             reply.tell_if_parked(tell);
             self.settle(at, turn, tell);
         }

@@ -47,6 +47,8 @@ pub(in super::super) struct Reply<'a> {
     pub(in super::super) stream: Stream,
     /// How long its request is, in bytes.
     pub(in super::super) asked: usize,
+    /// Whether it was told of as one with an error.
+    pub(in super::super) is_error: bool,
     /// What is not written yet.
     pub(super) more: Option<Box<dyn Pieces>>,
     pub(super) condition: Condition,
@@ -114,6 +116,7 @@ impl<'a> Reply<'a> {
             identity: None,
             stream,
             asked: 0,
+            is_error: false,
             more: None,
             condition,
             since: None,
@@ -228,12 +231,16 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes what there is room for, and the next piece when that has left.
-    pub(super) fn go_on(&mut self, context: &Context) -> Turn {
+    pub(super) fn go_on(&mut self, context: &Context, tell: &mut Tell<'_>) -> Turn {
         if self.stream.waiting().is_empty() {
             while self.stream.waiting().len() < PIECE_BYTES
                 && let Some(more) = &mut self.more
             {
-                if more.go_on(context, &mut self.stream) == Progress::Done {
+                let progress = more.go_on(context, &mut self.stream);
+                if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
+                    tell(Event::Erred);
+                }
+                if progress == Progress::Done {
                     self.more = None;
                 }
             }
