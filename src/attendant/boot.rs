@@ -196,7 +196,7 @@ fn start_and_serve(
     result
 }
 
-fn step(step: impl Into<String>, remedy: &'static str) -> impl FnOnce(io::Error) -> BootError {
+pub(super) fn step(step: impl Into<String>, remedy: &'static str) -> impl FnOnce(io::Error) -> BootError {
     let step = step.into();
     move |source| BootError::Step { step, source, remedy }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::boot::BootError;
+use super::boot::{BootError, step};
 use super::daemon::Terminal;
 use crate::mi::Context;
 use crate::module::{Lives, OpenError, Rank, Ready, Service};
@@ -164,6 +164,7 @@ impl Supervisor {
         own.occupy(ProcessId::own());
         own.publish(memory::private());
         own.set_ready();
+        self.own_signals()?;
         for pool in 0..self.pools.len() {
             self.around_forks(pool, |service| service.before_forks())?;
             for slot in self.pools[pool].slots.clone() {
@@ -172,6 +173,7 @@ impl Supervisor {
             self.around_forks(pool, |service| service.after_forks())?;
         }
         self.begin_own()?;
+        self.own_signals()?;
         let deadline = Instant::now() + START_LIMIT;
         while !self.worker_slots().all(|slot| self.has_started(slot)) {
             if Instant::now() >= deadline {
@@ -197,6 +199,11 @@ impl Supervisor {
     ) -> Result<(), BootError> {
         let Pool { module, service, .. } = &self.pools[pool];
         step(&**service).map_err(|source| BootError::Module { module, source })
+    }
+
+    /// Takes signals as before modules' own functions have run here, which may have changed what becomes of them.
+    fn own_signals(&self) -> Result<(), BootError> {
+        self.signals.install_again().map_err(step("take signals", "see the system error"))
     }
 
     /// Whether a process serves, or did and is to be tried again.
@@ -258,8 +265,12 @@ impl Supervisor {
                     self.context.segment.slots()[slot].vacate();
                 }
             }
-            let left: Vec<_> =
-                self.worker_slots().filter_map(|slot| self.context.segment.slots()[slot].process()).collect();
+            // A module that waits for children of its own may have got one of these.
+            let left: Vec<_> = self
+                .worker_slots()
+                .filter_map(|slot| self.context.segment.slots()[slot].process())
+                .filter(|process| process.exists())
+                .collect();
             if left.is_empty() {
                 break;
             }

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "installing a signal handler is unsafe by nature")]
 
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ const EVENTS: [(Event, &[i32]); 5] = [
 pub struct Stream {
     wake: UnixStream,
     flags: Vec<(Event, Arc<AtomicBool>)>,
+    /// What `new` has installed.
+    actions: Vec<(i32, libc::sigaction)>,
 }
 
 impl Stream {
@@ -60,7 +63,23 @@ impl Stream {
             }
             flags.push((event, flag));
         }
-        Ok(Stream { wake, flags })
+        let all = EVENTS.iter().flat_map(|(_, signals)| *signals);
+        let actions = all.map(|&signal| Ok((signal, installed(signal)?))).collect::<io::Result<_>>()?;
+        Ok(Stream { wake, flags, actions })
+    }
+
+    /// Installs the handlers again, and lets all signals through: for when code has run that is not ours.
+    ///
+    /// # Errors
+    /// When a handler cannot be installed.
+    pub fn install_again(&self) -> io::Result<()> {
+        for (signal, action) in &self.actions {
+            // SAFETY: the action is the one that `new` has installed, and nobody asks for the one that is there.
+            if unsafe { libc::sigaction(*signal, action, std::ptr::null_mut()) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(SigSet::empty().thread_set_mask()?)
     }
 
     /// The descriptor that becomes readable when a signal has come.
@@ -79,6 +98,17 @@ impl Stream {
             .map(|&(event, _)| event)
             .collect()
     }
+}
+
+/// A signal's action at this time.
+fn installed(signal: i32) -> io::Result<libc::sigaction> {
+    let mut action = MaybeUninit::uninit();
+    // SAFETY: nothing is installed, and the pointer is to room for what is there.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: written by a call that has not failed.
+    Ok(unsafe { action.assume_init() })
 }
 
 /// Bits of [`PENDING`].
