@@ -96,7 +96,8 @@ struct module_exports {
 	pv_export_t *items;
 	proc_export_t *procs;
 
-	/* Called once, before the processes are forked. Less than 0: the server does not start. */
+	/* Called once, before the processes are forked; statistics, commands and processes are those that the table has
+	 * when it returns. Other than 0: the server does not start. */
 	init_function init_f;
 	/* Never called. */
 	response_function response_f;
@@ -110,7 +111,7 @@ struct module_exports {
  * NULL when there is none. */
 cmd_function find_export(char *name, int param_no, int flags);
 cmd_function find_mod_export(char *module, char *name, int param_no, int flags);
-/* Whether a C module of that name is loaded: not 0 if so. */
+/* Whether a C module of that name, in letters of either case, is loaded: not 0 if so. */
 int module_loaded(char *name);
 
 _Static_assert(sizeof(param_export_t) == 24, "layout of param_export_t");

@@ -1,6 +1,7 @@
 /* What C modules offer one another: the functions of their tables, found by name. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "../include/sr_module.h"
 #include "shim.h"
@@ -23,7 +24,7 @@ int opensips_mi_add_module(const struct module_exports *exports)
 int module_loaded(char *name)
 {
 	for (int i = 0; i < module_count; i++)
-		if (!strcmp(modules[i]->name, name))
+		if (!strcasecmp(modules[i]->name, name))
 			return 1;
 	return 0;
 }

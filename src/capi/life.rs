@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
 
-use super::layouts::{self, MiExport, ModuleExports};
-use super::{command, event, handler, here, process, statistic, suspect};
+use super::layouts::{self, ModuleExports};
+use super::{command, event, handler, here, process, statistic, suspect, text};
 use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
 
@@ -22,25 +22,40 @@ const MODULE: c_int = -2;
 #[derive(Debug)]
 pub(super) struct CModule {
     name: &'static str,
-    exports: ModuleExports,
-    commands: Vec<MiExport>,
+    /// The module's own table, which its init function may change.
+    table: *const ModuleExports,
     /// Which of all registered commands are its own.
     own_commands: Cell<(usize, usize)>,
     has_begun: Cell<bool>,
 }
 
 impl CModule {
-    pub(super) fn new(name: &'static str, exports: ModuleExports, commands: Vec<MiExport>) -> CModule {
-        CModule { name, exports, commands, own_commands: Cell::new((0, 0)), has_begun: Cell::new(false) }
+    /// # Safety
+    /// The table is that of an open module, which is never closed.
+    pub(super) unsafe fn new(name: &'static str, table: *const ModuleExports) -> CModule {
+        CModule { name, table, own_commands: Cell::new((0, 0)), has_begun: Cell::new(false) }
+    }
+
+    /// The table as it is now.
+    fn exports(&self) -> ModuleExports {
+        // SAFETY: as the caller of `new` says.
+        unsafe { self.table.read() }
     }
 
     pub(super) fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Registers what the table exports.
+    /// Registers what the table exports when the init function has returned, which takes from it what is not wanted.
     fn register(&self) -> Result<(), String> {
-        for row in &self.commands {
+        let exports = self.exports();
+        // SAFETY: the module's own name and list, which ends with a row without a name.
+        let result = unsafe { layouts::__register_module_stats(exports.name, exports.stats, 0) };
+        if result < 0 {
+            return Err("one of its statistics cannot be registered; the log says why".to_owned());
+        }
+        // SAFETY: the module's own list, which ends with a row without a name.
+        for row in unsafe { text::rows(exports.mi_cmds, |row| row.name) } {
             // SAFETY: a row of the module's table, whose strings live as long as it does.
             let result = unsafe {
                 layouts::register_mi_cmd(
@@ -50,23 +65,18 @@ impl CModule {
                     row.param,
                     row.init_f,
                     row.flags,
-                    self.exports.name,
+                    exports.name,
                 )
             };
             if result < 0 {
                 return Err("one of its commands cannot be registered; the log says why".to_owned());
             }
         }
-        // SAFETY: the module's own name and list, which ends with a row without a name.
-        let result = unsafe { layouts::__register_module_stats(self.exports.name, self.exports.stats, 0) };
-        if result < 0 {
-            return Err("one of its statistics cannot be registered; the log says why".to_owned());
-        }
         Ok(())
     }
 
     fn call_child_init(&self, rank: c_int) -> Result<(), OpenError> {
-        let Some(init) = self.exports.init_child_f else { return Ok(()) };
+        let Some(init) = self.exports().init_child_f else { return Ok(()) };
         // SAFETY: the module's function of that type, called once in this process.
         match unsafe { init(rank) } {
             0.. => Ok(()),
@@ -82,15 +92,15 @@ impl Life for CModule {
     fn begin(&self, events: &[&'static str]) -> Result<Exported, OpenError> {
         event::set_known(events);
         let (commands, statistics) = (command::count(), statistic::count());
-        self.register()?;
         self.has_begun.set(true);
-        if let Some(init) = self.exports.init_f {
+        if let Some(init) = self.exports().init_f {
             // SAFETY: the module's function of that type, called once.
             let result = unsafe { init() };
-            if result < 0 {
+            if result != 0 {
                 return Err(format!("its init function failed ({result}); the log may say why").into());
             }
         }
+        self.register()?;
         self.own_commands.set((commands, command::count()));
         let commands = command::rows_after(commands);
         if commands.iter().any(|command| command.run.answers_later()) {
@@ -101,8 +111,8 @@ impl Life for CModule {
             commands,
             statistics: statistic::rows_after(statistics).into_iter().chain([suspects]).collect(),
             events: event::published_after(events.len()),
-            // SAFETY: the module's table, as it is when its init function has returned.
-            services: unsafe { process::services(self.name, self.exports.procs) },
+            // SAFETY: the module's own list, which ends with a row without a name.
+            services: unsafe { process::services(self.name, self.exports().procs) },
         })
     }
 
@@ -123,7 +133,7 @@ impl Life for CModule {
         for init in command::inits_between(first, end).into_iter().filter(|_| rank == Rank::Worker) {
             // SAFETY: the function that the module has registered with a command, called once in this process.
             let result = unsafe { init() };
-            if result < 0 {
+            if result != 0 {
                 return Err(format!("{}: a command's init function failed ({result})", self.name).into());
             }
         }
@@ -131,7 +141,7 @@ impl Life for CModule {
     }
 
     fn end(&self) {
-        if let Some(destroy) = self.exports.destroy_f.filter(|_| self.has_begun.get()) {
+        if let Some(destroy) = self.exports().destroy_f.filter(|_| self.has_begun.get()) {
             log::debug!("{}: destroy", self.name);
             // SAFETY: the module's function of that type, called once, when nothing else of it runs.
             unsafe { destroy() };

@@ -52,11 +52,10 @@ pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Mo
     check(name, &exports).map_err(refused)?;
     reopen(&file, &exports);
     // SAFETY: the table of an open module, whose lists end with a row without a name.
-    let commands = unsafe { text::rows(exports.mi_cmds, |row| row.name) };
-    // SAFETY: as above.
     let rows = unsafe { text::rows(exports.params, |row| row.name) };
-    let module = CModule::new(text::keep(name.to_owned()), exports, commands);
     // SAFETY: the checked table of a module that is never closed.
+    let module = unsafe { CModule::new(text::keep(name.to_owned()), symbol) };
+    // SAFETY: as above.
     if unsafe { layouts::opensips_mi_add_module(symbol) } < 0 {
         return Err(refused("no memory".to_owned()));
     }

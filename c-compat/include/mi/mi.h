@@ -17,7 +17,7 @@ struct mi_handler;
 
 /* Gets the request, whose kids are the parameters, and gives the reply; NULL is "command failed". */
 typedef struct mi_root *(mi_cmd_f)(struct mi_root *, void *param);
-/* Called once in each process that serves MI. Less than 0: the process cannot begin. */
+/* Called once in each process that serves MI. Other than 0: the process cannot begin. */
 typedef int (mi_child_init_f)(void);
 typedef void (mi_handler_f)(struct mi_root *, struct mi_handler *, int);
 typedef int (mi_flush_f)(void *, struct mi_root *);

@@ -17,8 +17,8 @@ static int mod_init(void)
 	if (!seen)
 		return -1;
 	*seen = 0;
-	/* There is no server yet. */
-	return get_stat(&shm_size) || lookup_mi_cmd("ps", 2) || !lookup_mi_cmd("ask_stat", 8) ? -2 : 0;
+	/* There is no server yet, and the table's commands are registered after this. */
+	return get_stat(&shm_size) || lookup_mi_cmd("ps", 2) || lookup_mi_cmd("ask_stat", 8) ? -2 : 0;
 }
 
 /* A process, unless ALONE, that runs a command of the server, and keeps how many nodes the reply has. */
