@@ -23,7 +23,12 @@ void opensips_mi_log(int level, const char *module, const char *function, const 
 
 int dp_my_pid(void);
 
-#define LM_GEN1(level, format, args...) opensips_mi_log(level, MOD_NAME, __func__, format, ##args)
+/* The arguments are looked at only when the line is to be written. */
+#define LM_GEN1(level, format, args...) \
+	do { \
+		if (is_printable(level)) \
+			opensips_mi_log(level, MOD_NAME, __func__, format, ##args); \
+	} while (0)
 #define LM_GEN2(facility, level, format, args...) LM_GEN1(level, format, ##args)
 
 #define LM_ALERT(format, args...) LM_GEN1(L_ALERT, format, ##args)

@@ -16,6 +16,9 @@
 /* How long one sleep lasts at most, in nanoseconds. */
 #define SLICE 5000000
 
+/* Sleeps after which a wait is told to the log, about three seconds. */
+#define LONG_WAIT 600
+
 gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module)
 {
 	pthread_mutexattr_t attributes;
@@ -26,6 +29,7 @@ gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module)
 	lock->module = module;
 	failed = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) ||
 		pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) ||
+		pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK) ||
 		pthread_mutex_init(&lock->mutex, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	return failed ? NULL : lock;
@@ -59,6 +63,9 @@ void lock_get(gen_lock_t *lock)
 			return;
 		case EBUSY:
 		case ETIMEDOUT:
+			if (tries == TRIES + LONG_WAIT)
+				LM_ERR("module %s: its lock %p is held by another process for seconds; still waiting\n",
+					lock->module, (void *)lock);
 			break;
 		case EOWNERDEAD:
 			pthread_mutex_consistent(&lock->mutex);
@@ -66,7 +73,8 @@ void lock_get(gen_lock_t *lock)
 			return;
 		default:
 			/* Nobody could be kept out: the process ends rather than go on. */
-			LM_CRIT("lock %p cannot be taken: %s; was it made by lock_init?\n", (void *)lock, strerror(result));
+			LM_CRIT("lock %p cannot be taken: %s; was it made by lock_init, and is it not held here already?\n",
+				(void *)lock, strerror(result));
 			abort();
 		}
 	}
@@ -74,5 +82,10 @@ void lock_get(gen_lock_t *lock)
 
 void lock_release(gen_lock_t *lock)
 {
-	pthread_mutex_unlock(&lock->mutex);
+	int result = pthread_mutex_unlock(&lock->mutex);
+
+	/* Others may wait for it forever. */
+	if (result)
+		LM_ERR("module %s: its lock %p cannot be released: %s; only who has taken it releases it\n", lock->module,
+			(void *)lock, strerror(result));
 }

@@ -26,8 +26,6 @@ void opensips_mi_log(int level, const char *module, const char *function, const 
 	va_list values;
 	int begin, len;
 
-	if (!opensips_mi_is_printable(level))
-		return;
 	begin = snprintf(line, sizeof(line), "%.100s: ", function);
 	va_start(values, format);
 	len = vsnprintf(line + begin, sizeof(line) - begin, format, values);
