@@ -75,43 +75,83 @@ impl Tree {
         Fault::because(i32::try_from(root.code).unwrap_or(500), reason)
     }
 
-    /// Copies all nodes; `None` when they lie too deep in one another.
-    fn copy(&self) -> Option<Snapshot> {
+    /// Copies all nodes.
+    fn copy(&self) -> Result<Snapshot, Broken> {
         let mut copy = Snapshot::default();
         let top = &self.root().node;
         if top.flags & ARRAY_FLAG != 0 {
             copy.set_array();
         }
         copy_kids(top, &mut copy, 0)?;
-        Some(copy)
+        Ok(copy)
     }
+}
+
+/// Why a tree is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    TooDeep,
+    Ring,
 }
 
 /// What a tree says; without one, that the command has failed. Nothing refers to the tree after that.
 pub(super) fn told(tree: Option<Tree>, name: &str) -> Told {
     let Some(tree) = tree else { return COMMAND_FAILED.into() };
-    tree.copy().map_or_else(
-        || {
+    match tree.copy() {
+        Ok(copy) => Told::new(tree.status(), copy),
+        Err(Broken::TooDeep) => {
             log::error!("{name}: the nodes of the reply lie too deep in one another");
             COMMAND_FAILED.into()
-        },
-        |copy| Told::new(tree.status(), copy),
-    )
+        }
+        Err(Broken::Ring) => {
+            log::error!(
+                "{name}: a node of the reply, or an attribute, has itself behind it; the reply is not freed"
+            );
+            std::mem::forget(tree);
+            COMMAND_FAILED.into()
+        }
+    }
 }
 
-fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Option<()> {
-    if depth > MAX_DEPTH {
-        return None;
+/// Watches a walk along a list for coming back to where it was: it compares each element with one that it has kept, and
+/// keeps another after twice as many steps (Brent).
+struct Walk<T> {
+    kept: *const T,
+    steps: u64,
+}
+
+impl<T> Walk<T> {
+    fn new() -> Walk<T> {
+        Walk { kept: std::ptr::null(), steps: 0 }
     }
-    let mut next = parent.kids;
+
+    fn step(&mut self, at: &T) -> Result<(), Broken> {
+        if std::ptr::eq(self.kept, at) {
+            return Err(Broken::Ring);
+        }
+        self.steps += 1;
+        if self.steps.is_power_of_two() {
+            self.kept = at;
+        }
+        Ok(())
+    }
+}
+
+fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), Broken> {
+    if depth > MAX_DEPTH {
+        return Err(Broken::TooDeep);
+    }
+    let (mut walk, mut next) = (Walk::new(), parent.kids);
     // SAFETY: null, or a node of the same tree, which lives while `parent` does.
     while let Some(node) = unsafe { next.as_ref() } {
+        walk.step(node)?;
         // SAFETY: made by C with that many bytes, which live until the tree is freed.
         let [name, value] = [&node.name, &node.value].map(|it| unsafe { text::bytes(it) });
         let number = copy.begin(name.unwrap_or_default(), value, node.flags & ARRAY_FLAG != 0);
-        let mut attribute = node.attributes;
+        let (mut walk, mut attribute) = (Walk::new(), node.attributes);
         // SAFETY: null, or an attribute of the same node.
         while let Some(it) = unsafe { attribute.as_ref() } {
+            walk.step(it)?;
             // SAFETY: as for the node's own.
             let [name, value] = [&it.name, &it.value].map(|it| unsafe { text::bytes(it) });
             copy.attribute(name.unwrap_or_default(), value.unwrap_or_default());
@@ -121,7 +161,7 @@ fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Option<()> {
         copy.end(number);
         next = node.next;
     }
-    Some(())
+    Ok(())
 }
 
 impl Drop for Tree {
