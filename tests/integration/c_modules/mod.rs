@@ -4,6 +4,7 @@
 mod doors;
 mod helpers;
 mod killed;
+mod meddles;
 mod memory;
 
 use std::fs;

@@ -1,0 +1,78 @@
+//! Modules that change what the server relies on, return what is no reply, or use locks as they should not: what would
+//! hang or be silent is mended, refused or told. C: `init_mod` in sr_module.c, `install_sigs` in main.c.
+
+use super::{built, text};
+use crate::support::{Setup, Signal, send, wait_for};
+
+const MEDDLES: &str = "tests/integration/modules/meddles.c";
+
+#[test]
+fn the_attendant_takes_its_signals_whatever_a_module_does_with_them() {
+    for place in ["init", "main"] {
+        for what in ["children ignored", "end ignored", "all by default", "all held back"] {
+            let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+            let server = setup.param_of("meddles", place, &format!("\"{what}\"")).start();
+            let victim = server.wait_for_workers(1)[0].pid;
+            send(victim, Signal::SIGKILL);
+            wait_for("a successor", || server.ps().iter().all(|process| process.pid != victim).then_some(()));
+            server.stop_clean(&[]);
+        }
+    }
+}
+
+#[test]
+fn what_init_takes_from_the_table_is_not_there() {
+    let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+    let server = setup.param_of("meddles", "init", "\"without tables\"").start();
+    assert_eq!(text(&server, ":meddle:\n"), text(&server, ":none such:\n"));
+    assert!(!text(&server, ":get_statistics:\nall\n").contains("meddles:meddles"));
+    assert!(server.ps().iter().all(|process| process.kind != "meddler"));
+
+    let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+    let server = setup.start();
+    assert_eq!(text(&server, ":meddle:\n"), "200 OK\nPrinted:: 0\n");
+    assert!(text(&server, ":get_statistics:\nall\n").contains("\nmeddles:meddles:: 1\n"));
+    assert!(server.ps().iter().any(|process| process.kind == "meddler"));
+}
+
+#[test]
+fn an_init_function_fails_with_any_number_but_0() {
+    let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+    let setup = setup.param_of("meddles", "init", "\"fails with 1\"");
+    setup.refuse().assert_refused("1", &["module meddles: its init function failed (1)"]);
+}
+
+#[test]
+fn a_line_that_is_not_written_is_not_printed_either() {
+    for (debug, printed) in [(3, 0), (4, 1)] {
+        let Some(setup) = built(Setup::unix().global(&format!("debug={debug}")), MEDDLES, "") else { return };
+        let server = setup.start();
+        assert_eq!(text(&server, ":meddle:\n"), format!("200 OK\nPrinted:: {printed}\n"));
+        assert_eq!(server.stderr().contains("printed 1 times"), printed == 1);
+    }
+}
+
+#[test]
+fn a_ring_is_no_reply_and_costs_no_process() {
+    let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+    let server = setup.start();
+    let before = server.wait_for_workers(1)[0].pid;
+    for what in ["nodes", "attributes"] {
+        assert_eq!(text(&server, &format!(":meddle:\n{what}\n")), "500 command failed\n");
+    }
+    assert_eq!(server.wait_for_workers(1)[0].pid, before);
+    assert_eq!(server.stderr().matches("has itself behind it").count(), 2);
+}
+
+#[test]
+fn a_lock_that_is_taken_twice_or_not_at_all_is_told() {
+    let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+    let server = setup.start();
+    assert_eq!(text(&server, ":meddle:\nforeign\n"), "200 OK\nPrinted:: 0\n");
+    let said = server.stderr();
+    assert!(said.contains("module meddles: its lock ") && said.contains("cannot be released: "), "{said}");
+    let before = server.wait_for_workers(1)[0].pid;
+    server.client().send(b":meddle:\ntwice\n").unwrap();
+    wait_for("a successor", || server.ps().iter().all(|process| process.pid != before).then_some(()));
+    assert!(server.stderr().contains("is it not held here already?"), "{}", server.stderr());
+}
