@@ -33,14 +33,44 @@ pub mod level {
     pub const DEBUG: i32 = 4;
 }
 
-/// How the log crate's levels are called and weighed here; the last number is syslog's priority.
-fn rank(level: Level) -> (&'static str, i32, i32) {
+/// The key of a line that says OpenSIPS's level of it, for those that the log crate does not have.
+const LEVEL: &str = "level";
+
+/// OpenSIPS's level for one of the log crate.
+fn common(level: Level) -> i32 {
     match level {
-        Level::Error => ("ERROR", level::ERROR, 3),
-        Level::Warn => ("WARNING", level::WARNING, 4),
-        Level::Info => ("INFO", level::INFO, 6),
-        Level::Debug | Level::Trace => ("DBG", level::DEBUG, 7),
+        Level::Error => level::ERROR,
+        Level::Warn => level::WARNING,
+        Level::Info => level::INFO,
+        Level::Debug | Level::Trace => level::DEBUG,
     }
+}
+
+/// OpenSIPS's level of a line.
+fn level_of(record: &Record<'_>) -> i32 {
+    let own = record.key_values().get(LEVEL.into()).and_then(|level| level.to_i64());
+    own.and_then(|level| i32::try_from(level).ok()).unwrap_or_else(|| common(record.level()))
+}
+
+/// How a level is called, and syslog's priority of it.
+fn rank(level: i32) -> (&'static str, i32) {
+    match level {
+        ..=-3 => ("ALERT", 1),
+        -2 => ("CRITICAL", 2),
+        level::ERROR => ("ERROR", 3),
+        0..=level::WARNING => ("WARNING", 4),
+        level::NOTICE => ("NOTICE", 5),
+        level::INFO => ("INFO", 6),
+        level::DEBUG.. => ("DBG", 7),
+    }
+}
+
+/// This process's log, when there is one.
+static INSTALLED: OnceLock<&'static Logger> = OnceLock::new();
+
+/// Whether lines of one of OpenSIPS's levels are written.
+pub fn shows(level: i32) -> bool {
+    INSTALLED.get().is_some_and(|logger| level <= logger.level())
 }
 
 /// The process's log. Installed once by [`install`], told later where to write and which level counts.
@@ -80,6 +110,7 @@ pub fn install(own_level: i32) -> &'static Logger {
     }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(log::LevelFilter::Trace);
+        INSTALLED.get_or_init(|| logger);
     }
     logger
 }
@@ -122,7 +153,7 @@ impl Logger {
 
     fn write(&self, record: &Record<'_>) {
         match self.syslog.get() {
-            Some(syslog) => syslog.write(rank(record.level()).2, &Line(record).to_string()),
+            Some(syslog) => syslog.write(rank(level_of(record)).1, &Line(record).to_string()),
             None => self.stderr.log(record),
         }
     }
@@ -130,11 +161,11 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        rank(metadata.level()).1 <= self.level()
+        common(metadata.level()) <= self.level()
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        if level_of(record) > self.level() {
             return;
         }
         match self.turn(record) {
@@ -157,7 +188,7 @@ struct Line<'a>(&'a Record<'a>);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", rank(self.0.level()).0, module(self.0.target()), self.0.args())
+        write!(f, "{}:{}: {}", rank(level_of(self.0)).0, module(self.0.target()), self.0.args())
     }
 }
 
@@ -248,6 +279,20 @@ mod tests {
         assert_eq!(line(Level::Info, "opensips_mi::modules::mi_datagram::worker"), "INFO:mi_datagram: hello");
         assert_eq!(line(Level::Error, "opensips_mi::attendant"), "ERROR:core: hello");
         assert_eq!(line(Level::Debug, "my_c_module"), "DBG:my_c_module: hello");
+    }
+
+    #[test]
+    fn a_line_may_have_a_level_that_the_crate_lacks() {
+        let shown = |own: i32, level| {
+            let key_values = [(LEVEL, own)];
+            let args = format_args!("hello");
+            let record =
+                Record::builder().level(level).target("it").key_values(&key_values).args(args).build();
+            (level_of(&record), Line(&record).to_string())
+        };
+        assert_eq!(shown(-3, Level::Error), (-3, "ALERT:it: hello".to_owned()));
+        assert_eq!(shown(-2, Level::Error), (-2, "CRITICAL:it: hello".to_owned()));
+        assert_eq!(shown(2, Level::Info), (2, "NOTICE:it: hello".to_owned()));
     }
 
     #[test]

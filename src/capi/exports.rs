@@ -9,7 +9,7 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
 use super::text;
-use crate::logging::level;
+use crate::logging::{self, level};
 use crate::shm::Contiguous;
 
 /// The memory of all C modules. C's functions carry no context, so it cannot stand elsewhere.
@@ -75,6 +75,7 @@ extern "C" fn shm_realloc(block: *mut c_void, size: c_ulong) -> *mut c_void {
     })
 }
 
+/// The log crate's level that is nearest; the line says its own, too.
 fn log_level(level: c_int) -> log::Level {
     match level {
         ..=level::ERROR => log::Level::Error,
@@ -87,7 +88,7 @@ fn log_level(level: c_int) -> log::Level {
 /// Whether a line of one of OpenSIPS's levels is to be written.
 #[unsafe(no_mangle)]
 extern "C" fn opensips_mi_is_printable(level: c_int) -> c_int {
-    guarded(0, || c_int::from(log::log_enabled!(target: "module", log_level(level))))
+    guarded(0, || c_int::from(logging::shows(level)))
 }
 
 /// Writes a line under a module's name.
@@ -109,6 +110,6 @@ unsafe extern "C" fn opensips_mi_log_line(
         let line = unsafe { text::bytes(&line) }.unwrap_or_default();
         let line = line.trim_ascii_end();
         let text = String::from_utf8_lossy(line).replace(|it: char| it.is_control() && it != '\t', " ");
-        log::log!(target: &module, log_level(level), "{text}");
+        log::log!(target: &module, log_level(level), level = level; "{text}");
     });
 }

@@ -135,7 +135,7 @@ fn all_workers_share_one_counter_and_the_end_sees_it() {
     assert_eq!(text(&server, ":get_statistics:\ncalls\n"), "200 OK\nexample:calls:: 1001\n");
     server.stop(Signal::SIGTERM);
     let said = server.stderr();
-    assert_eq!(said.matches("example: destroy: ends with 1001").count(), 1, "{said}");
+    assert_eq!(said.matches("NOTICE:example: destroy: ends with 1001").count(), 1, "{said}");
 }
 
 #[test]
