@@ -13,6 +13,11 @@ use crate::wire::http::{Answer, Dialect, Door, Method, Request};
 use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
 
+/// In OpenSIPS 1.x and 2.x a module of this name served a page of forms for browsers.
+const NO_PAGE: Effect = Effect::None(
+    "the web page of OpenSIPS 1.x and 2.x is not there; JSON-RPC is served at the path of \"root\"",
+);
+
 /// What may be set.
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -26,6 +31,18 @@ const PARAMETERS: &[Parameter] = &[
         kind: Kind::Boolean,
         effect: Effect::None("a reply is one line"),
         help: "whether replies are indented; no default",
+    },
+    Parameter {
+        name: "mi_http_root",
+        kind: Kind::Text,
+        effect: NO_PAGE,
+        help: "path of the web page of OpenSIPS 1.x and 2.x; no default",
+    },
+    Parameter {
+        name: "mi_http_method",
+        kind: Kind::Boolean,
+        effect: NO_PAGE,
+        help: "whether the forms of that page are sent by GET (0) or POST (1); no default",
     },
     settings::TRACE_DESTINATION,
     settings::TRACE_BWLIST,

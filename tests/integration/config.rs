@@ -173,6 +173,21 @@ fn a_whole_sip_configuration_works() {
 }
 
 #[test]
+fn the_settings_of_the_web_page_that_mi_http_was_are_accepted() {
+    let setup = Setup::unix()
+        .module("httpd")
+        .module("mi_http")
+        .param_of("mi_http", "mi_http_root", "\"opensips_mi\"")
+        .param_of("mi_http", "mi_http_method", "1");
+    let outcome = setup.check();
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:#?}");
+    for name in ["mi_http_root", "mi_http_method"] {
+        let words = format!("notice: parameter \"{name}\" of module \"mi_http\" has no effect: the web page");
+        assert!(outcome.stderr.contains(&words), "{outcome:#?}");
+    }
+}
+
+#[test]
 fn a_module_that_is_nowhere_is_an_error_with_its_name() {
     let setup = Setup::unix().module("no_such_module");
     let outcome = setup.refuse();
