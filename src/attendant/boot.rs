@@ -84,7 +84,9 @@ pub enum BootError {
     #[error(transparent)]
     Segment(#[from] SegmentError),
     /// Two modules export the same command.
-    #[error("command {command} of module {module} exists already in module {other}; load one of them")]
+    #[error(
+        "command {command} of module {module} exists already in module {other}; give it another name, or load one of the two"
+    )]
     Command {
         /// The name.
         command: &'static str,

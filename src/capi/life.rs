@@ -94,6 +94,7 @@ impl Life for CModule {
         let (commands, statistics) = (command::count(), statistic::count());
         self.has_begun.set(true);
         if let Some(init) = self.exports().init_f {
+            log::debug!("module {}: its init function is called", self.name);
             // SAFETY: the module's function of that type, called once.
             let result = unsafe { init() };
             if result != 0 {

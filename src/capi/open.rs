@@ -89,9 +89,12 @@ fn table(path: &Path) -> Result<(CString, *const ModuleExports), String> {
     // SAFETY: runs what the module does when it is opened, which is nothing in modules of OpenSIPS.
     let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW) };
     if handle.is_null() {
+        let error = linker_error();
+        // The caller names the file.
+        let reason =
+            error.strip_prefix(&*path.to_string_lossy()).map_or(&*error, |it| it.trim_start_matches(": "));
         return Err(format!(
-            "{}; modules are compiled against the headers in c-compat/include, and what is not there is not in this server",
-            linker_error()
+            "{reason}; modules are compiled against the headers in c-compat/include, and what is not there is not in this server"
         ));
     }
     // SAFETY: an open file and a name.
