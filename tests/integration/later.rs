@@ -270,6 +270,11 @@ fn a_request_is_answered_once_whatever_the_module_does() {
     assert_eq!(text(&server, ":later:\nfail\n"), "500 command failed\n");
     assert_eq!(text(&server, ":no_input:\n"), "500 command failed\n");
     let client = server.client();
+    for key in ["inside", "both"] {
+        client.send(format!(":later:\n{key}\n").as_bytes()).unwrap();
+        assert_eq!(receive(&client), "200 OK\n", "{key}");
+        assert!(client.receive(QUIET).is_err(), "{key}");
+    }
     let ask = |key: &str| client.send(format!(":later:\n{key}\n").as_bytes()).unwrap();
     ask("interim");
     finish(&server, "interim", "interim\n");
@@ -359,4 +364,25 @@ fn a_thousand_wait_and_nobody_else_does() {
     }
     assert_eq!(statistic(&server, "pending_replies"), 0);
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+#[test]
+fn one_who_does_not_read_what_comes_later_holds_up_nobody() {
+    let Some(setup) = with_module(Setup::unix().param("socket_timeout", "30000")) else { return };
+    let server = setup.start();
+    let client = server.client();
+    let keys = 0..1500;
+    for at in keys.clone() {
+        client.send(format!(":later:\nkey{at}\n").as_bytes()).unwrap();
+    }
+    wait_for("all requests", || (statistic(&server, "pending_replies") == 1500).then_some(()));
+    keys.for_each(|at| finish(&server, &format!("key{at}"), ""));
+    // All but those that its queue has room for wait for it, and are rung for each second.
+    wait_for("answers that wait", || (statistic(&server, "pending_replies") < 1500).then_some(()));
+    let other = server.client();
+    let mut times: Vec<Duration> =
+        (0..200).map(|_| other.try_ask(b":who:\n", Duration::from_secs(5)).unwrap().1).collect();
+    times.sort_unstable();
+    assert!(statistic(&server, "pending_replies") > 1400);
+    assert!(times[100] < Duration::from_millis(10), "half of the requests took longer than {:?}", times[100]);
 }

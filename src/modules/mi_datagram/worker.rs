@@ -100,9 +100,11 @@ impl<'a> Worker<'a> {
 
     /// Sends replies that come later, of those that have come.
     fn deliver_later(&mut self) {
-        while !self.inbox.is_empty()
-            && let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address))
-        {
+        if self.inbox.is_empty() {
+            return;
+        }
+        self.inbox.listen();
+        while let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address)) {
             self.process.set_busy(true);
             let answer = self.answerer.tell(&due);
             if answer.is_error {

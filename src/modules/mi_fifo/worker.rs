@@ -270,20 +270,23 @@ impl<'a> Service<'a> {
         self.replies.send(reply, answer.more, self.answerer.context, &mut |event| ledger.note(event));
     }
 
-    /// What rings when a reply has come that came not at once; `None` while none is to come.
+    /// What rings when a reply has come that came not at once; `None` while none is to come, or to be sent.
     fn bell(&self) -> Option<BorrowedFd<'static>> {
-        self.inbox.bell().filter(|_| !self.inbox.is_empty())
+        self.inbox.bell().filter(|_| !self.inbox.is_empty() && self.replies.has_room())
     }
 
     /// Sends replies that come later, of those that have come.
     fn deliver_later(&mut self) {
-        while !self.inbox.is_empty()
-            && let Some(due) = self.inbox.take(|_| self.replies.has_room())
+        if self.inbox.is_empty() || !self.replies.has_room() {
+            return;
+        }
+        self.inbox.listen();
+        while self.replies.has_room()
+            && let Some(due) =
+                self.inbox.take(|address| target(address).is_none_or(|(_, path)| self.replies.may_wait(path)))
         {
-            // Without an address nobody wants the reply.
-            let Some((identity, path)) = due.address.split_first_chunk() else { continue };
-            let path = Path::new(OsStr::from_bytes(path));
-            match self.replies.begin_to(path, Identity::from_bytes(*identity)) {
+            let Some((identity, path)) = target(&due.address) else { continue };
+            match self.replies.begin_to(path, identity) {
                 Ok(mut reply) => {
                     let answer = self.answerer.tell(&due, &mut reply.stream);
                     self.send(reply, answer);
@@ -299,6 +302,12 @@ impl<'a> Service<'a> {
             self.replies.take_turn(self.answerer.context, &mut |event| ledger.note(event));
         }
     }
+}
+
+/// What a reply's address says; `None` when nobody wants the reply.
+fn target(address: &[u8]) -> Option<(Identity, &Path)> {
+    let (identity, path) = address.split_first_chunk()?;
+    Some((Identity::from_bytes(*identity), Path::new(OsStr::from_bytes(path))))
 }
 
 /// Where the reply to a client that gave that name goes, written to `path`; nowhere without one. C:

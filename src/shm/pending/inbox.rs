@@ -6,31 +6,41 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{Due, Pending, Taken};
 use crate::system::bell::Bell;
 
-/// The numbers that a worker waits for.
+/// The numbers that a worker waits for. Each is in one of three places.
 #[derive(Debug)]
 pub struct Inbox {
     pending: &'static Pending,
     slot: usize,
     /// Those that are not answered, as far as is known.
     waiting: HashSet<u64>,
-    /// Those to be looked at.
-    rung: VecDeque<u64>,
+    /// Those that are.
+    answered: VecDeque<u64>,
+    /// Those that are, by addresses that could not be served.
+    held: Vec<(Vec<u8>, VecDeque<u64>)>,
 }
 
 impl Inbox {
     /// That of the worker in a slot, with what a predecessor has left.
     #[must_use]
     pub fn new(pending: &'static Pending, slot: usize) -> Inbox {
-        let left = pending.numbers_of(number_of(slot));
-        Inbox { pending, slot, waiting: left.iter().copied().collect(), rung: left.into() }
+        let left = pending.numbers_of(number_of(slot)).into_iter();
+        let (answered, waiting): (Vec<_>, Vec<_>) = left.partition(|(_, is_answered)| *is_answered);
+        let numbers = |rows: Vec<(u64, bool)>| rows.into_iter().map(|(number, _)| number);
+        Inbox {
+            pending,
+            slot,
+            waiting: numbers(waiting).collect(),
+            answered: numbers(answered).collect(),
+            held: Vec::new(),
+        }
     }
 
     /// Forgets all that a predecessor has left: for a worker that has not its connections.
     pub fn clear(&mut self) {
-        self.rung.clear();
-        self.waiting.drain().for_each(|number| {
+        let held = self.held.drain(..).flat_map(|(_, numbers)| numbers);
+        for number in self.waiting.drain().chain(self.answered.drain(..)).chain(held) {
             self.pending.remove(number);
-        });
+        }
     }
 
     /// Waits for that number from now on.
@@ -38,7 +48,7 @@ impl Inbox {
         self.waiting.insert(number);
     }
 
-    /// Waits for it no more, and forgets the row.
+    /// Waits for it no more, and forgets the row, if it is there.
     pub fn give_up(&mut self, number: u64) {
         self.waiting.remove(&number);
         self.pending.remove(number);
@@ -47,41 +57,63 @@ impl Inbox {
     /// Whether it waits for nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.answered.is_empty() && self.held.is_empty()
     }
 
-    /// Readable when there is something to be taken. `None` when no command answers later.
+    /// Readable when there is something to be heard. `None` when no command answers later.
     #[must_use]
     pub fn bell(&self) -> Option<BorrowedFd<'static>> {
         self.pending.bells.get(self.slot).map(AsFd::as_fd)
     }
 
-    /// Notes what somebody else has read from the bell.
-    pub fn hear(&mut self, bytes: &[u8]) {
-        self.rung.extend(Bell::numbers(bytes));
+    /// Hears the bell. Does not wait.
+    pub fn listen(&mut self) {
+        let mut rung = Vec::new();
+        self.pending.bells.get(self.slot).into_iter().for_each(|bell| bell.hear(&mut rung));
+        self.note(rung);
     }
 
-    /// Takes the next answer out of the table, of those whose address `may` be served now, if there is one. Does not
-    /// wait.
+    /// Notes what somebody else has read from the bell.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        self.note(Bell::numbers(bytes));
+    }
+
+    /// What is known to be answered is rung again each second, and is to be taken once.
+    fn note(&mut self, rung: impl IntoIterator<Item = u64>) {
+        let Inbox { waiting, answered, .. } = self;
+        answered.extend(rung.into_iter().filter(|number| waiting.remove(number)));
+    }
+
+    /// Takes the next answer that was heard of out of the table, of those whose address `may` be served now, if there is
+    /// one.
     pub fn take(&mut self, may: impl Fn(&[u8]) -> bool) -> Option<Due> {
-        if let Some(bell) = self.pending.bells.get(self.slot) {
-            bell.hear(&mut self.rung);
-        }
-        for _ in 0..self.rung.len() {
-            let Some(number) = self.rung.pop_front() else { break };
+        while let Some(number) = self.next_held(&may).or_else(|| self.answered.pop_front()) {
             match self.pending.take(number, number_of(self.slot), &may) {
-                Taken::NotAnswered => {}
-                Taken::NotNow => self.rung.push_back(number),
-                Taken::Gone => {
-                    self.waiting.remove(&number);
+                Taken::NotAnswered => {
+                    self.waiting.insert(number);
                 }
-                Taken::Due(due) => {
-                    self.waiting.remove(&number);
-                    return Some(due);
-                }
+                Taken::NotNow(address) => self.hold(address, number),
+                Taken::Gone => {}
+                Taken::Due(due) => return Some(due),
             }
         }
         None
+    }
+
+    fn next_held(&mut self, may: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let at = self.held.iter().position(|(address, _)| may(address))?;
+        let number = self.held[at].1.pop_front();
+        if self.held[at].1.is_empty() {
+            self.held.remove(at);
+        }
+        number
+    }
+
+    fn hold(&mut self, address: Vec<u8>, number: u64) {
+        match self.held.iter_mut().find(|(held, _)| *held == address) {
+            Some((_, numbers)) => numbers.push_back(number),
+            None => self.held.push((address, VecDeque::from([number]))),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Replies that somebody waits for: a row of the keyed state for each, under a number of its own.
+//! Replies that somebody waits for: a row of the keyed state for each, with a number of its own.
 //!
 //! ```text
 //! row.rs     what a row holds, in bytes
@@ -8,8 +8,9 @@
 //! A row belongs to the slot whose worker took the request, and says how the reply reaches the caller. Any process may
 //! answer it, which is one update of one key: it succeeds once, whoever tries, and a process that is killed has
 //! answered or has not. Then the slot's bell is rung with the number, and the worker there takes the row out and sends
-//! the reply; one that was killed is replaced under its slot, and the successor finds the row. What an answer is
-//! nobody here knows. C: `struct mi_handler` in mi/mi.h, and what each transport has behind it.
+//! the reply; one that was killed is replaced under its slot, and the successor finds the row. There are
+//! [`MAX_PENDING`] places for rows, and a number leads to its place, so all rows are found without a walk through the
+//! whole table. What an answer is nobody here knows. C: `struct mi_handler` in mi/mi.h, and what each transport has behind it.
 
 mod inbox;
 mod row;
@@ -77,8 +78,8 @@ enum Taken {
     /// An answer; the row is gone now.
     Due(Due),
     NotAnswered,
-    /// An answer that is to stay.
-    NotNow,
+    /// An answer that is to stay, and its address.
+    NotNow(Vec<u8>),
     /// Nothing of this slot.
     Gone,
 }
@@ -104,12 +105,27 @@ impl Pending {
         if self.count() >= MAX_PENDING as u64 {
             return Err(Refused::TooMany);
         }
-        let number = self.segment.header().last_pending().fetch_add(1, Ordering::Relaxed) + 1;
         // A second more, as the clock is anywhere in one.
         let deadline = self.segment.now() + self.patience.as_secs() + 1;
-        let row = Row::waiting(asked, deadline).to_bytes();
-        self.segment.table().put(Space::Pending, &number.to_le_bytes(), &row, NEVER)?;
-        Ok(number)
+        let header = self.segment.header();
+        let number = (0..MAX_PENDING).find_map(|_| {
+            let number = header.last_pending().fetch_add(1, Ordering::Relaxed) + 1;
+            let added = self.add_row(&Row::waiting(number, asked, deadline));
+            added.map(|is_added| is_added.then_some(number)).transpose()
+        });
+        Ok(number.ok_or(Refused::TooMany)??)
+    }
+
+    /// Puts a row in its place. False when there is another.
+    fn add_row(&self, row: &Row<'_>) -> Result<bool, Full> {
+        let (mut is_added, mut scratch) = (false, Vec::new());
+        // What is put there must live as long as the scratch.
+        let (old, new) = (&mut scratch, row.to_bytes());
+        self.segment.table().update(Space::Pending, &key(row.number), 0, old, |there| {
+            is_added = there.is_none();
+            if is_added { put(&new) } else { Update::Keep }
+        })?;
+        Ok(is_added)
     }
 
     /// Whether one is pending and not answered.
@@ -148,22 +164,23 @@ impl Pending {
     /// Puts an answered row in the place of a waiting one. False when there is none.
     fn replace(&self, number: u64, answered: &[u8]) -> Result<bool, Full> {
         let (mut is_done, mut scratch) = (false, Vec::new());
-        // What is put there must live as long as the scratch.
         let (old, new) = (&mut scratch, answered);
-        self.segment.table().update(Space::Pending, &number.to_le_bytes(), 0, old, |value| {
-            if value.is_some_and(row::is_waiting) {
-                is_done = true;
-                Update::Put { value: new, expires: NEVER, weight: 1 }
-            } else {
-                Update::Keep
-            }
+        self.segment.table().update(Space::Pending, &key(number), 0, old, |there| {
+            is_done = there.and_then(row::state) == Some((true, number));
+            if is_done { put(new) } else { Update::Keep }
         })?;
         Ok(is_done)
     }
 
     /// Forgets one, answered or not. False when there was none.
     pub fn remove(&self, number: u64) -> bool {
-        self.segment.table().remove(Space::Pending, &number.to_le_bytes())
+        let (mut is_there, mut scratch) = (false, Vec::new());
+        let removed = self.segment.table().update(Space::Pending, &key(number), 0, &mut scratch, |there| {
+            is_there = there.and_then(row::state).is_some_and(|(_, found)| found == number);
+            if is_there { Update::Remove } else { Update::Keep }
+        });
+        // Never refused, as nothing is stored.
+        removed.is_ok() && is_there
     }
 
     /// Answers what is late with `late`, forgets answers that no worker takes, and rings for those that one may not have
@@ -171,25 +188,19 @@ impl Pending {
     /// the commands of those that were late.
     pub fn sweep(&self, late: &[u8]) -> Vec<String> {
         let (now, mut commands) = (self.segment.now(), Vec::new());
-        if self.count() == 0 {
-            return commands;
-        }
-        self.segment.table().list(Space::Pending, 0, |entry| {
-            let Some(number) = row::number(&entry.key) else { return true };
-            let Some(row) = Row::read(&entry.value) else { return true };
+        self.each(|row| {
             let is_late = row.deadline <= now;
             if row.answer.is_none() {
-                if is_late && self.answer(number, late, late).is_ok() {
+                if is_late && self.answer(row.number, late, late).is_ok() {
                     commands.push(String::from_utf8_lossy(row.command).into_owned());
                 }
-                return true;
+                return;
             }
-            if is_late && self.remove(number) {
+            if is_late && self.remove(row.number) {
                 let command = row.command.escape_ascii();
                 log::warn!("the reply of {command} is dropped: its process has not sent it");
             }
-            self.ring(row.slot, number);
-            true
+            self.ring(row.slot, row.number);
         });
         commands
     }
@@ -201,8 +212,24 @@ impl Pending {
         });
     }
 
+    /// Shows all rows, place by place.
+    fn each(&self, mut show: impl FnMut(&Row<'_>)) {
+        if self.count() == 0 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        for place in 0..MAX_PENDING as u64 {
+            self.read_place(place, &mut bytes).iter().for_each(&mut show);
+        }
+    }
+
     fn read<'v>(&self, number: u64, value: &'v mut Vec<u8>) -> Option<Row<'v>> {
-        let is_there = self.segment.table().get(Space::Pending, &number.to_le_bytes(), 0, value);
+        self.read_place(number, value).filter(|row| row.number == number)
+    }
+
+    /// The row in the place of a number, whatever its own is.
+    fn read_place<'v>(&self, number: u64, value: &'v mut Vec<u8>) -> Option<Row<'v>> {
+        let is_there = self.segment.table().get(Space::Pending, &key(number), 0, value);
         Row::read(value).filter(|_| is_there)
     }
 
@@ -212,24 +239,27 @@ impl Pending {
         let mut bytes = Vec::new();
         match self.read(number, &mut bytes).filter(|row| row.slot == slot) {
             Some(row) if row.answer.is_none() => Taken::NotAnswered,
-            Some(row) if !may(row.address) => Taken::NotNow,
+            Some(row) if !may(row.address) => Taken::NotNow(row.address.to_vec()),
             // An answered row does not change any more, and goes once.
-            Some(row) if self.remove(number) => Taken::Due(row.due(number)),
+            Some(row) if self.remove(number) => Taken::Due(row.due()),
             _ => Taken::Gone,
         }
     }
 
-    /// The numbers of a slot's rows.
-    fn numbers_of(&self, slot: u32) -> Vec<u64> {
+    /// The numbers of a slot's rows, and whether they are answered.
+    fn numbers_of(&self, slot: u32) -> Vec<(u64, bool)> {
         let mut numbers = Vec::new();
-        if self.count() > 0 {
-            self.segment.table().list(Space::Pending, 0, |entry| {
-                let is_own = row::state(&entry.value).is_some_and(|(owner, _)| owner == slot);
-                numbers.extend(row::number(&entry.key).filter(|_| is_own));
-                true
-            });
-        }
+        self.each(|row| numbers.extend((row.slot == slot).then_some((row.number, row.answer.is_some()))));
         numbers.sort_unstable();
         numbers
     }
+}
+
+/// The place of a number.
+fn key(number: u64) -> [u8; 8] {
+    (number % MAX_PENDING as u64).to_le_bytes()
+}
+
+fn put(value: &[u8]) -> Update<'_> {
+    Update::Put { value, expires: NEVER, weight: 1 }
 }

@@ -17,6 +17,7 @@ const ANSWERED: u8 = 2;
 /// A row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row<'a> {
+    pub(super) number: u64,
     pub(super) slot: u32,
     /// By the segment's clock, in seconds. Of an answer: when it is given up.
     pub(super) deadline: u64,
@@ -42,8 +43,9 @@ pub struct Due {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn waiting(asked: &Asked<'a>, deadline: u64) -> Row<'a> {
+    pub(super) fn waiting(number: u64, asked: &Asked<'a>, deadline: u64) -> Row<'a> {
         Row {
+            number,
             slot: asked.slot.and_then(|slot| u32::try_from(slot).ok()).unwrap_or(NOBODY),
             deadline,
             command: asked.command.as_bytes(),
@@ -55,6 +57,7 @@ impl<'a> Row<'a> {
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![if self.answer.is_some() { ANSWERED } else { WAITING }];
+        bytes.extend(self.number.to_le_bytes());
         bytes.extend(self.slot.to_le_bytes());
         bytes.extend(self.deadline.to_le_bytes());
         for part in [self.command, self.address, self.form] {
@@ -68,8 +71,9 @@ impl<'a> Row<'a> {
 
     /// The row in these bytes; `None` when there is none.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Row<'a>> {
-        let (slot, is_waiting) = state(bytes)?;
-        let (deadline, mut rest) = bytes.get(5..)?.split_first_chunk()?;
+        let (is_waiting, number) = state(bytes)?;
+        let (slot, rest) = bytes.get(9..)?.split_first_chunk()?;
+        let (deadline, mut rest) = rest.split_first_chunk()?;
         let mut part = || {
             let (length, behind) = rest.split_first_chunk()?;
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
@@ -79,12 +83,13 @@ impl<'a> Row<'a> {
         };
         let (command, address, form) = (part()?, part()?, part()?);
         let answer = (!is_waiting).then_some(rest);
-        Some(Row { slot, deadline: u64::from_le_bytes(*deadline), command, address, form, answer })
+        let (slot, deadline) = (u32::from_le_bytes(*slot), u64::from_le_bytes(*deadline));
+        Some(Row { number, slot, deadline, command, address, form, answer })
     }
 
-    pub(super) fn due(self, number: u64) -> Due {
+    pub(super) fn due(self) -> Due {
         Due {
-            number,
+            number: self.number,
             command: self.command.to_vec(),
             address: self.address.to_vec(),
             form: self.form.to_vec(),
@@ -93,19 +98,9 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The slot that a row belongs to, and whether it waits for its answer.
-pub(super) fn state(bytes: &[u8]) -> Option<(u32, bool)> {
+/// Whether a row waits for its answer, and its number.
+pub(super) fn state(bytes: &[u8]) -> Option<(bool, u64)> {
     let (kind, rest) = bytes.split_first()?;
-    let slot = u32::from_le_bytes(*rest.first_chunk()?);
-    matches!(*kind, WAITING | ANSWERED).then_some((slot, *kind == WAITING))
-}
-
-/// Whether it is a row that waits for its answer.
-pub(super) fn is_waiting(bytes: &[u8]) -> bool {
-    state(bytes).is_some_and(|(_, is_waiting)| is_waiting)
-}
-
-/// The number in a key.
-pub(super) fn number(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_le_bytes)
+    let number = u64::from_le_bytes(*rest.first_chunk()?);
+    matches!(*kind, WAITING | ANSWERED).then_some((*kind == WAITING, number))
 }

@@ -21,6 +21,8 @@ fn an_answer_comes_once_to_the_slot_that_asked() {
     assert_eq!(pending.answer(number, b"answer", b"instead"), Ok(()));
     assert_eq!(pending.answer(number, b"again", b"instead"), Err(Gone));
     assert!(!pending.is_waiting(number));
+    inbox.listen();
+    other.listen();
     assert!(other.take(|_| true).is_none() && inbox.take(|address| address != b"who").is_none());
     let due = inbox.take(|_| true).unwrap();
     let wanted = Due {
@@ -53,6 +55,7 @@ fn a_successor_finds_what_was_answered_and_what_was_not() {
     for number in &numbers[10..] {
         pending.answer(*number, b"x", b"").unwrap();
     }
+    inbox.listen();
     let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.number).collect();
     assert_eq!((taken.as_slice(), inbox.is_empty(), pending.count()), (&numbers[10..], true, 1));
     let mut other = Inbox::new(pending, 2);
@@ -75,8 +78,10 @@ fn what_is_late_is_answered_and_what_is_not_taken_is_rung_again() {
     assert_eq!(pending.answer(nobodys, b"", b""), Err(Gone));
     // As if whoever answered had been killed before the bell.
     pending.bells[1].hear(&mut Vec::new());
+    inbox.listen();
     assert!(inbox.take(|_| true).is_none());
     assert!(pending.sweep(b"late").is_empty());
+    inbox.listen();
     assert_eq!(inbox.take(|_| true).unwrap().answer, b"late");
     assert!(inbox.is_empty());
 }
@@ -103,9 +108,49 @@ fn there_is_always_memory_for_a_short_answer_and_never_for_too_many() {
 }
 
 #[test]
+fn a_place_is_taken_again_when_its_row_is_gone_and_an_old_number_does_not_reach_it() {
+    let pending = pending(60);
+    let numbers: Vec<u64> = (0..MAX_PENDING).map(|_| pending.add(&ASKED).unwrap()).collect();
+    let (first, gone) = (numbers[0], numbers[1000]);
+    assert!(pending.remove(gone) && !pending.remove(gone));
+    let next = pending.add(&ASKED).unwrap();
+    assert!(next > numbers[MAX_PENDING - 1]);
+    assert_eq!(key(next), key(gone));
+    assert!(!pending.is_waiting(gone) && pending.is_waiting(next) && pending.is_waiting(first));
+    assert_eq!((pending.answer(gone, b"old", b""), pending.remove(gone)), (Err(Gone), false));
+    assert_eq!((pending.add(&ASKED), pending.count()), (Err(Refused::TooMany), MAX_PENDING as u64));
+    assert_eq!(pending.answer(next, b"new", b""), Ok(()));
+    let taken = Inbox::new(pending, 1).take(|_| true).map(|due| (due.number, due.answer));
+    assert_eq!(taken, Some((next, b"new".to_vec())));
+}
+
+#[test]
+fn those_of_an_address_that_cannot_be_served_stand_aside_in_their_order() {
+    let pending = pending(60);
+    let mut inbox = Inbox::new(pending, 1);
+    let add = |address| pending.add(&Asked { address, ..ASKED }).unwrap();
+    let numbers: Vec<u64> = (0..4).flat_map(|_| [add(b"slow"), add(b"fast")]).collect();
+    for number in &numbers {
+        inbox.expect(*number);
+        pending.answer(*number, b"", b"").unwrap();
+    }
+    let mut taken = |may: fn(&[u8]) -> bool| {
+        // Rung again and again, as by the sweep of each second.
+        numbers.iter().for_each(|number| pending.ring(1, *number));
+        inbox.listen();
+        std::iter::from_fn(|| inbox.take(may)).map(|due| due.number).collect::<Vec<_>>()
+    };
+    let of = |first: usize| numbers.iter().copied().skip(first).step_by(2).collect::<Vec<_>>();
+    assert_eq!(taken(|address| address != b"slow"), of(1));
+    assert!(taken(|address| address != b"slow").is_empty());
+    assert_eq!(taken(|_| true), of(0));
+    assert!(inbox.is_empty() && pending.count() == 0);
+}
+
+#[test]
 fn bytes_that_are_no_row_are_none() {
-    let row = Row::waiting(&ASKED, 5).to_bytes();
-    assert_eq!(Row::read(&row), Some(Row::waiting(&ASKED, 5)));
+    let row = Row::waiting(3, &ASKED, 5).to_bytes();
+    assert_eq!(Row::read(&row), Some(Row::waiting(3, &ASKED, 5)));
     for length in 0..row.len() - row::ROOM_BYTES {
         assert_eq!(Row::read(&row[..length]), None, "{length}");
     }

@@ -71,6 +71,14 @@ static struct mi_root *mi_later(struct mi_root *request, void *param)
 			strncat(row->said, value->value.s, sizeof(row->said) - strlen(row->said) - 1);
 	}
 	lock_release(&table->lock);
+	/* Answered before it says that it answers later, or before it answers as well. */
+	if (row && (!strcmp(key->value.s, "inside") || !strcmp(key->value.s, "both"))) {
+		struct mi_root *reply = ok();
+
+		memset(row, 0, sizeof(*row));
+		request->async_hdl->handler_f(ok(), request->async_hdl, 1);
+		return strcmp(key->value.s, "both") ? (free_mi_tree(reply), MI_ROOT_ASYNC_RPL) : reply;
+	}
 	return row ? MI_ROOT_ASYNC_RPL : NULL;
 }
 

@@ -127,6 +127,12 @@ impl<'a> Replies<'a> {
         self.kept.len() < MAX_REPLIES / 2
     }
 
+    /// Whether there is room for one of them to the FIFO at a path.
+    pub(super) fn may_wait(&self, path: &Path) -> bool {
+        let of_one = self.kept.iter().filter(|reply| reply.path.as_deref() == Some(path));
+        of_one.count() < MAX_REPLIES_OF_ONE / 2
+    }
+
     /// Whether one of them goes on as soon as it has its turn.
     pub(super) fn is_any_ready(&self) -> bool {
         self.kept.iter().any(|reply| reply.condition == Condition::Ready)
