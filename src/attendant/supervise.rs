@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::boot::{BootError, step};
 use super::daemon::Terminal;
-use crate::mi::Context;
+use crate::mi::{self, Context};
 use crate::module::{Lives, OpenError, Rank, Ready, Service};
 use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
@@ -258,6 +258,7 @@ impl Supervisor {
         for pool in &mut self.pools {
             pool.service.close();
         }
+        mi::end_all(self.context.pending);
         let deadline = Instant::now() + GRACE;
         loop {
             while let Some((process, _)) = process::reap() {

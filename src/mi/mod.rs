@@ -23,7 +23,7 @@ pub use context::{Context, States};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
-pub use later::{Caller, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_late};
+pub use later::{Caller, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_all, end_late};
 pub use number::{signed, unsigned};
 pub use params::{Args, Params};
 pub use reply::{Progress, Reply, Rest, Value};

@@ -18,6 +18,7 @@ pub struct Header {
     max_used: AtomicU64,
     spoke_json: AtomicBool,
     last_pending: AtomicU64,
+    is_ending: AtomicBool,
 }
 
 impl Header {
@@ -50,6 +51,11 @@ impl Header {
     /// The number of the last pending reply.
     pub(super) fn last_pending(&self) -> &AtomicU64 {
         &self.last_pending
+    }
+
+    /// Whether the server ends, and no reply can be pending any more.
+    pub(super) fn is_ending(&self) -> &AtomicBool {
+        &self.is_ending
     }
 
     /// Whether the last datagram that was one or the other was JSON-RPC, and not text.

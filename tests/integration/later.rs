@@ -367,6 +367,29 @@ fn a_thousand_wait_and_nobody_else_does() {
 }
 
 #[test]
+fn a_server_that_stops_tells_those_who_wait() {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_tcp_port(Ipv4Addr::LOCALHOST.into())));
+    let setup = Setup::unix().workers(2).fifo().module("httpd").module("mi_http");
+    let Some(setup) = with_module(setup.param_of("httpd", "port", &address.port().to_string())) else {
+        return;
+    };
+    let server = setup.start();
+    let (one, two, three) = (server.client(), server.client(), server.fifo_client("three"));
+    let mut four = Http::connect(address);
+    one.send(b":later:\none\n").unwrap();
+    two.send(json_request("two").as_bytes()).unwrap();
+    three.send(":later:{R}\nthree\n\n");
+    four.send(&post("/mi", "application/json", json_request("four").as_bytes()));
+    wait_for("all requests", || (statistic(&server, "pending_replies") == 4).then_some(()));
+    server.stop_clean(&[]);
+    let error = json!({"code": 503, "message": "Server is stopping"});
+    assert_eq!(receive(&one), "503 Server is stopping\n");
+    assert_eq!(json(receive(&two).as_bytes())["error"], error);
+    assert_eq!(three.receive(), b"503 Server is stopping\n\n");
+    assert_eq!(json(&four.reply().unwrap().body)["error"], error);
+}
+
+#[test]
 fn one_who_does_not_read_what_comes_later_holds_up_nobody() {
     let Some(setup) = with_module(Setup::unix().param("socket_timeout", "30000")) else { return };
     let server = setup.start();

@@ -18,6 +18,9 @@ const LATE: Fault = Fault::new(408, "Reply timeout");
 /// What is answered when there are too many.
 const TOO_MANY: Fault = Fault::new(503, "Too many pending replies");
 
+/// What is answered when the server ends.
+const ENDING: Fault = Fault::new(503, "Server is stopping");
+
 /// What is answered to one of several requests whose replies come together.
 const ALONE: Fault = Fault::new(500, "This command answers later, call it alone");
 
@@ -99,7 +102,11 @@ impl<F: Fn(&mut Call<'_>, u64) -> Result<When, Fault> + Sync> Act for Later<F> {
         let asked = Asked { slot, command: call.name, address, form };
         let number = call.context.pending.add(&asked).map_err(|refused| {
             log::warn!(often = true; "{} is not run: {refused}", call.name);
-            if refused == Refused::TooMany { TOO_MANY } else { SERVER_ERROR }
+            match refused {
+                Refused::TooMany => TOO_MANY,
+                Refused::Ending => ENDING,
+                Refused::Full(_) => SERVER_ERROR,
+            }
         })?;
         let when = (self.0)(call, number);
         if when == Ok(When::Later) {
@@ -204,6 +211,14 @@ pub fn end_late(pending: &Pending) -> usize {
     let late = pending.sweep(&Told::from(LATE).to_bytes());
     late.iter().for_each(|command| log::warn!(often = true; "{command}: nobody has answered in time"));
     late.len()
+}
+
+/// Answers all that are pending, as the server ends, and refuses more. For the attendant.
+pub fn end_all(pending: &Pending) {
+    let count = pending.end(&Told::from(ENDING).to_bytes());
+    if count > 0 {
+        log::warn!("{count} commands have not answered yet; their clients are told that the server ends");
+    }
 }
 
 #[cfg(test)]

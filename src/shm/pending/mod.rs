@@ -62,6 +62,9 @@ pub enum Refused {
     /// There are [`MAX_PENDING`].
     #[error("{MAX_PENDING} replies are pending already")]
     TooMany,
+    /// The server ends; see [`Pending::end`].
+    #[error("the server ends")]
+    Ending,
     /// There is no memory.
     #[error(transparent)]
     Full(#[from] Full),
@@ -113,7 +116,13 @@ impl Pending {
             let added = self.add_row(&Row::waiting(number, asked, deadline));
             added.map(|is_added| is_added.then_some(number)).transpose()
         });
-        Ok(number.ok_or(Refused::TooMany)??)
+        let number = number.ok_or(Refused::TooMany)??;
+        // Either whoever ends all of them sees this one, or it is seen here.
+        if header.is_ending().load(Ordering::SeqCst) {
+            self.remove(number);
+            return Err(Refused::Ending);
+        }
+        Ok(number)
     }
 
     /// Puts a row in its place. False when there is another.
@@ -203,6 +212,17 @@ impl Pending {
             self.ring(row.slot, row.number);
         });
         commands
+    }
+
+    /// Answers all with `last`, and refuses any that come after that: for a server that ends. Gives how many there were.
+    #[expect(clippy::must_use_candidate, reason = "a caller need not care how many there were")]
+    pub fn end(&self, last: &[u8]) -> usize {
+        self.segment.header().is_ending().store(true, Ordering::SeqCst);
+        let mut count = 0;
+        self.each(|row| {
+            count += usize::from(row.answer.is_none() && self.answer(row.number, last, last).is_ok());
+        });
+        count
     }
 
     fn ring(&self, slot: u32, number: u64) {

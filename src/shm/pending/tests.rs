@@ -148,6 +148,20 @@ fn those_of_an_address_that_cannot_be_served_stand_aside_in_their_order() {
 }
 
 #[test]
+fn a_server_that_ends_answers_all_and_takes_no_more() {
+    let pending = pending(60);
+    let (first, second) = (pending.add(&ASKED).unwrap(), pending.add(&ASKED).unwrap());
+    pending.add(&Asked { slot: None, ..ASKED }).unwrap();
+    pending.answer(first, b"in time", b"").unwrap();
+    assert_eq!((pending.end(b"the end"), pending.end(b"the end")), (2, 0));
+    assert_eq!((pending.add(&ASKED), pending.count()), (Err(Refused::Ending), 2));
+    assert_eq!(pending.answer(second, b"too late", b""), Err(Gone));
+    let mut inbox = Inbox::new(pending, 1);
+    let answers: Vec<_> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.answer).collect();
+    assert_eq!(answers, [&b"in time"[..], b"the end"]);
+}
+
+#[test]
 fn bytes_that_are_no_row_are_none() {
     let row = Row::waiting(3, &ASKED, 5).to_bytes();
     assert_eq!(Row::read(&row), Some(Row::waiting(3, &ASKED, 5)));
