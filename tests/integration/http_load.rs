@@ -302,15 +302,7 @@ fn replies_that_nobody_reads_have_a_limit_together() {
             // The first one makes slow clients leave.
             wait_for("room", || (Http::connect(address).ask(&fetch).body.len() == whole).then_some(()));
         }
-        for _ in 0..10 {
-            thread::sleep(Duration::from_millis(300));
-            eprintln!("after: {}", memory(pid));
-        }
         drop(stopped);
-        for _ in 0..10 {
-            thread::sleep(Duration::from_millis(300));
-            eprintln!("after: {}", memory(pid));
-        }
         drop(running);
         assert_eq!(slow.join().unwrap(), whole, "the slow reader's");
     });
