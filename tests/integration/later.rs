@@ -36,7 +36,7 @@ fn finish(server: &Server, key: &str, how: &str) {
 }
 
 /// The number of a statistic of the group `mi`.
-fn statistic(server: &Server, name: &str) -> u64 {
+pub(crate) fn statistic(server: &Server, name: &str) -> u64 {
     let reply = text(server, &format!(":get_statistics:\n{name}\n"));
     reply.trim_end().rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{reply}"))
 }
