@@ -58,13 +58,12 @@ static struct mi_node *new_node(int flags, char *name, int name_len, char *value
 
 	if (!name_len && !value_len)
 		return NULL;
-	node = calloc(1, sizeof(*node) + room);
+	node = malloc(sizeof(*node) + room);
 	if (!node)
 		return NULL;
+	*node = (struct mi_node){ .flags = flags, .last = node };
 	next = put(&node->name, name, name_len, copy_name, (char *)(node + 1));
 	put(&node->value, value, value_len, copy_value, next);
-	node->flags = flags;
-	node->last = node;
 	return node;
 }
 
@@ -156,9 +155,10 @@ struct mi_attr *add_mi_attr(struct mi_node *node, int flags, char *name, int nam
 
 	if (!node || (!name_len && !value_len))
 		return NULL;
-	attr = calloc(1, sizeof(*attr) + room);
+	attr = malloc(sizeof(*attr) + room);
 	if (!attr)
 		return NULL;
+	*attr = (struct mi_attr){ .next = NULL };
 	next = put(&attr->name, name, name_len, copy_name, (char *)(attr + 1));
 	put(&attr->value, value, value_len, copy_value, next);
 	for (end = &node->attributes; *end; end = &(*end)->next)
@@ -251,23 +251,26 @@ struct mi_root *opensips_mi_new_tree(unsigned int code, const char *reason, int 
 struct mi_node *opensips_mi_add_node(struct mi_node *parent, const char *name, int name_len, const char *value,
 	int value_len)
 {
-	struct mi_node *node = calloc(1, sizeof(*node) + (size_t)name_len + (size_t)value_len + 2);
+	struct mi_node *node = malloc(sizeof(*node) + (size_t)name_len + (size_t)value_len + 2);
 	struct mi_node *first = parent->kids;
 	char *room = (char *)(node + 1);
 
 	if (!node)
 		return NULL;
+	*node = (struct mi_node){ .last = node };
 	if (name_len) {
 		memcpy(room, name, name_len);
 		node->name.s = room;
 		node->name.len = name_len;
 	}
+	room[name_len] = 0;
+	room += name_len + 1;
 	if (value) {
-		memcpy(room + name_len + 1, value, value_len);
-		node->value.s = room + name_len + 1;
+		memcpy(room, value, value_len);
+		node->value.s = room;
 		node->value.len = value_len;
 	}
-	node->last = node;
+	room[value_len] = 0;
 	if (first) {
 		first->last->next = node;
 		first->last = node;
