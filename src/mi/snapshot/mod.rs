@@ -9,7 +9,6 @@
 
 mod bytes;
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::reply::{Progress, Reply, Value};
@@ -19,6 +18,12 @@ const PIECE_BYTES: usize = 8 << 10;
 
 /// Nodes after which a piece ends.
 const PIECE_NODES: usize = 256;
+
+/// Nodes for which there is room at first.
+const USUAL_NODES: usize = 64;
+
+/// The same for names and values, in bytes.
+const USUAL_BYTES: usize = 1 << 10;
 
 /// The name that kids without a name get in JSON when there are other members beside them.
 const NAMELESS: &[u8] = b"nodes";
@@ -58,6 +63,10 @@ impl Snapshot {
 
     /// Begins a node; gives its number, for [`end`](Snapshot::end).
     pub fn begin(&mut self, name: &[u8], value: Option<&[u8]>, is_array: bool) -> usize {
+        if self.nodes.is_empty() {
+            self.nodes.reserve(USUAL_NODES);
+            self.bytes.reserve(USUAL_BYTES);
+        }
         let name = self.text(name);
         let value = value.map(|value| self.text(value));
         let attributes = self.attributes.len()..self.attributes.len();
@@ -112,28 +121,20 @@ impl Snapshot {
 
     /// The kids by their names, in the order of the first of each.
     fn groups(&self, range: Range<usize>) -> Groups {
-        let mut kids: Vec<usize> = self.kids(range).collect();
-        let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(kids.len());
-        // How many there are of each name, and which one each kid has.
-        let (mut ends, mut place_of) = (Vec::with_capacity(kids.len()), Vec::with_capacity(kids.len()));
-        for &kid in &kids {
-            let new = ends.len();
-            let place = *places.entry(self.name(kid)).or_insert(new);
-            if place == new {
-                ends.push(0);
-            }
-            ends[place] += 1;
-            place_of.push(place);
+        let kids: Vec<usize> = self.kids(range).collect();
+        let mut by_name: Vec<(&[u8], usize)> = kids.iter().map(|kid| (self.name(*kid), *kid)).collect();
+        // The kids of a name stay in their order.
+        by_name.sort_by_key(|(name, _)| *name);
+        if by_name.is_sorted_by(|one, next| one.0 < next.0) {
+            // Each has a name of its own.
+            return Groups { ends: (1..=kids.len()).collect(), kids, told: 0 };
         }
-        if ends.len() < kids.len() {
-            let mut order: Vec<usize> = (0..kids.len()).collect();
-            order.sort_by_key(|at| place_of[*at]);
-            kids = order.into_iter().map(|at| kids[at]).collect();
-        }
-        let mut end = 0;
-        for count in &mut ends {
-            end += *count;
-            *count = end;
+        let mut groups: Vec<&[(&[u8], usize)]> = by_name.chunk_by(|one, next| one.0 == next.0).collect();
+        groups.sort_unstable_by_key(|group| group.first().map(|(_, kid)| *kid));
+        let (mut kids, mut ends) = (Vec::with_capacity(kids.len()), Vec::with_capacity(groups.len()));
+        for group in groups {
+            kids.extend(group.iter().map(|(_, kid)| *kid));
+            ends.push(kids.len());
         }
         Groups { kids, ends, told: 0 }
     }
@@ -277,13 +278,12 @@ impl Snapshot {
     fn tell_classic(&self, node: usize, reply: &mut dyn Reply) -> Option<Frame> {
         reply.open(self.name(node), self.value(node).map_or(Value::Nothing, Value::Bytes));
         self.tell_attributes(node, reply);
-        let inside = self.inside(node);
-        let frame = self.begin_chain(inside.clone(), self.nodes[node].is_array, reply);
-        if inside.is_empty() {
+        let (inside, is_array) = (self.inside(node), self.nodes[node].is_array);
+        if inside.is_empty() && !is_array {
             reply.close();
             return None;
         }
-        Some(frame)
+        Some(self.begin_chain(inside, is_array, reply))
     }
 
     fn members(&self, range: Range<usize>, are_arrays: bool, has_others: bool) -> Frame {

@@ -90,3 +90,20 @@ fn a_long_tree_comes_in_pieces() {
     assert_eq!(reply["result"]["n"].as_array().map(Vec::len), Some(1000));
     assert_eq!(reply["result"]["n"][999], "999");
 }
+
+#[test]
+fn kids_of_one_name_come_together_where_the_first_stands() {
+    let mut copy = Snapshot::default();
+    for (name, value) in ["z1", "a2", "m3", "z4", "a5", "b6"].map(|text| text.split_at(1)) {
+        let node = copy.begin(name.as_bytes(), Some(value.as_bytes()), false);
+        copy.end(node);
+    }
+    let mut output = Datagram::new();
+    let mut encoder = json_rpc::Encoder::new(&mut output, "1");
+    let mut telling = Telling::new(copy);
+    while telling.go_on(&mut encoder) == Progress::More {}
+    encoder.finish();
+    let wanted = r#""result":{"z":["1","4"],"a":["2","5"],"m":"3","b":"6"},"#;
+    let reply = String::from_utf8(output.bytes().unwrap().to_vec()).unwrap();
+    assert!(reply.contains(wanted), "{reply}");
+}
