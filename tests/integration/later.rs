@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::c_modules::built;
+use crate::c_modules::doors::with_http;
 use crate::support::{
-    Client, Http, Kind, Server, Setup, Signal, free_tcp_port, free_udp_port, is_alive, post, send, wait_for,
+    Client, Http, Kind, Server, Setup, Signal, free_udp_port, is_alive, post, send, wait_for,
 };
 
-const LATER: &str = "tests/integration/modules/later.c";
+pub(crate) const LATER: &str = "tests/integration/modules/later.c";
 
 /// Long enough that a reply which came at once would have come.
 const QUIET: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ fn text(server: &Server, request: &str) -> String {
 
 /// Answers what is kept under a key, as soon as it is there.
 #[track_caller]
-fn finish(server: &Server, key: &str, how: &str) {
+pub(crate) fn finish(server: &Server, key: &str, how: &str) {
     wait_for(&format!("the request {key}"), || {
         let reply = text(server, &format!(":finish:\n{key}\n{how}"));
         (!reply.starts_with("404")).then(|| assert!(reply.starts_with("200 OK\nProcess:: "), "{reply}"))
@@ -45,17 +46,17 @@ fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", bytes.escape_ascii()))
 }
 
-fn json_request(key: &str) -> String {
+pub(crate) fn json_request(key: &str) -> String {
     json!({"jsonrpc": "2.0", "id": key, "method": "later", "params": [key, "x", "y"]}).to_string()
 }
 
 /// What is answered by default.
-fn result(key: &str) -> Value {
+pub(crate) fn result(key: &str) -> Value {
     json!({"jsonrpc": "2.0", "result": {"Answer": {"value": key, "said": "xy"}}, "id": key})
 }
 
 #[track_caller]
-fn receive(client: &Client) -> String {
+pub(crate) fn receive(client: &Client) -> String {
     String::from_utf8(client.receive(Duration::from_secs(20)).unwrap()).unwrap()
 }
 
@@ -121,21 +122,14 @@ fn fifo_clients_get_long_replies_later() {
 }
 
 /// A server with all that speaks HTTP, two processes each; the addresses of mi_xmlrpc and of the others.
-fn with_http() -> Option<(Server, SocketAddr, SocketAddr)> {
-    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let [own, shared] = [(); 2].map(|()| SocketAddr::from((host, free_tcp_port(host))));
-    let modules = ["mi_xmlrpc", "httpd", "mi_http", "mi_json", "mi_xmlrpc_ng"];
-    let mut setup = modules.into_iter().fold(Setup::unix(), Setup::module);
-    for (module, address) in [("mi_xmlrpc", own), ("httpd", shared)] {
-        setup = setup.param_of(module, "port", &address.port().to_string());
-        setup = setup.param_of(module, "children_count", "2");
-    }
+fn all_http() -> Option<(Server, SocketAddr, SocketAddr)> {
+    let (setup, [own, shared]) = with_http(Setup::unix(), 2);
     let server = with_module(setup)?.start();
     wait_for("all processes", || server.ps().iter().all(|process| process.pid > 0).then_some(()));
     Some((server, own, shared))
 }
 
-fn xml_call(key: &str) -> Vec<u8> {
+pub(crate) fn xml_call(key: &str) -> Vec<u8> {
     let param = |text: &str| format!("<param><value><string>{text}</string></value></param>");
     let params = [key, "x", "y"].map(param).concat();
     let body = format!("<methodCall><methodName>later</methodName><params>{params}</params></methodCall>");
@@ -144,7 +138,7 @@ fn xml_call(key: &str) -> Vec<u8> {
 
 #[test]
 fn each_dialect_of_http_waits_for_its_reply() {
-    let Some((server, own, shared)) = with_http() else { return };
+    let Some((server, own, shared)) = all_http() else { return };
     let requests = [
         (own, xml_call("old"), "Answer:: old said=xy"),
         (shared, xml_call("new"), "<name>said</name>"),

@@ -49,7 +49,6 @@ mod isolation;
 /// Replies that come later than their requests, from other processes.
 mod later;
 /// The same under load, while processes are killed.
-mod later_killed;
 mod log_lines;
 /// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
 mod opensips_cli;

@@ -281,15 +281,24 @@ pub(super) fn with_modules(setup: Setup, defines: &str) -> Option<Setup> {
     Some(setup.param_of("example", "word", "\"one\"").param_of("example", "word", "\"two\""))
 }
 
+/// All that speaks HTTP: the addresses of mi_xmlrpc and of the others, and as many processes of each.
+pub(crate) fn with_http(setup: Setup, processes: usize) -> (Setup, [SocketAddr; 2]) {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let addresses = [(); 2].map(|()| SocketAddr::from((localhost, free_tcp_port(localhost))));
+    let modules = ["mi_xmlrpc", "httpd", "mi_http", "mi_json", "mi_xmlrpc_ng"];
+    let mut setup = modules.into_iter().fold(setup, Setup::module);
+    for (module, address) in ["mi_xmlrpc", "httpd"].into_iter().zip(addresses) {
+        setup = setup.param_of(module, "port", &address.port().to_string());
+        setup = setup.param_of(module, "children_count", &processes.to_string());
+    }
+    (setup, addresses)
+}
+
 #[test]
 fn every_door_gives_the_same_replies() {
-    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let [own, shared] = [(); 2].map(|()| SocketAddr::from((localhost, free_tcp_port(localhost))));
     let Some(setup) = with_modules(Setup::unix().fifo().workers(2), "") else { return };
-    let modules = ["mi_xmlrpc", "httpd", "mi_http", "mi_json", "mi_xmlrpc_ng"];
-    let setup = modules.into_iter().fold(setup, Setup::module);
-    let setup = setup.param_of("mi_xmlrpc", "port", &own.port().to_string());
-    let server = setup.param_of("httpd", "port", &shared.port().to_string()).start();
+    let (setup, [own, shared]) = with_http(setup, 1);
+    let server = setup.start();
     drive(&mut [
         ("datagram", Syntax::Text, Link::Datagram(server.client())),
         ("datagram", Syntax::JsonRpc, Link::Datagram(server.client())),

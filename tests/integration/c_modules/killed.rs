@@ -18,10 +18,10 @@ const SLOTS: usize = 8;
 const LONGEST: usize = 3000;
 
 /// How long a client waits for a reply before it takes it for lost.
-const LOST_AFTER: Duration = Duration::from_millis(500);
+pub(super) const LOST_AFTER: Duration = Duration::from_millis(500);
 
 /// Time from one kill to the next.
-const KILL_EVERY: Duration = Duration::from_millis(30);
+pub(super) const KILL_EVERY: Duration = Duration::from_millis(30);
 
 /// What one client saw.
 #[derive(Debug, Default)]
@@ -31,10 +31,10 @@ struct Seen {
 }
 
 /// A generator of numbers; good enough to choose by.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
@@ -86,7 +86,7 @@ fn used_bytes(server: &Server) -> usize {
 }
 
 /// The number at the end of a reply.
-fn number(reply: &str) -> usize {
+pub(super) fn number(reply: &str) -> usize {
     reply
         .trim_end()
         .rsplit(' ')
@@ -95,10 +95,28 @@ fn number(reply: &str) -> usize {
         .unwrap_or_else(|| panic!("{reply}"))
 }
 
-/// Kills a worker chosen at random every 30 ms: 3 s, or `MI_TORTURE_SECONDS`.
+/// How long to kill: 3 s, or `MI_TORTURE_SECONDS`.
+pub(super) fn seconds() -> Duration {
+    let seconds = std::env::var("MI_TORTURE_SECONDS").map_or(3, |text| text.parse().expect("seconds"));
+    Duration::from_secs(seconds)
+}
+
+/// Kills whom `choose` names, one every 30 ms; gives how many. Ends early when a client has failed.
+pub(super) fn kill_while(is_going: impl Fn() -> bool, mut choose: impl FnMut() -> Option<i32>) -> usize {
+    let (start, mut kills) = (Instant::now(), 0);
+    while start.elapsed() < seconds() && is_going() {
+        std::thread::sleep(KILL_EVERY);
+        if let Some(victim) = choose() {
+            send(victim, Signal::SIGKILL);
+            kills += 1;
+        }
+    }
+    kills
+}
+
+/// Workers are killed.
 #[test]
 fn kills_lose_nothing_that_was_acknowledged() {
-    let seconds = std::env::var("MI_TORTURE_SECONDS").map_or(3, |text| text.parse().expect("seconds"));
     let setup = Setup::unix().workers(4).arg("-m").arg("16");
     let Some(setup) = built(setup, CHURN, "").and_then(|setup| built(setup, SHAPES, "")) else { return };
     let server = setup.start();
@@ -118,16 +136,14 @@ fn kills_lose_nothing_that_was_acknowledged() {
                 })
             })
             .collect();
-        let (start, mut kills) = (Instant::now(), 0);
-        while start.elapsed() < Duration::from_secs(seconds) && !clients.iter().any(|it| it.is_finished()) {
-            std::thread::sleep(KILL_EVERY);
-            let mut victims = children_of(server.pid());
-            victims.retain(|pid| !others.contains(pid));
-            if !victims.is_empty() {
-                send(victims[random.below(victims.len())], Signal::SIGKILL);
-                kills += 1;
-            }
-        }
+        let kills = kill_while(
+            || !clients.iter().any(|it| it.is_finished()),
+            || {
+                let mut victims = children_of(server.pid());
+                victims.retain(|pid| !others.contains(pid));
+                (!victims.is_empty()).then(|| victims[random.below(victims.len())])
+            },
+        );
         stop.store(true, Ordering::Relaxed);
         let seen: Vec<Seen> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         (kills, seen)

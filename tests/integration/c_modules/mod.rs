@@ -1,9 +1,10 @@
 //! Modules written in C, compiled here with all warnings as errors: over each transport, in both generations, with
 //! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
-mod doors;
+pub(crate) mod doors;
 mod helpers;
 mod killed;
+mod killed_later;
 mod meddles;
 mod memory;
 

@@ -51,7 +51,7 @@ static struct mi_root *mi_later(struct mi_root *request, void *param)
 	struct row *row;
 
 	(void)param;
-	if (!key || key->value.len >= KEY_ROOM || !request->async_hdl)
+	if (!key || !key->value.len || key->value.len >= KEY_ROOM || !request->async_hdl)
 		return init_mi_tree(400, MI_SSTR(MI_BAD_PARM));
 	if (!strcmp(key->value.s, "now")) {
 		struct mi_root *reply = ok();
@@ -64,11 +64,13 @@ static struct mi_root *mi_later(struct mi_root *request, void *param)
 	lock_get(&table->lock);
 	row = find("");
 	if (row) {
-		strcpy(row->key, key->value.s);
 		row->handler = request->async_hdl;
 		row->said[0] = 0;
 		for (struct mi_node *value = key->next; value; value = value->next)
 			strncat(row->said, value->value.s, sizeof(row->said) - strlen(row->said) - 1);
+		strcpy(row->key + 1, key->value.s + 1);
+		/* A row without it is free: a death before leaves one that is. */
+		*(volatile char *)row->key = *key->value.s;
 	}
 	lock_release(&table->lock);
 	/* Answered before it says that it answers later, or before it answers as well. */
@@ -112,7 +114,7 @@ static struct mi_root *mi_finish(struct mi_root *request, void *param)
 	if (found) {
 		row = *found;
 		if (strcmp(how, "interim") && strcmp(how, "keep"))
-			memset(found, 0, sizeof(*found));
+			*(volatile char *)found->key = 0;
 	}
 	lock_release(&table->lock);
 	if (!found) {
