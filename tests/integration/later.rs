@@ -37,7 +37,7 @@ pub(crate) fn finish(server: &Server, key: &str, how: &str) {
 }
 
 /// The number of a statistic of the group `mi`.
-pub(crate) fn statistic(server: &Server, name: &str) -> u64 {
+fn statistic(server: &Server, name: &str) -> u64 {
     let reply = text(server, &format!(":get_statistics:\n{name}\n"));
     reply.trim_end().rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{reply}"))
 }
@@ -51,7 +51,7 @@ pub(crate) fn json_request(key: &str) -> String {
 }
 
 /// What is answered by default.
-pub(crate) fn result(key: &str) -> Value {
+fn result(key: &str) -> Value {
     json!({"jsonrpc": "2.0", "result": {"Answer": {"value": key, "said": "xy"}}, "id": key})
 }
 

@@ -3,23 +3,30 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::doors::{Link, Syntax, drive, fifo, with_modules};
+use super::doors::{Link, Syntax, drive, fifo, with_http, with_modules};
 use super::{SLIPS, built, text};
 use crate::c_processes::{ASKS, EVENTS};
 use crate::events::Subscriber;
-use crate::support::{DEADLINE, Folder, Server, Setup, Signal, skip, wait_for};
+use crate::later::{LATER, finish, json_request, receive, xml_call};
+use crate::support::{DEADLINE, Folder, Http, Server, Setup, Signal, post, skip, wait_for};
 
 /// Rounds of requests, so that what each of them leaves behind is seen.
 const ROUNDS: usize = 100;
+
+/// Rounds of replies that come later, each of them several requests.
+const LATER_ROUNDS: usize = 15;
 
 /// Blocks in use that a worker may have more than a process that serves nothing.
 const MORE_BLOCKS: usize = 60;
 
 /// Requests with replies of all kinds, also those that a module gets wrong on purpose.
-const REQUESTS: [&str; 15] = [
+const REQUESTS: [&str; 17] = [
+    ":helpers:\n some text \n",
+    ":helpers_add:\n",
     ":say:\n3\n",
     ":ask_stat:\nreal_used_size\n",
     ":ask_cmd:\nps\n",
@@ -37,27 +44,39 @@ const REQUESTS: [&str; 15] = [
     r#"{"jsonrpc":"2.0","id":1,"method":"nodes","params":["20"]}"#,
 ];
 
-/// Modules that have more than commands: processes of their own, timers.
-const BUSY: [&str; 2] = ["tests/integration/modules/procs.c", "tests/integration/modules/timers.c"];
+/// The modules beside those that every door has.
+const MORE: [&str; 7] = [
+    "tests/integration/modules/procs.c",
+    "tests/integration/modules/timers.c",
+    "tests/integration/modules/helpers.c",
+    EVENTS,
+    ASKS,
+    LATER,
+    SLIPS,
+];
 
 /// A server with all modules, if they can be had.
-fn setup(defines: &str) -> Option<Setup> {
-    let setup = with_modules(Setup::unix().slow().module("event_datagram"), defines)?;
-    let more = BUSY.into_iter().chain([SLIPS]);
-    let setup = more.into_iter().try_fold(setup, |setup, source| built(setup, source, defines))?;
-    // Without the processes of these two, which end under way.
-    let alone = format!("{defines} -DALONE");
-    Some(built(built(setup, EVENTS, &alone)?, ASKS, &alone)?.fifo())
+fn setup(defines: &str) -> Option<(Setup, [SocketAddr; 2])> {
+    let setup = with_modules(Setup::unix().slow().arg("-m").arg("8").module("event_datagram"), defines)?;
+    let setup = MORE.into_iter().try_fold(setup, |setup, source| built(setup, source, defines))?;
+    let (setup, http) = with_http(setup.fifo().global("mi_reply_timeout=5"), 1);
+    Some((setup, http))
 }
 
-/// All doors but HTTP, where nothing is of C but the command.
-fn drive_all(server: &Server) {
+/// A door of each kind, all commands.
+fn drive_all(server: &Server, [own, shared]: [SocketAddr; 2]) {
+    let late = [server.client(), server.client()];
+    late[0].send(b":later:\nnever\n").unwrap();
+    late[1].send(json_request("never").as_bytes()).unwrap();
     drive(&mut [
         ("datagram", Syntax::Text, Link::Datagram(server.client())),
         ("datagram", Syntax::JsonRpc, Link::Datagram(server.client())),
         ("FIFO", Syntax::Text, fifo(server, "text")),
         ("FIFO", Syntax::JsonRpc, fifo(server, "json")),
+        ("mi_xmlrpc", Syntax::XmlText, Link::Http(own)),
+        ("mi_http", Syntax::JsonRpc, Link::Http(shared)),
     ]);
+    answer_later(server, [own, shared]);
     let (client, folder) = (server.client(), Folder::new());
     let subscriber = Subscriber::unix(&folder, "events");
     subscriber.subscribe(&client, "E_SAID", 60);
@@ -65,12 +84,50 @@ fn drive_all(server: &Server) {
         REQUESTS.iter().for_each(|request| assert!(!client.ask(request.as_bytes()).is_empty()));
         assert!(subscriber.event().starts_with("E_SAID\n"));
     }
+    assert_eq!(text(server, ":have_said:\n77\n"), "200 OK\n");
+    assert!(subscriber.event().contains("77"));
+    assert_eq!(receive(&late[0]), "408 Reply timeout\n");
+    assert!(receive(&late[1]).contains("408"));
     wait_for("a run of each timer, and ticks of each process", || {
         let timers = text(server, ":timers:\n");
         let runs = timers.lines().find_map(|line| line.strip_prefix("Runs:: ")).expect("runs").split(' ');
         (runs.into_iter().all(|run| run != "0") && !text(server, ":tickers:\n").contains("PID=0"))
             .then_some(())
     });
+}
+
+/// Replies that come later, from another process but for the first ones; what is finished wrongly, as well.
+fn answer_later(server: &Server, [own, shared]: [SocketAddr; 2]) {
+    let client = server.client();
+    let mut fifo = server.fifo_client("later");
+    let (mut xml, mut json) = (Http::connect(own), Http::connect(shared));
+    let answer = "200 OK\nAnswer:: k said=x\n";
+    for _ in 0..LATER_ROUNDS {
+        for (how, wanted) in [
+            ("", answer),
+            ("twice", answer),
+            ("null", "500 command failed\n"),
+            ("error", "480 No way\n"),
+            ("keep", answer),
+            ("interim", answer),
+        ] {
+            client.send(b":later:\nk\nx\n").unwrap();
+            finish(server, "k", &format!("{how}\n"));
+            if ["keep", "interim"].contains(&how) {
+                finish(server, "k", "");
+            }
+            assert_eq!(receive(&client), wanted, "{how}");
+        }
+        fifo.reopen(server.setup.folder.path());
+        fifo.send(":later:{R}\nk\nx\n\n");
+        xml.send(&xml_call("x"));
+        json.send(&post("/mi", "application/json", json_request("j").as_bytes()));
+        ["k", "x", "j"].into_iter().for_each(|key| finish(server, key, ""));
+        assert_eq!(fifo.receive(), format!("{answer}\n").as_bytes());
+        assert!(xml.reply().unwrap().text().contains("Answer:: x said=xy"));
+        assert!(json.reply().unwrap().text().contains("\"said\":\"xy\""));
+    }
+    assert_eq!(text(server, ":later:\nfail\n"), text(server, ":no_input:\n"));
 }
 
 /// What a checker has written to the files of this name, with the process that each is about.
@@ -101,14 +158,14 @@ fn valgrind_finds_nothing_but_what_is_wrong() {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return skip("valgrind_finds_nothing_but_what_is_wrong", "no valgrind");
     }
-    let Some(setup) = setup("") else { return };
+    let Some((setup, http)) = setup("") else { return };
     let file = format!("--log-file={}/valgrind.%p", setup.folder.path().display());
     let words =
         ["--trace-children=yes", "--leak-check=full", "--show-leak-kinds=definite", "--num-callers=80"];
     let mut under = vec![OsStr::new("valgrind"), OsStr::new(&file)];
     under.extend(words.map(OsStr::new));
     let mut server = setup.under(&under).start();
-    drive_all(&server);
+    drive_all(&server, http);
     for kind in ["none", "write", "read", "branch", "value", "leak", "leak"] {
         assert_eq!(text(&server, &format!(":slip:\n{kind}\n")), "200 OK\n");
     }
@@ -165,13 +222,13 @@ fn address_sanitizer_finds_nothing_but_what_is_wrong() {
     let Some(runtime) = runtime.ok().filter(|path| path.starts_with('/')) else {
         return skip(name, "the C compiler has no libasan.so");
     };
-    let Some(setup) = setup("-fsanitize=address") else { return };
+    let Some((setup, http)) = setup("-fsanitize=address") else { return };
     let preload = format!("LD_PRELOAD={runtime}");
     // Leaks are valgrind's business.
     let file = setup.folder.join("sanitizer");
     let options = format!("ASAN_OPTIONS=detect_leaks=0:exitcode=99:log_path={}", file.display());
     let server = setup.under(&["env", &preload, &options].map(OsStr::new)).start();
-    drive_all(&server);
+    drive_all(&server, http);
     assert_eq!(text(&server, ":slip:\nnone\n"), "200 OK\n");
     assert_eq!(reports(&server, "sanitizer"), []);
     let slips = [

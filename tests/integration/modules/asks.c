@@ -21,8 +21,8 @@ static int mod_init(void)
 	return get_stat(&shm_size) || lookup_mi_cmd("ps", 2) || lookup_mi_cmd("ask_stat", 8) ? -2 : 0;
 }
 
-/* A process, unless ALONE, that runs a command of the server, and keeps how many nodes the reply has. */
-__attribute__((unused)) static void look(int no)
+/* A process that runs a command of the server, and keeps how many nodes the reply has. */
+static void look(int no)
 {
 	struct mi_cmd *ps = lookup_mi_cmd("ps", 2);
 	struct mi_root *reply = ps ? ps->f(NULL, ps->param) : NULL;
@@ -91,9 +91,7 @@ static struct mi_root *mi_ask_all(struct mi_root *request, void *param)
 }
 
 static proc_export_t procs[] = {
-#ifndef ALONE
 	{ "Looker", 0, 0, look, 1, 0 },
-#endif
 	{ 0, 0, 0, 0, 0, 0 },
 };
 

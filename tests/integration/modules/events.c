@@ -41,8 +41,8 @@ static void tick(unsigned int ticks, void *param)
 		evi_raise_event_msg(NULL, ticked_id, NULL);
 }
 
-/* What the process does, unless ALONE. */
-__attribute__((unused)) static void talk(int no)
+/* What the process does. */
+static void talk(int no)
 {
 	(void)no;
 	for (;;) {
@@ -92,9 +92,7 @@ static struct mi_root *mi_say(struct mi_root *request, void *param)
 }
 
 static proc_export_t procs[] = {
-#ifndef ALONE
 	{ "Talker", 0, 0, talk, 1, 0 },
-#endif
 	{ 0, 0, 0, 0, 0, 0 },
 };
 
