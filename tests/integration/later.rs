@@ -362,11 +362,8 @@ fn a_thousand_wait_and_nobody_else_does() {
 
 #[test]
 fn a_server_that_stops_tells_those_who_wait() {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_tcp_port(Ipv4Addr::LOCALHOST.into())));
-    let setup = Setup::unix().workers(2).fifo().module("httpd").module("mi_http");
-    let Some(setup) = with_module(setup.param_of("httpd", "port", &address.port().to_string())) else {
-        return;
-    };
+    let (setup, [_, address]) = with_http(Setup::unix().workers(2).fifo(), 1);
+    let Some(setup) = with_module(setup) else { return };
     let server = setup.start();
     let (one, two, three) = (server.client(), server.client(), server.fifo_client("three"));
     let mut four = Http::connect(address);
