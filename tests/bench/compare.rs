@@ -23,7 +23,7 @@ const MAX_WORKERS: usize = 64;
 /// Runs all commands; returns whether each target was met.
 pub(crate) fn run(options: &Options, directory: &Path, pool: &mut Pool, report: &mut Report) -> Result<bool> {
     let mut bench = Bench::new(options, directory, pool, report);
-    let mut met = bench.commands(options.workers, false)?;
+    let mut met = bench.commands(options.scale.workers, false)?;
     if options.commands.iter().any(|command| command.large) {
         let workers = bench.workers_for_large()?;
         met &= bench.commands(workers, true)?;
@@ -104,7 +104,7 @@ impl<'a> Bench<'a> {
         }
         let pairs = self.pairs(command, servers)?;
         let mut outcomes = Vec::new();
-        for &clients in &self.options.clients {
+        for &clients in &self.options.scale.clients {
             let more = self.rounds(command, clients, &pairs);
             outcomes.extend(more.map_err(|error| explain(error, servers))?);
         }
@@ -149,7 +149,7 @@ impl<'a> Bench<'a> {
                 _control: None,
             });
         }
-        if let (true, Some(first)) = (self.options.control, pairs.first()) {
+        if let (true, Some(first)) = (self.options.scale.control, pairs.first()) {
             let (workers, reply) = (first.workers, first.reply.clone());
             let start = |place: PathBuf| {
                 if command.by_fifo {
@@ -170,7 +170,7 @@ impl<'a> Bench<'a> {
     fn rounds(&mut self, command: &Command, clients: usize, pairs: &[Pair]) -> Result<Vec<Outcome>> {
         // Where each pair is among the numbers.
         let mut places = vec![0; pairs.len()];
-        let (rounds, turns) = (self.options.rounds, self.options.turns);
+        let (rounds, turns) = (self.options.scale.rounds, self.options.scale.turns);
         let samples = rounds::interleave(rounds, turns, pairs.len(), |number, floor_first| {
             self.turn(command, clients, &pairs[number], &mut places[number], floor_first)
         })?;
@@ -201,7 +201,7 @@ impl<'a> Bench<'a> {
         place: &mut u64,
         floor_first: bool,
     ) -> Result<Sample> {
-        let time = self.options.round_time / self.options.turns;
+        let time = self.options.scale.round_time / self.options.scale.turns;
         let (numbers, from) = (command.numbers, *place);
         let mut measure = |socket: &Path| {
             let turn = Turn { socket, request: &command.request, reply: &pair.reply, numbers, from, time };
@@ -232,9 +232,9 @@ impl<'a> Bench<'a> {
         let (Some(plan), Some(command)) =
             (self.options.plans.first(), self.options.commands.iter().find(|command| command.large))
         else {
-            return Ok(self.options.workers);
+            return Ok(self.options.scale.workers);
         };
-        let few = self.options.workers;
+        let few = self.options.scale.workers;
         if matches!(plan.source, Source::Running(_)) {
             return Ok(few);
         }

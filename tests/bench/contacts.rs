@@ -50,11 +50,11 @@ pub(crate) fn run(
 ) -> Result<bool> {
     let mut bench = Bench::new(options, directory, pool, report);
     let (mut outcomes, mut memory) = (Vec::new(), Vec::new());
-    let turn = options.round_time / options.turns;
+    let turn = options.scale.round_time / options.scale.turns;
     for &contacts in sizes {
         let added = u64::try_from(turn.as_millis()).unwrap_or(u64::MAX) * ADDED_PER_SECOND / 1_000;
         let mib = MEMORY_MIB + (contacts + added) * BYTES_EACH / (1 << 20);
-        let mut servers = bench.servers(options.workers, mib)?;
+        let mut servers = bench.servers(options.scale.workers, mib)?;
         let fill = commands::contacts_fill(contacts);
         for server in &mut servers {
             let before = shared(server)?;

@@ -54,7 +54,7 @@ pub(crate) fn run(
 ) -> Result<bool> {
     let mut bench = Bench::new(options, directory, pool, report);
     let mib = MEMORY_MIB + contacts * BYTES_EACH / (1 << 20);
-    let mut servers = bench.servers(options.workers, mib)?;
+    let mut servers = bench.servers(options.scale.workers, mib)?;
     let fill = commands::contacts_fill(contacts);
     for server in &mut servers {
         bench.fill(server, &fill, &fill.request)?;
@@ -99,7 +99,7 @@ fn measure(server: &Server, options: &Options, directory: &Path) -> Result<(usiz
     })
     .map_err(failed)?;
     let mut samples = Vec::new();
-    for round in 0..=options.rounds {
+    for round in 0..=options.scale.rounds {
         let mut sides = [0.0; 2];
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let start = Instant::now();

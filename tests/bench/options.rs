@@ -10,6 +10,7 @@ use lexopt::{Arg, ValueExt};
 use crate::commands::{self, Command};
 use crate::error::{Error, Result};
 use crate::limits::within;
+use crate::scale::Scale;
 use crate::server::{C_CONFIG, FIFO_CONFIG, Plan, Source};
 use crate::soak::Soak;
 
@@ -63,18 +64,9 @@ pub(crate) struct Options {
     /// The first one is the subject.
     pub(crate) plans: Vec<Plan>,
     pub(crate) commands: Vec<Command>,
-    pub(crate) clients: Vec<usize>,
-    pub(crate) rounds: u32,
-    /// Of each side.
-    pub(crate) round_time: Duration,
-    /// Stretches that the time of a round is cut into.
-    pub(crate) turns: u32,
-    pub(crate) workers: usize,
+    pub(crate) scale: Scale,
     pub(crate) large_bytes: usize,
-    pub(crate) control: bool,
     pub(crate) one_socket: bool,
-    pub(crate) check: bool,
-    pub(crate) raw: Option<PathBuf>,
     /// How many contacts the user location is measured with, ascending; empty for the commands.
     pub(crate) contacts: Vec<u64>,
     /// How many contacts are dumped over the FIFO, instead of all else.
@@ -105,26 +97,13 @@ impl Options {
     ///
     /// # Errors
     /// An unknown option, a value out of its limits, an unreadable file, or no server to measure.
-    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>> {
-        // A debug build only shows that the bench works: its figures say nothing.
-        let (rounds, round_time) = if cfg!(debug_assertions) {
-            (1, Duration::from_millis(50))
-        } else {
-            (9, Duration::from_millis(300))
-        };
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Option<Options>> {
         let mut options = Options {
             plans: Vec::new(),
             commands: Vec::new(),
-            clients: vec![1, 4],
-            rounds,
-            round_time,
-            turns: 6,
-            workers: 4,
+            scale: Scale::new(&[1, 4], 64, 4),
             large_bytes: 3_000,
-            control: false,
             one_socket: false,
-            check: false,
-            raw: None,
             contacts: Vec::new(),
             dump: None,
             soak: None,
@@ -135,25 +114,11 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
-                // What cargo adds by itself.
-                Arg::Long("bench") => {}
                 Arg::Long("server") => given.server = Some(parser.value()?.into()),
                 Arg::Long("socket") => given.socket = Some(parser.value()?.into()),
                 Arg::Long("also") => given.also.push(also(&parser.value()?.string()?)?),
                 Arg::Long("config") => given.config = Some(read(parser.value()?.into())?.1),
-                Arg::Long("control") => options.control = true,
                 Arg::Long("one-socket") => options.one_socket = true,
-                Arg::Long("workers") => options.workers = within(&parser.value()?.string()?, 1, 64)?,
-                Arg::Long("clients") => {
-                    let list = parser.value()?.string()?;
-                    options.clients = list.split(',').map(|one| within(one, 1, 64)).collect::<Result<_>>()?;
-                }
-                Arg::Long("rounds") => options.rounds = within(&parser.value()?.string()?, 1, 1_000)?,
-                Arg::Long("round-ms") => {
-                    options.round_time =
-                        Duration::from_millis(within(&parser.value()?.string()?, 10, 60_000)?);
-                }
-                Arg::Long("turns") => options.turns = within(&parser.value()?.string()?, 1, 100)?,
                 Arg::Long("commands") => {
                     given.only = parser.value()?.string()?.split(',').map(str::to_owned).collect();
                 }
@@ -164,8 +129,6 @@ impl Options {
                 Arg::Long("large-bytes") => {
                     options.large_bytes = within(&parser.value()?.string()?, 1, 60_000)?;
                 }
-                Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
-                Arg::Long("check") => options.check = true,
                 Arg::Long("c-module") => given.c_module = true,
                 Arg::Long("fifo") => given.fifo = true,
                 Arg::Long("dump") => {
@@ -185,6 +148,12 @@ impl Options {
                 Arg::Long("no-connected") => given.no_connected = true,
                 Arg::Long("soak-minutes") => {
                     given.soak_minutes = Some(within(&parser.value()?.string()?, 1, 1_440)?);
+                }
+                Arg::Long(name) => {
+                    let name = name.to_owned();
+                    if !options.scale.take(&name, &mut parser)? {
+                        return Err(Arg::Long(&name).unexpected().into());
+                    }
                 }
                 other => return Err(other.unexpected().into()),
             }

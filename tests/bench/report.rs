@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::scale::Scale;
 use crate::server::Server;
 
 /// One round of each side, in round trips per second.
@@ -54,14 +55,14 @@ impl Report {
     /// Prints the header and creates the raw file.
     pub(crate) fn begin(options: &Options) -> Result<Report> {
         print_machine();
-        let Options { rounds, turns, .. } = options;
-        let time = options.round_time.as_millis();
+        let Scale { rounds, turns, .. } = &options.scale;
+        let time = options.scale.round_time.as_millis();
         println!("rounds: {rounds} of {time} ms for each side, in {turns} turns; the ratio is their median");
         if cfg!(debug_assertions) {
             println!("debug build: this only shows that the bench works, the figures say nothing");
         }
         let mut report = Report { raw: None, table_begun: false };
-        if let Some(path) = &options.raw {
+        if let Some(path) = &options.scale.raw {
             let file = File::create(path).map_err(Error::os("create", path))?;
             report.raw = Some((file, path.clone()));
             report.raw_row(

@@ -33,43 +33,43 @@ struct Pair {
 pub(crate) fn run(options: &Options, directory: &Path, stop: &Arc<AtomicBool>) -> Result<bool> {
     let with_python = options.commands.iter().any(|command| command.by_python);
     let mut load = Load::start(directory, with_python, stop)?;
+    let scale = &options.scale;
     let mut report = Report::begin(options)?;
-    let server = Server::start(&options.program, &directory.join("server"), options.workers, MEMORY_MIB)?;
+    let server = Server::start(&options.program, &directory.join("server"), scale.workers, MEMORY_MIB)?;
     report.server(&server, server.version()?.as_bytes());
     let mut missed = Vec::new();
     for (number, command) in options.commands.iter().enumerate() {
         let pairs = pairs(command, options, &directory.join(format!("floor-{number}")), &server)?;
-        for &connections in &options.clients {
+        for &connections in &scale.clients {
             if command.by_python && connections > MOST_PYTHONS {
                 continue;
             }
-            let time = options.round_time / options.turns;
-            let samples =
-                rounds::interleave(options.rounds, options.turns, pairs.len(), |pair, floor_first| {
-                    let pair = &pairs[pair];
-                    let mut rate = |address| {
-                        let turned = load.turn(command, connections, address, &pair.reply, time);
-                        turned.map(|turned| turned.rate).map_err(|error| match error {
-                            crate::error::Error::Client { .. } => server.error(error.to_string()),
-                            other => other,
-                        })
-                    };
-                    let (floor, server);
-                    if floor_first {
-                        floor = rate(pair.floor.address)?;
-                        server = rate(pair.address)?;
-                    } else {
-                        server = rate(pair.address)?;
-                        floor = rate(pair.floor.address)?;
-                    }
-                    Ok(Sample { floor, server })
-                })?;
+            let time = scale.round_time / scale.turns;
+            let samples = rounds::interleave(scale.rounds, scale.turns, pairs.len(), |pair, floor_first| {
+                let pair = &pairs[pair];
+                let mut rate = |address| {
+                    let turned = load.turn(command, connections, address, &pair.reply, time);
+                    turned.map(|turned| turned.rate).map_err(|error| match error {
+                        crate::error::Error::Client { .. } => server.error(error.to_string()),
+                        other => other,
+                    })
+                };
+                let (floor, server);
+                if floor_first {
+                    floor = rate(pair.floor.address)?;
+                    server = rate(pair.address)?;
+                } else {
+                    server = rate(pair.address)?;
+                    floor = rate(pair.floor.address)?;
+                }
+                Ok(Sample { floor, server })
+            })?;
             for (number, (pair, samples)) in pairs.iter().zip(&samples).enumerate() {
                 let line = Line {
                     command: &command.name,
                     server: &pair.name,
                     clients: connections,
-                    workers: options.workers,
+                    workers: scale.workers,
                     request_bytes: command.request().len(),
                     reply_bytes: pair.reply.len(),
                     // The target is the server's; the second floor has none.
@@ -101,12 +101,12 @@ fn pairs(command: &Command, options: &Options, directory: &Path, server: &Server
     }
     let floor = |number: u32| {
         let directory = directory.with_extension(number.to_string());
-        Floor::start(&directory, options.workers, &reply, media_type)
+        Floor::start(&directory, options.scale.workers, &reply, media_type)
     };
     let address = server.address(command.door);
     let name = server.name.clone();
     let mut pairs = vec![Pair { name, address, reply: reply.clone(), floor: floor(0)?, _control: None }];
-    if options.control {
+    if options.scale.control {
         let again = floor(1)?;
         let (name, address) = (CONTROL.to_owned(), again.address);
         pairs.push(Pair { name, address, reply: reply.clone(), floor: floor(2)?, _control: Some(again) });

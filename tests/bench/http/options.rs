@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use lexopt::{Arg, ValueExt};
 
 use crate::commands::{self, Command};
 use crate::error::{Error, Result};
 use crate::limits::within;
+use crate::scale::Scale;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -39,17 +39,8 @@ Speed of MI over HTTP as a ratio to a bare hyper server, and what readers of a l
 pub(crate) struct Options {
     pub(crate) program: PathBuf,
     pub(crate) commands: Vec<Command>,
-    /// Connections.
-    pub(crate) clients: Vec<usize>,
-    pub(crate) rounds: u32,
-    /// Of each side.
-    pub(crate) round_time: Duration,
-    /// Stretches that the time of a round is cut into.
-    pub(crate) turns: u32,
-    pub(crate) workers: usize,
-    pub(crate) control: bool,
-    pub(crate) check: bool,
-    pub(crate) raw: Option<PathBuf>,
+    /// Clients are connections.
+    pub(crate) scale: Scale,
     /// How many contacts are dumped, instead of all else.
     pub(crate) contacts: Option<u64>,
 }
@@ -59,24 +50,11 @@ impl Options {
     ///
     /// # Errors
     /// An unknown option, a value out of its limits, or no server to measure.
-    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Options>> {
-        // A debug build only shows that the bench works: its figures say nothing.
-        let (rounds, round_time) = if cfg!(debug_assertions) {
-            (1, Duration::from_millis(50))
-        } else {
-            (9, Duration::from_millis(300))
-        };
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Option<Options>> {
         let mut options = Options {
             program: PathBuf::new(),
             commands: commands::table(),
-            clients: vec![1, 4, 100],
-            rounds,
-            round_time,
-            turns: 6,
-            workers: 1,
-            control: false,
-            check: false,
-            raw: None,
+            scale: Scale::new(&[1, 4, 100], 400, 1),
             contacts: None,
         };
         let mut program = option_env!("CARGO_BIN_EXE_opensips-mi").map(PathBuf::from);
@@ -84,22 +62,7 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("help") | Arg::Short('h') => return Ok(None),
-                // What cargo bench adds.
-                Arg::Long("bench") => {}
                 Arg::Long("server") => program = Some(parser.value()?.into()),
-                Arg::Long("control") => options.control = true,
-                Arg::Long("workers") => options.workers = within(&parser.value()?.string()?, 1, 64)?,
-                Arg::Long("clients") => {
-                    let list = parser.value()?.string()?;
-                    options.clients =
-                        list.split(',').map(|one| within(one, 1, 400)).collect::<Result<_>>()?;
-                }
-                Arg::Long("rounds") => options.rounds = within(&parser.value()?.string()?, 1, 1_000)?,
-                Arg::Long("round-ms") => {
-                    options.round_time =
-                        Duration::from_millis(within(&parser.value()?.string()?, 10, 60_000)?);
-                }
-                Arg::Long("turns") => options.turns = within(&parser.value()?.string()?, 1, 100)?,
                 Arg::Long("commands") => {
                     let list = parser.value()?.string()?;
                     let names: Vec<&str> = list.split(',').collect();
@@ -110,10 +73,14 @@ impl Options {
                     options.commands.retain(|command| names.contains(&command.name.as_str()));
                 }
                 Arg::Long("no-python") => options.commands.retain(|command| !command.by_python),
-                Arg::Long("raw") => options.raw = Some(parser.value()?.into()),
-                Arg::Long("check") => options.check = true,
                 Arg::Long("slow-readers") => {
                     options.contacts = Some(within(&parser.value()?.string()?, 100_000, 10_000_000)?);
+                }
+                Arg::Long(name) => {
+                    let name = name.to_owned();
+                    if !options.scale.take(&name, &mut parser)? {
+                        return Err(Arg::Long(&name).unexpected().into());
+                    }
                 }
                 other => return Err(other.unexpected().into()),
             }

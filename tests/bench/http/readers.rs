@@ -70,7 +70,7 @@ pub(crate) fn run(
     println!("server {}: {contacts} contacts; {SLOW} slow readers, {STOPPED} that do not read", server.name);
     let mut is_kept = true;
     for door in Door::ALL {
-        is_kept &= measure(door, &server, &options.clients, &mut load, stop)?;
+        is_kept &= measure(door, &server, &options.scale.clients, &mut load, stop)?;
     }
     server.stop().map(|()| is_kept)
 }
