@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    DEADLINE, Http, Process, Server, Setup, Signal, free_tcp_port, is_alive, json_rpc, post, send, wait_for,
-    within,
+    DEADLINE, Http, Process, Server, Setup, Signal, StopOnDrop, free_tcp_port, is_alive, json_rpc, post,
+    send, wait_for, within,
 };
 
 /// Contacts, for a dump of some megabytes.
@@ -274,7 +274,7 @@ fn replies_that_nobody_reads_have_a_limit_together() {
     let kilobytes = memory(pid);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let running = Running(&done);
+        let running = StopOnDrop(&done);
         let slow = scope.spawn(|| {
             let mut read = 0;
             while read < whole && !done.load(Ordering::Relaxed) {
@@ -363,15 +363,6 @@ fn clients_that_vanish_leave_nothing() {
     server.stop_clean(&[]);
 }
 
-/// Tells the threads of a test that it is done, also when it fails: the scope that it ends waits for them.
-struct Running<'a>(&'a AtomicBool);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Beside readers of a long reply, slow, fast and stopped ones, a short command takes as long as ever, and the memory
 /// stays small; who reads slowly gets it whole, who does not read is let go.
 #[test]
@@ -389,7 +380,7 @@ fn readers_of_long_replies_delay_nobody() {
     let begun = Instant::now();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let running = Running(&done);
+        let running = StopOnDrop(&done);
         scope.spawn(|| {
             let mut fast = Http::connect(address);
             while !done.load(Ordering::Relaxed) {

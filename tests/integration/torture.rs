@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    DEADLINE, HELP, HELP_REPLY, Process, Server, Setup, Signal, assert_same, children_of, send, shown,
-    wait_for, within,
+    DEADLINE, HELP, HELP_REPLY, Process, Server, Setup, Signal, StopOnDrop, assert_same, children_of, send,
+    shown, wait_for, within,
 };
 
 /// How long a client under load waits for a reply before it takes it for lost.
@@ -53,12 +53,6 @@ fn load(server: &Server, number: usize, stop: &AtomicBool, seen: &Seen) {
 /// a wrong reply.
 #[track_caller]
 fn under_load<T>(server: &Server, act: impl FnOnce() -> T) -> (T, usize, usize) {
-    struct StopOnDrop<'a>(&'a AtomicBool);
-    impl Drop for StopOnDrop<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     let (stop, seen) = (AtomicBool::new(false), Seen::default());
     let result = std::thread::scope(|scope| {
         // Ends the load also when `act` fails.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{CHURN, SHAPES, built, text};
-use crate::support::{Server, Setup, Signal, children_of, send, wait_for};
+use crate::support::{Server, Setup, Signal, StopOnDrop, children_of, send, wait_for};
 
 /// Clients, each with slots of its own.
 const CLIENTS: usize = 8;
@@ -128,6 +128,7 @@ fn kills_lose_nothing_that_was_acknowledged() {
     let stop = AtomicBool::new(false);
     let mut random = Random(u64::from(std::process::id()));
     let (kills, seen) = std::thread::scope(|scope| {
+        let running = StopOnDrop(&stop);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
                 scope.spawn({
@@ -144,7 +145,7 @@ fn kills_lose_nothing_that_was_acknowledged() {
                 (!victims.is_empty()).then(|| victims[random.below(victims.len())])
             },
         );
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         let seen: Vec<Seen> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         (kills, seen)
     });

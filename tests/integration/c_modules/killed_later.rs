@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::killed::{LOST_AFTER, Random, kill_while, number};
 use super::{built, text};
 use crate::later::LATER;
-use crate::support::{Client, Server, Setup, children_of, is_alive, wait_for};
+use crate::support::{Client, Server, Setup, StopOnDrop, children_of, is_alive, wait_for};
 
 /// Clients over datagrams, and over FIFO.
 const CLIENTS: [usize; 2] = [8, 2];
@@ -134,6 +134,7 @@ fn kills_leave_one_reply_to_each_request_that_answers_later() {
     let stop = AtomicBool::new(false);
     let mut random = Random(u64::from(std::process::id()));
     let (kills, datagrams, fifos) = std::thread::scope(|scope| {
+        let running = StopOnDrop(&stop);
         let (server, stop) = (&server, &stop);
         let [datagrams, fifos] = CLIENTS;
         let fifos: Vec<_> = (0..fifos)
@@ -157,7 +158,7 @@ fn kills_leave_one_reply_to_each_request_that_answers_later() {
             victims.retain(|pid| *pid != spared && Some(*pid) != keeper);
             (!victims.is_empty()).then(|| victims[random.below(victims.len())])
         });
-        stop.store(true, Ordering::Relaxed);
+        drop(running);
         let datagrams: Vec<_> = datagrams.into_iter().map(|it| it.join().unwrap()).collect();
         let fifos: Vec<_> = fifos.into_iter().map(|it| it.join().unwrap()).collect();
         (kills, datagrams, fifos)

@@ -27,7 +27,7 @@ pub(crate) use python::python_clients;
 pub(crate) use server::Server;
 pub(crate) use setup::{Endpoint, Outcome, Setup};
 pub(crate) use skip::skip;
-pub(crate) use wait::{DEADLINE, wait_for, within};
+pub(crate) use wait::{DEADLINE, StopOnDrop, wait_for, within};
 
 /// A request that every server answers at once.
 pub(crate) const VERSION: &[u8] = b":version:\n";

@@ -1,5 +1,6 @@
 //! Waiting until something is so, with a deadline. Never a fixed pause in the hope that it will be.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it. Far above what a healthy server needs, so that a busy
@@ -29,5 +30,14 @@ pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     match within(DEADLINE, look) {
         Some((found, _)) => found,
         None => panic!("waited {DEADLINE:?} in vain: {what}"),
+    }
+}
+
+/// Tells the threads of a test that it is done, also when it fails: the scope that it ends waits for them.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
