@@ -38,7 +38,12 @@ fn built_as(setup: Setup, name: &str, source: &str, defines: &str) -> Option<Set
     fs::copy(root.join(source), folder.join(format!("{name}.c"))).unwrap();
     let rules = root.join("c-compat/include/modules/module/module.mk");
     fs::write(folder.join("Makefile"), format!("NAME := {name}\ninclude {}\n", rules.display())).unwrap();
-    let output = Command::new("make").arg("-C").arg(&folder).env("CPPFLAGS", defines).output().unwrap();
+    let output = Command::new("make")
+        .arg("-C")
+        .arg(&folder)
+        .env("CPPFLAGS", format!("-Werror {defines}"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
     fs::rename(folder.join(format!("{name}.so")), setup.folder.join(&format!("{name}.so"))).unwrap();
     let mpath = format!("mpath=\"{}/\"", setup.folder.path().display());
