@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::boot::{BootError, step};
 use super::daemon::Terminal;
+use crate::capi;
 use crate::mi::{self, Context};
 use crate::module::{Lives, OpenError, Rank, Ready, Service};
 use crate::shm::keyed::Holder;
@@ -353,11 +354,12 @@ impl Supervisor {
         let slot = self.slot_of(process)?;
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
+        let place = capi::in_hand(entry).map_or(String::new(), |command| format!(" in {command}"));
         entry.vacate();
         let level = if is_retired { log::Level::Info } else { log::Level::Warn };
         log::log!(
             level,
-            "process {slot} ({}, PID {}) {ending}",
+            "process {slot} ({}, PID {}) {ending}{place}",
             self.context.processes[slot],
             process.number()
         );

@@ -11,9 +11,12 @@ use crate::mi::{
     COMMAND_FAILED, Call, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When, optional,
     required,
 };
+use crate::shm::Slot;
 
 /// How a C command is called.
 struct Function {
+    /// Its place among all, from 1.
+    number: u32,
     name: &'static str,
     function: MiFunction,
     param: *mut c_void,
@@ -62,7 +65,20 @@ pub(super) fn count() -> usize {
 
 /// The commands that were registered after the first `known`.
 pub(super) fn rows_after(known: usize) -> Vec<Command> {
-    registered().iter().skip(known).filter_map(row).collect()
+    registered().iter().zip(1..).skip(known).filter_map(|(command, number)| row(command, number)).collect()
+}
+
+/// What the log calls the command that a process has in hand: `command NAME of module NAME`.
+#[must_use]
+pub fn in_hand(slot: &Slot) -> Option<String> {
+    let place = usize::try_from(slot.in_hand()?.command).ok()?.checked_sub(1)?;
+    let command = *registered().get(place)?;
+    let [name, module] = [command.name, command.module].map(|it| {
+        // SAFETY: the names of a registered command, which live as long as its module.
+        let bytes = unsafe { text::bytes(&it) };
+        String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+    });
+    Some(format!("command {name} of module {module}"))
 }
 
 /// What has to be called once in each process.
@@ -83,13 +99,13 @@ pub(super) fn registered() -> Vec<MiCmd> {
     unsafe { std::slice::from_raw_parts(first, count) }.to_vec()
 }
 
-fn row(command: &MiCmd) -> Option<Command> {
+fn row(command: &MiCmd, number: u32) -> Option<Command> {
     // SAFETY: names and helps live as long as their module, which is never closed.
     let [name, help] = [&command.name, &command.help].map(|it| unsafe { text::bytes(it) });
     let [name, help] = [name, help].map(|it| it.map(|it| String::from_utf8_lossy(it).into_owned()));
     let name = text::keep(name?);
     let takes_input = command.flags & NO_INPUT_FLAG == 0;
-    let function = Function { name, function: command.f?, param: command.param, takes_input };
+    let function = Function { number, name, function: command.f?, param: command.param, takes_input };
     // The handler lies in the request, and one without input has none. C: the same.
     let run: Box<Run> = if takes_input && command.flags & ASYNC_FLAG != 0 {
         Box::new(Later(move |call: &mut Call<'_>, number: u64| run_later(&function, call, number)))
@@ -142,8 +158,11 @@ fn call_function(
         request.set_handler(handler);
     }
     let root = request.as_ref().map_or(std::ptr::null_mut(), Tree::as_ptr);
+    let slot = call.context.segment.slots().get(call.context.slot);
+    slot.into_iter().for_each(|slot| slot.enter_command(command.number));
     // SAFETY: the function is one of the type that its module exports, and the request lives until its reply is copied.
     let returned = unsafe { (command.function)(root, command.param) };
+    slot.into_iter().for_each(Slot::leave_command);
     if returned.addr() == ASYNC_REPLY {
         return Ok(When::Later);
     }

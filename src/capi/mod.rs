@@ -23,6 +23,7 @@ mod text;
 mod timer;
 mod tree;
 
+pub use command::in_hand;
 pub use exports::provide_memory;
 pub use handler::provide_pending;
 pub use open::{Refusal, find, is_for_this_server, open};

@@ -107,7 +107,18 @@ pub struct Slot {
     figures_asked: AtomicU64,
     /// The process's own log level above [`OWN_LEVEL`]; 0 when it has none.
     level: AtomicI64,
+    /// [`InHand`]: the turn above 32 bits of the command; these are 0 between commands.
+    in_hand: AtomicU64,
     memory: PrivateMemory,
+}
+
+/// A C command that a process is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InHand {
+    /// Which one, as [`Slot::enter_command`] was told.
+    pub command: u32,
+    /// Which call of one, of this process: counts up, modulo 2³².
+    pub turn: u32,
 }
 
 /// What a process has published of its own memory, in bytes. C: `pkg_status_holder` in mem.h.
@@ -142,6 +153,7 @@ impl Slot {
     /// Makes the slot ready for a process that is about to be forked.
     pub fn begin(&self) {
         self.busy.store(0, Ordering::Relaxed);
+        self.leave_command();
         self.state.store(SlotState::Starting as u32, Ordering::Release);
     }
 
@@ -180,6 +192,26 @@ impl Slot {
     /// Whether the process is handling a request.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that the process enters the C command of that number, which is not 0. For that process alone.
+    pub fn enter_command(&self, number: u32) {
+        let turn = self.in_hand.load(Ordering::Relaxed) >> 32;
+        self.in_hand.store(((turn + 1) << 32) | u64::from(number), Ordering::Relaxed);
+    }
+
+    /// Notes that the process is in no C command.
+    pub fn leave_command(&self) {
+        let turn = self.in_hand.load(Ordering::Relaxed) >> 32;
+        self.in_hand.store(turn << 32, Ordering::Relaxed);
+    }
+
+    /// The C command that the process is in, or was in when it ended.
+    pub fn in_hand(&self) -> Option<InHand> {
+        let both = self.in_hand.load(Ordering::Relaxed);
+        let [turn, command] =
+            [both >> 32, both & u64::from(u32::MAX)].map(|it| u32::try_from(it).unwrap_or(0));
+        (command != 0).then_some(InHand { command, turn })
     }
 
     /// Counts a replacement of the process.

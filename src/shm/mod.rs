@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use contiguous::Contiguous;
-pub use hot::{Header, PrivateMemory, Slot, SlotState};
+pub use hot::{Header, InHand, PrivateMemory, Slot, SlotState};
 pub use parcels::{Parcel, Parcels};
 pub use pending::{Inbox, Pending};
 pub use persist::PersistError;

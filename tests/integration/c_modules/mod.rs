@@ -197,6 +197,7 @@ fn a_crash_costs_one_request_and_a_lock_is_not_lost() {
         assert_eq!(text(&server, ":count:\n"), format!("200 OK\nCount:: {count}\n"));
     }
     let said = server.stderr();
+    assert_eq!(said.matches("ended by SIGSEGV in command die of module shapes\n").count(), 2, "{said}");
     assert_eq!(said.matches("module shapes: the holder of its lock").count(), 1, "{said}");
     assert_eq!(text(&server, ":reset_statistics:\nshapes_suspect_locks\n"), "200 OK\n");
     let suspect = text(&server, ":get_statistics:\nshapes_suspect_locks\n");
