@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::boot::{BootError, step};
 use super::daemon::Terminal;
+use super::in_hand::Commands;
 use crate::capi;
 use crate::mi::{self, Context};
 use crate::module::{Lives, OpenError, Rank, Ready, Service};
@@ -77,6 +78,7 @@ pub(super) struct Supervisor {
     retiring: Vec<ProcessId>,
     /// Locks of the table that were held at the last look, and since when.
     held: Vec<(Holder, Instant)>,
+    commands: Commands,
     /// Whether all workers were ready once.
     has_served: bool,
     signals: Stream,
@@ -111,6 +113,7 @@ impl Supervisor {
         terminal: Terminal,
     ) -> io::Result<Supervisor> {
         let (ready, wake) = io::pipe()?;
+        let commands = Commands::new(context.processes.len());
         let fates = vec![Fate::default(); context.processes.len()];
         Ok(Supervisor {
             context: Rc::new(context),
@@ -118,6 +121,7 @@ impl Supervisor {
             fates,
             retiring: Vec::new(),
             held: Vec::new(),
+            commands,
             has_served: false,
             signals,
             ready,
@@ -248,6 +252,7 @@ impl Supervisor {
                 self.next_tick = now + TICK;
                 self.mend();
                 self.watch_locks(now);
+                self.commands.look(&self.context, now);
                 self.context.segment.note_clocks();
             }
         }

@@ -76,3 +76,25 @@ fn a_lock_that_is_taken_twice_or_not_at_all_is_told() {
     wait_for("a successor", || server.ps().iter().all(|process| process.pid != before).then_some(()));
     assert!(server.stderr().contains("is it not held here already?"), "{}", server.stderr());
 }
+
+#[test]
+fn a_command_that_takes_long_is_told_of_once() {
+    let Some(setup) = built(Setup::unix().workers(2), MEDDLES, "") else { return };
+    let server = setup.start();
+    let client = server.client();
+    client.send(b":meddle:\nfor long\n").unwrap();
+    let told = wait_for("a line", || {
+        let said = server.stderr();
+        let line = said.lines().find(|line| line.contains("in command meddle of module meddles"))?;
+        Some(line.to_owned())
+    });
+    assert!(told.contains("has been in command meddle of module meddles for more than 5s"), "{told}");
+    // The other one serves, and its calls are short.
+    assert_eq!(text(&server, ":meddle:\n"), "200 OK\nPrinted:: 0\n");
+    let pid = told.split_once("PID ").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
+    send(pid, Signal::SIGKILL);
+    let ended = format!("PID {pid}) ended by SIGKILL in command meddle of module meddles\n");
+    wait_for("its end", || server.stderr().contains(&ended).then_some(()));
+    assert_eq!(server.stderr().matches("has been in command").count(), 1);
+    assert!(!client.has_more());
+}

@@ -80,6 +80,9 @@ static struct mi_root *mi_meddle(struct mi_root *request, void *param)
 		return ring(1);
 	if (!strcmp(what, "foreign"))
 		lock_release(lock);
+	if (!strcmp(what, "for long"))
+		for (;;)
+			pause();
 	if (!strcmp(what, "twice")) {
 		lock_get(lock);
 		lock_get(lock);
