@@ -7,9 +7,10 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 use super::layouts::{self, ModuleExports};
-use super::{command, event, handler, here, process, statistic, suspect, text};
+use super::{calling, command, event, handler, here, process, statistic, suspect, text};
 use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
+use crate::system::last_words;
 
 /// C: `PROC_MAIN`.
 const MAIN: c_int = 0;
@@ -77,13 +78,18 @@ impl CModule {
 
     fn call_child_init(&self, rank: c_int) -> Result<(), OpenError> {
         let Some(init) = self.exports().init_child_f else { return Ok(()) };
+        let what = "its child_init function";
         // SAFETY: the module's function of that type, called once in this process.
-        match unsafe { init(rank) } {
-            0.. => Ok(()),
-            result => {
-                Err(format!("{}: its child_init function failed in this process ({result})", self.name)
-                    .into())
-            }
+        let call = || unsafe { init(rank) };
+        let result = match rank {
+            MAIN => calling::before_forks(self.name, what, call),
+            _ => Ok(last_words::with(&format!("module {}: {what}", self.name), call)),
+        };
+        let failed = |reason| Err(format!("{}: {reason}", self.name).into());
+        match result {
+            Ok(0..) => Ok(()),
+            Ok(result) => failed(format!("{what} failed in this process ({result})")),
+            Err(reason) => failed(reason),
         }
     }
 }
@@ -93,13 +99,14 @@ impl Life for CModule {
         event::set_known(events);
         let (commands, statistics) = (command::count(), statistic::count());
         self.has_begun.set(true);
-        if let Some(init) = self.exports().init_f {
-            log::debug!("module {}: its init function is called", self.name);
+        let init = self.exports().init_f;
+        let call = || {
             // SAFETY: the module's function of that type, called once.
-            let result = unsafe { init() };
-            if result != 0 {
-                return Err(format!("its init function failed ({result}); the log may say why").into());
-            }
+            init.map_or(0, |init| unsafe { init() })
+        };
+        let result = calling::before_forks(self.name, "its init function", call)?;
+        if result != 0 {
+            return Err(format!("its init function failed ({result}); the log may say why").into());
         }
         self.register()?;
         self.own_commands.set((commands, command::count()));
@@ -132,8 +139,9 @@ impl Life for CModule {
         }
         let (first, end) = self.own_commands.get();
         for init in command::inits_between(first, end).into_iter().filter(|_| rank == Rank::Worker) {
+            let what = format!("module {}: a command's init function", self.name);
             // SAFETY: the function that the module has registered with a command, called once in this process.
-            let result = unsafe { init() };
+            let result = last_words::with(&what, || unsafe { init() });
             if result != 0 {
                 return Err(format!("{}: a command's init function failed ({result})", self.name).into());
             }
@@ -143,9 +151,9 @@ impl Life for CModule {
 
     fn end(&self) {
         if let Some(destroy) = self.exports().destroy_f.filter(|_| self.has_begun.get()) {
-            log::debug!("{}: destroy", self.name);
+            let what = format!("module {}: its destroy function", self.name);
             // SAFETY: the module's function of that type, called once, when nothing else of it runs.
-            unsafe { destroy() };
+            last_words::with(&what, || unsafe { destroy() });
         }
     }
 }

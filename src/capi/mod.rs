@@ -6,6 +6,7 @@
 //! compile, or is refused when it is opened. C: sr_module.c, modparam.c and `register_mi_cmd` in mi/mi.c.
 
 mod building;
+mod calling;
 mod command;
 mod event;
 mod exports;

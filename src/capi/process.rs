@@ -5,7 +5,7 @@
 use std::ffi::c_int;
 
 use super::layouts::{INITCHILD_FLAG, ProcExport};
-use super::text;
+use super::{calling, text};
 use crate::module::{OpenError, Process, Rank, Service};
 use crate::system::signal;
 
@@ -35,12 +35,11 @@ pub(super) unsafe fn services(module: &'static str, rows: *const ProcExport) -> 
 impl OwnProcesses {
     fn call(&self, function: Option<unsafe extern "C" fn() -> c_int>, what: &str) -> Result<(), OpenError> {
         let Some(function) = function else { return Ok(()) };
+        let what = format!("the {what} function of its process \"{}\"", self.name);
         // SAFETY: the module's function of that type, called once.
-        match unsafe { function() } {
+        match calling::before_forks(self.module, &what, || unsafe { function() })? {
             0 => Ok(()),
-            result => {
-                Err(format!("the {what} function of its process \"{}\" failed ({result})", self.name).into())
-            }
+            result => Err(format!("{what} failed ({result})").into()),
         }
     }
 }

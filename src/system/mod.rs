@@ -1,13 +1,14 @@
 //! The operating system in our own nouns: clock, signals, processes, users, sockets, FIFOs, syslog, memory.
 //!
 //! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
-//! segment, and it keeps no state but the signal flags in [`signal`].
+//! segment, and it keeps no state but the signal flags in [`signal`] and the words of [`last_words`].
 
 pub mod bell;
 pub mod clock;
 pub mod datagram;
 pub mod endpoint;
 pub mod fifo;
+pub mod last_words;
 pub mod memory;
 pub mod names;
 pub mod notify;

@@ -80,16 +80,19 @@ pub enum Fork {
 /// # Errors
 /// When the kernel has no room for another process.
 pub fn fork() -> io::Result<Fork> {
-    debug_assert!(
-        std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count) == 1,
-        "a process forks before it starts a thread"
-    );
-    // SAFETY: no other thread exists (the server never starts one before or outside a forked child), so no
-    // lock can be held by a thread that the child lacks.
+    debug_assert!(threads() == 1, "a process forks before it starts a thread");
+    // SAFETY: no other thread exists, so no lock can be held by one that the child lacks: the server never starts one
+    // before or outside a forked child, and takes no C module that does.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Child => Ok(Fork::Child),
         ForkResult::Parent { child } => Ok(Fork::Parent(ProcessId(child.as_raw()))),
     }
+}
+
+/// How many threads the calling process has; 1 where the system does not say.
+#[must_use]
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
 /// How a child ended.

@@ -98,3 +98,58 @@ fn a_command_that_takes_long_is_told_of_once() {
     assert_eq!(server.stderr().matches("has been in command").count(), 1);
     assert!(!client.has_more());
 }
+
+/// What a function of the module does, and what is said of it.
+const ENDS: [(&str, &str); 4] = [
+    ("crashes", ": ended by SIGSEGV\n"),
+    ("aborts", ": ended by SIGABRT\n"),
+    ("raises", ": ended by SIGBUS\n"),
+    ("exits", " has called exit, and ends the process\n"),
+];
+
+#[test]
+fn a_start_that_a_module_ends_is_told_and_the_next_one_is_not_in_its_way() {
+    for (place, function) in [("init", "init"), ("main", "child_init")] {
+        for (how, ending) in ENDS {
+            let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+            let pid_file = setup.folder.join("pid");
+            let setup = setup.arg("-P").arg(&pid_file).param_of("meddles", place, &format!("\"{how}\""));
+            let line = format!("module meddles: its {function} function{ending}");
+            let outcome = setup.refuse();
+            assert!(!outcome.status.success() && outcome.stderr.contains(&line), "{line}{outcome:#?}");
+            let config = setup.config_path();
+            let daemon = setup.run(&["-f", config.to_str().unwrap()]);
+            daemon.assert_refused(how, &[&line, "the server ended before it was ready"]);
+            wait_for("all processes to end", || setup.processes().is_empty().then_some(()));
+            let server = setup.param_of("meddles", place, "\"\"").start();
+            assert_eq!(text(&server, ":meddle:\n"), "200 OK\nPrinted:: 0\n");
+            server.stop_clean(&[&pid_file]);
+        }
+    }
+}
+
+#[test]
+fn an_end_that_a_module_ends_is_told() {
+    for (how, ending) in ENDS {
+        let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+        let mut server = setup.param_of("meddles", "end", &format!("\"{how}\"")).start();
+        let status = server.stop(Signal::SIGTERM).unwrap();
+        assert!(!status.success(), "{how}: {status}");
+        let line = format!("module meddles: its destroy function{ending}");
+        assert!(server.stderr().contains(&line), "{}", server.stderr());
+        server.assert_gone(&[]);
+    }
+}
+
+#[test]
+fn a_thread_that_goes_on_when_processes_are_forked_ends_the_start() {
+    for (place, function) in [("init", "init"), ("main", "child_init")] {
+        let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+        let setup = setup.param_of("meddles", place, "\"starts a thread\"");
+        let line =
+            format!("meddles: its {function} function has started 1 of its own threads, which no other");
+        setup.refuse().assert_refused(place, &[&line]);
+        let server = setup.param_of("meddles", place, "\"joins a thread\"").start();
+        server.stop_clean(&[]);
+    }
+}

@@ -1,6 +1,9 @@
 /* A module that does what it should not, or what OpenSIPS lets it do all the same. The parameter `init` says what its
- * init function does, `main` what it does in the main process when all others are there. */
+ * init function does, `main` what it does in the main process when all others are there, `end` what the destroy function
+ * does. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,11 +14,26 @@ extern struct module_exports exports;
 
 static char *at_init = "";
 static char *in_main = "";
+static char *at_end = "";
+static int *volatile nowhere;
 static gen_lock_t *lock;
 static stat_var *calls;
 
+static void *for_ever(void *param)
+{
+	for (;;)
+		pause();
+	return param;
+}
+
+static void *at_once(void *param)
+{
+	return param;
+}
+
 static void meddle(const char *how)
 {
+	pthread_t thread;
 	sigset_t all;
 
 	sigfillset(&all);
@@ -28,6 +46,18 @@ static void meddle(const char *how)
 			signal(i, SIG_DFL);
 	if (!strcmp(how, "all held back"))
 		sigprocmask(SIG_SETMASK, &all, NULL);
+	if (!strcmp(how, "crashes"))
+		*nowhere = 1;
+	if (!strcmp(how, "aborts"))
+		abort();
+	if (!strcmp(how, "raises"))
+		raise(SIGBUS);
+	if (!strcmp(how, "exits"))
+		exit(0);
+	if (!strcmp(how, "starts a thread"))
+		pthread_create(&thread, NULL, for_ever, NULL);
+	if (!strcmp(how, "joins a thread") && !pthread_create(&thread, NULL, at_once, NULL))
+		pthread_join(thread, NULL);
 }
 
 static int mod_init(void)
@@ -49,6 +79,11 @@ static int child_init(int rank)
 	if (rank == PROC_MAIN)
 		meddle(in_main);
 	return 0;
+}
+
+static void mod_destroy(void)
+{
+	meddle(at_end);
 }
 
 /* A reply whose second node, or attribute, has itself behind it. */
@@ -118,6 +153,7 @@ static stat_export_t stats[] = {
 static param_export_t params[] = {
 	{ "init", STR_PARAM, &at_init },
 	{ "main", STR_PARAM, &in_main },
+	{ "end", STR_PARAM, &at_end },
 	{ 0, 0, 0 },
 };
 
@@ -133,6 +169,6 @@ struct module_exports exports = {
 	procs,
 	mod_init,
 	0,
-	0,
+	mod_destroy,
 	child_init,
 };

@@ -1,0 +1,113 @@
+//! What a process says when a function that is not ours ends it: by a crash, or by exit(3). Says nothing of functions that
+//! return, and changes nothing of what ends the process but the status of exit(3), which may claim success.
+#![expect(unsafe_code, reason = "handlers of signals and of the process's exit are installed")]
+
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::process::{self, ProcessId};
+
+/// Signals that are crashes.
+const CRASHES: [(i32, &str); 5] = [
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGABRT, "SIGABRT"),
+];
+
+/// The exit status of a process that such a function has ended by exit(3).
+const FAILED: i32 = 1;
+
+/// What is to be said in this process; null while none of those functions runs.
+static WORDS: AtomicPtr<Words> = AtomicPtr::new(null_mut());
+
+/// Registers [`on_exit`] once; a child has it from its parent.
+static ON_EXIT: Once = Once::new();
+
+/// Made in advance, as a handler of a signal can make nothing.
+struct Words {
+    what: String,
+    /// A line for each of [`CRASHES`].
+    crashes: [String; CRASHES.len()],
+    process: ProcessId,
+}
+
+/// Runs a function that is not ours, `what` to the reader. If a signal that is a crash ends it, standard error says so;
+/// if it calls exit(3), the log says so, and the status is 1. Not within another such function.
+pub fn with<T>(what: &str, function: impl FnOnce() -> T) -> T {
+    ON_EXIT.call_once(|| {
+        // SAFETY: the function takes nothing and lives as long as the program. Without room for it nothing is said.
+        let _registered = unsafe { libc::atexit(on_exit) };
+    });
+    let crashes = CRASHES.map(|(_, name)| format!("{what}: ended by {name}\n"));
+    let words = Box::new(Words { what: what.to_owned(), crashes, process: ProcessId::own() });
+    let words = Box::into_raw(words);
+    WORDS.store(words, Ordering::Release);
+    let before = CRASHES.map(|(signal, _)| (signal, handle(signal)));
+    let result = function();
+    before.into_iter().for_each(|(signal, before)| restore(signal, before));
+    WORDS.store(null_mut(), Ordering::Release);
+    // SAFETY: made above, and nobody reads it any more.
+    drop(unsafe { Box::from_raw(words) });
+    result
+}
+
+/// Lets [`on_crash`] handle a signal. Gives what handled it before.
+fn handle(signal: i32) -> Option<libc::sigaction> {
+    let [mut action, mut before] = [MaybeUninit::<libc::sigaction>::zeroed(); 2];
+    // SAFETY: all zeros is an action: the default, with an empty mask.
+    let ours = unsafe { action.assume_init_mut() };
+    ours.sa_sigaction = address();
+    ours.sa_flags = libc::SA_RESETHAND | libc::SA_ONSTACK;
+    // SAFETY: both pointers are to live actions, and the handler does only what one may do.
+    let result = unsafe { libc::sigaction(signal, ours, before.as_mut_ptr()) };
+    // SAFETY: zeroed, or written by the call.
+    (result == 0).then(|| unsafe { before.assume_init() })
+}
+
+/// Puts back what handled a signal before, unless the function has installed something of its own.
+fn restore(signal: i32, before: Option<libc::sigaction>) {
+    let Some(before) = before else { return };
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is installed, and the pointer is to room for what is there.
+    let _asked = unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: zeroed, or written by the call.
+    if unsafe { now.assume_init() }.sa_sigaction == address() {
+        // SAFETY: the action was installed before.
+        let _restored = unsafe { libc::sigaction(signal, &raw const before, null_mut()) };
+    }
+}
+
+/// [`on_crash`], as sigaction(2) takes it.
+fn address() -> libc::sighandler_t {
+    let handler: extern "C" fn(i32) = on_crash;
+    handler as libc::sighandler_t
+}
+
+/// Says the line, and lets the signal come again, which ends the process when this returns: the default is back.
+extern "C" fn on_crash(signal: i32) {
+    // SAFETY: null, or what lives until the handlers are gone.
+    let words = unsafe { WORDS.load(Ordering::Acquire).as_ref() };
+    let place = CRASHES.iter().position(|(crash, _)| *crash == signal);
+    if let Some(line) = words.zip(place).and_then(|(words, place)| words.crashes.get(place)) {
+        // SAFETY: write(2) may be called in a handler, and the line is live.
+        let _written = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    }
+    // SAFETY: raise(3) may be called in a handler.
+    let _raised = unsafe { libc::raise(signal) };
+}
+
+extern "C" fn on_exit() {
+    // SAFETY: null, or what lives as long as the function has not returned.
+    let Some(words) = (unsafe { WORDS.load(Ordering::Acquire).as_ref() }) else { return };
+    // A child that the function has forked may exit as it likes.
+    if words.process == ProcessId::own() {
+        log::error!("{} has called exit, and ends the process", words.what);
+        // SAFETY: null stands for all streams of C, which a process that ends here would not write.
+        let _flushed = unsafe { libc::fflush(null_mut()) };
+        process::exit_child(FAILED);
+    }
+}
