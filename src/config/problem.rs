@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::position::readable_path;
+use super::sip_modules;
 
 /// What is wrong, or worth knowing, at one place of the configuration.
 #[derive(Debug, Error)]
@@ -169,7 +170,7 @@ pub enum Problem {
         name: String,
     },
     /// A module whose MI commands are lacking.
-    #[error("module \"{name}\" is accepted, but its MI commands are lacking here: {}", commands.join(", "))]
+    #[error("module \"{name}\" is accepted, but its MI commands are lacking here: {}{}", commands.join(", "), source_remedy(name))]
     LackingModule {
         /// The module.
         name: String,
@@ -260,6 +261,13 @@ fn remedy(nearest: Option<&str>) -> String {
         || "; correct or remove it".to_owned(),
         |name| format!("; write \"{name}\" if that is meant"),
     )
+}
+
+fn source_remedy(module: &str) -> &'static str {
+    match sip_modules::compiles(module) {
+        true => "; a file compiled from its source as c-compat/README.md says has them",
+        false => "",
+    }
 }
 
 fn load_remedy(module: &Option<String>, nearest: Option<&str>) -> String {

@@ -249,6 +249,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("xmpp", &[]),
 ];
 
+/// Those with MI commands whose source compiles against the headers of this server.
+const COMPILING: [&str; 4] = ["benchmark", "cfgutils", "gflags", "regex"];
+
+/// Whether a module that is lacking can be had by compiling its source.
+pub(super) fn compiles(module: &str) -> bool {
+    COMPILING.contains(&module)
+}
+
 /// What is known about a module that is not ours: [`Known::SipOnly`], [`Known::Lacking`] or [`Known::Unknown`].
 #[must_use]
 pub fn look_up(module: &str) -> Known {
@@ -275,6 +283,17 @@ mod tests {
         assert!(matches!(look_up("maxfwd"), Known::SipOnly));
         assert!(matches!(look_up("dispatcher"), Known::Lacking(["ds_list", "ds_reload", "ds_set_state"])));
         assert!(matches!(look_up("my_own"), Known::Unknown));
+    }
+
+    #[test]
+    fn those_that_compile_have_commands_and_stand_in_the_guide() {
+        let guide = include_str!("../../c-compat/README.md");
+        for name in COMPILING {
+            assert!(
+                matches!(look_up(name), Known::Lacking(_)) && guide.contains(&format!("`{name}`")),
+                "{name}"
+            );
+        }
     }
 
     #[test]

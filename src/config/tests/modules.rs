@@ -107,13 +107,16 @@ fn an_unknown_module_is_handed_on_with_its_parameters_as_written() {
 fn modules_without_effect_are_told() {
     assert_eq!(
         said(
-            "loadmodule \"sl.so\"\nloadmodule \"dispatcher.so\"\nloadmodule \"sl.so\"\nmodparam(\"sl\", \"any\", 1)"
+            "loadmodule \"sl.so\"\nloadmodule \"dispatcher.so\"\nloadmodule \"sl.so\"\nmodparam(\"sl\", \"any\", 1)\nloadmodule \"gflags.so\""
         ),
         [
             "cfg:1:12: notice: module \"sl\" serves what is not part of this server; it is accepted and has no effect",
             "cfg:2:12: warning: module \"dispatcher\" is accepted, but its MI commands are lacking here: \
              ds_list, ds_reload, ds_set_state",
             "cfg:3:12: warning: module \"sl\" is loaded already, in line 1; remove one of the two",
+            "cfg:5:12: warning: module \"gflags\" is accepted, but its MI commands are lacking here: \
+             get_gflags, is_gflag, reset_gflag, set_gflag; \
+             a file compiled from its source as c-compat/README.md says has them",
         ]
     );
 }

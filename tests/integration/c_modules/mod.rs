@@ -229,7 +229,15 @@ fn what_a_module_lacks_is_told_at_its_place() {
     for (why, words) in [
         (1, &["opensips.cfg:5:", "version: found \"1.11.11-notls\"", "compile it again"][..]),
         (2, &["opensips.cfg:5:", "calls itself \"other\"; name the file other.so"]),
-        (5, &["opensips.cfg:5:", "undefined symbol: register_event_mod", "c-compat/include"]),
+        (
+            5,
+            &[
+                "opensips.cfg:5:",
+                "undefined symbol: register_event_mod",
+                "c-compat/include",
+                "c-compat/README.md",
+            ],
+        ),
     ] {
         let Some(setup) = built(Setup::unix(), REFUSED, &format!("-DWHY={why}")) else { return };
         setup.check().assert_refused(&format!("WHY={why}"), words);
