@@ -91,6 +91,8 @@ fn address() -> libc::sighandler_t {
 extern "C" fn on_crash(signal: i32) {
     // SAFETY: null, or what lives until the handlers are gone.
     let words = unsafe { WORDS.load(Ordering::Acquire).as_ref() };
+    // A child that the function has forked may end as it likes.
+    let words = words.filter(|words| words.process == ProcessId::own());
     let place = CRASHES.iter().position(|(crash, _)| *crash == signal);
     if let Some(line) = words.zip(place).and_then(|(words, place)| words.crashes.get(place)) {
         // SAFETY: write(2) may be called in a handler, and the line is live.
@@ -103,7 +105,7 @@ extern "C" fn on_crash(signal: i32) {
 extern "C" fn on_exit() {
     // SAFETY: null, or what lives as long as the function has not returned.
     let Some(words) = (unsafe { WORDS.load(Ordering::Acquire).as_ref() }) else { return };
-    // A child that the function has forked may exit as it likes.
+    // As above.
     if words.process == ProcessId::own() {
         log::error!("{} has called exit, and ends the process", words.what);
         // SAFETY: null stands for all streams of C, which a process that ends here would not write.

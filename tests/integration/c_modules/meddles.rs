@@ -153,3 +153,14 @@ fn a_thread_that_goes_on_when_processes_are_forked_ends_the_start() {
         server.stop_clean(&[]);
     }
 }
+
+#[test]
+fn children_of_a_modules_own_end_as_they_like() {
+    for place in ["init", "main"] {
+        let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+        let server = setup.param_of("meddles", place, "\"has children that end\"").start();
+        let said = server.stderr();
+        assert!(!said.contains("ended by SIGABRT") && !said.contains("has called exit"), "{said}");
+        server.stop_clean(&[]);
+    }
+}

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../sr_module.h"
@@ -54,6 +55,16 @@ static void meddle(const char *how)
 		raise(SIGBUS);
 	if (!strcmp(how, "exits"))
 		exit(0);
+	for (int crashes = 0; crashes < 2 && !strcmp(how, "has children that end"); crashes++) {
+		pid_t child = fork();
+
+		if (child)
+			waitpid(child, NULL, 0);
+		else if (crashes)
+			abort();
+		else
+			exit(0);
+	}
 	if (!strcmp(how, "starts a thread"))
 		pthread_create(&thread, NULL, for_ever, NULL);
 	if (!strcmp(how, "joins a thread") && !pthread_create(&thread, NULL, at_once, NULL))
