@@ -94,7 +94,7 @@ fn table(path: &Path) -> Result<(CString, *const ModuleExports), String> {
         let reason =
             error.strip_prefix(&*path.to_string_lossy()).map_or(&*error, |it| it.trim_start_matches(": "));
         return Err(format!(
-            "{reason}; a module may use what is in the headers, c-compat/include in the source or include/opensips-mi where they are installed; c-compat/README.md is their guide"
+            "{reason}; a module may use libraries that its LDLIBS names, and what is in the headers, c-compat/include in the source or include/opensips-mi where they are installed; c-compat/README.md is their guide"
         ));
     }
     // SAFETY: an open file and a name.
