@@ -73,7 +73,11 @@ impl Later {
     }
 
     fn take(&self) -> Option<Due> {
-        self.inbox.borrow_mut().take(|_| true)
+        let lost = |number| {
+            // Its connection learns that there is no reply.
+            self.waiting.borrow_mut().remove(&number);
+        };
+        self.inbox.borrow_mut().take(|_| true, lost)
     }
 }
 

@@ -48,7 +48,7 @@ fn only_one_who_can_wait_makes_it_wait() {
     assert!(START.run.answers_later() && context.pending.is_waiting(number));
     assert_eq!(Told::from(LATE).answer(context.pending, number), Ok(()));
     let mut inbox = crate::shm::Inbox::new(context.pending, context.slot);
-    let due = inbox.take(|_| true).unwrap();
+    let due = inbox.take(|_| true, |_| ()).unwrap();
     assert_eq!((&due.address[..], &due.form[..], &due.command[..]), (&b"a"[..], &b"f"[..], &b"start"[..]));
     assert_eq!(Told::from_bytes(&due.answer), Told::from(LATE));
 
@@ -56,7 +56,7 @@ fn only_one_who_can_wait_makes_it_wait() {
     let outcome = called(&context, &START, &nothing, Caller::Nobody);
     let Ok(Outcome::Later(number)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(Told::from(LATE).answer(context.pending, number), Ok(()));
-    assert!(inbox.take(|_| true).is_none(), "nobody waits for it");
+    assert!(inbox.take(|_| true, |_| ()).is_none(), "nobody waits for it");
 
     let mut now = Params::new();
     now.push(b"", b"x");

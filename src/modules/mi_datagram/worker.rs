@@ -104,7 +104,7 @@ impl<'a> Worker<'a> {
             return;
         }
         self.inbox.listen();
-        while let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address)) {
+        while let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address), |_| ()) {
             self.process.set_busy(true);
             let answer = self.answerer.tell(&due);
             if answer.is_error {

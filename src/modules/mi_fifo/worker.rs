@@ -282,8 +282,9 @@ impl<'a> Service<'a> {
         }
         self.inbox.listen();
         while self.replies.has_room()
-            && let Some(due) =
-                self.inbox.take(|address| target(address).is_none_or(|(_, path)| self.replies.may_wait(path)))
+            && let Some(due) = self
+                .inbox
+                .take(|address| target(address).is_none_or(|(_, path)| self.replies.may_wait(path)), |_| ())
         {
             let Some((identity, path)) = target(&due.address) else { continue };
             match self.replies.begin_to(path, identity) {

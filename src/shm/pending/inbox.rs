@@ -85,15 +85,15 @@ impl Inbox {
     }
 
     /// Takes the next answer that was heard of out of the table, of those whose address `may` be served now, if there is
-    /// one.
-    pub fn take(&mut self, may: impl Fn(&[u8]) -> bool) -> Option<Due> {
+    /// one. Tells `lost` the numbers of those that are there no more, as they have waited here for too long.
+    pub fn take(&mut self, may: impl Fn(&[u8]) -> bool, mut lost: impl FnMut(u64)) -> Option<Due> {
         while let Some(number) = self.next_held(&may).or_else(|| self.answered.pop_front()) {
             match self.pending.take(number, number_of(self.slot), &may) {
                 Taken::NotAnswered => {
                     self.waiting.insert(number);
                 }
                 Taken::NotNow(address) => self.hold(address, number),
-                Taken::Gone => {}
+                Taken::Gone => lost(number),
                 Taken::Due(due) => return Some(due),
             }
         }

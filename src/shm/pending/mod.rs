@@ -17,7 +17,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 pub use inbox::Inbox;
@@ -118,6 +118,7 @@ impl Pending {
         });
         let number = number.ok_or(Refused::TooMany)??;
         // Either whoever ends all of them sees this one, or it is seen here.
+        fence(Ordering::SeqCst);
         if header.is_ending().load(Ordering::SeqCst) {
             self.remove(number);
             return Err(Refused::Ending);
@@ -218,6 +219,7 @@ impl Pending {
     #[expect(clippy::must_use_candidate, reason = "a caller need not care how many there were")]
     pub fn end(&self, last: &[u8]) -> usize {
         self.segment.header().is_ending().store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let mut count = 0;
         self.each(|row| {
             count += usize::from(row.answer.is_none() && self.answer(row.number, last, last).is_ok());

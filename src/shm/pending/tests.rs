@@ -17,14 +17,16 @@ fn an_answer_comes_once_to_the_slot_that_asked() {
     let (mut inbox, mut other) = (Inbox::new(pending, 1), Inbox::new(pending, 2));
     let number = pending.add(&ASKED).unwrap();
     inbox.expect(number);
-    assert!(inbox.take(|_| true).is_none() && !inbox.is_empty() && pending.is_waiting(number));
+    assert!(inbox.take(|_| true, |_| ()).is_none() && !inbox.is_empty() && pending.is_waiting(number));
     assert_eq!(pending.answer(number, b"answer", b"instead"), Ok(()));
     assert_eq!(pending.answer(number, b"again", b"instead"), Err(Gone));
     assert!(!pending.is_waiting(number));
     inbox.listen();
     other.listen();
-    assert!(other.take(|_| true).is_none() && inbox.take(|address| address != b"who").is_none());
-    let due = inbox.take(|_| true).unwrap();
+    assert!(
+        other.take(|_| true, |_| ()).is_none() && inbox.take(|address| address != b"who", |_| ()).is_none()
+    );
+    let due = inbox.take(|_| true, |_| ()).unwrap();
     let wanted = Due {
         number,
         command: b"later".to_vec(),
@@ -33,7 +35,7 @@ fn an_answer_comes_once_to_the_slot_that_asked() {
         answer: b"answer".to_vec(),
     };
     assert_eq!(due, wanted);
-    assert!(inbox.take(|_| true).is_none() && inbox.is_empty());
+    assert!(inbox.take(|_| true, |_| ()).is_none() && inbox.is_empty());
     assert_eq!((pending.count(), pending.answer(number, b"", b"")), (0, Err(Gone)));
     assert_eq!(pending.answer(number + 1, b"", b""), Err(Gone));
 }
@@ -49,14 +51,14 @@ fn a_successor_finds_what_was_answered_and_what_was_not() {
     // The bell was heard by one that is dead.
     pending.bells[1].hear(&mut Vec::new());
     let mut inbox = Inbox::new(pending, 1);
-    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.number).collect();
+    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true, |_| ())).map(|due| due.number).collect();
     assert_eq!(taken, numbers[..10]);
     assert!(!inbox.is_empty());
     for number in &numbers[10..] {
         pending.answer(*number, b"x", b"").unwrap();
     }
     inbox.listen();
-    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.number).collect();
+    let taken: Vec<u64> = std::iter::from_fn(|| inbox.take(|_| true, |_| ())).map(|due| due.number).collect();
     assert_eq!((taken.as_slice(), inbox.is_empty(), pending.count()), (&numbers[10..], true, 1));
     let mut other = Inbox::new(pending, 2);
     other.clear();
@@ -79,11 +81,28 @@ fn what_is_late_is_answered_and_what_is_not_taken_is_rung_again() {
     // As if whoever answered had been killed before the bell.
     pending.bells[1].hear(&mut Vec::new());
     inbox.listen();
-    assert!(inbox.take(|_| true).is_none());
+    assert!(inbox.take(|_| true, |_| ()).is_none());
     assert!(pending.sweep(b"late").is_empty());
     inbox.listen();
-    assert_eq!(inbox.take(|_| true).unwrap().answer, b"late");
+    assert_eq!(inbox.take(|_| true, |_| ()).unwrap().answer, b"late");
     assert!(inbox.is_empty());
+}
+
+#[test]
+fn an_answer_that_has_waited_for_too_long_is_told_as_lost() {
+    let pending = pending(60);
+    let mut inbox = Inbox::new(pending, 1);
+    let [first, second] = [(); 2].map(|()| pending.add(&ASKED).unwrap());
+    for number in [first, second] {
+        inbox.expect(number);
+        pending.answer(number, b"answer", b"").unwrap();
+    }
+    // As the sweep does when its time is over.
+    assert!(pending.remove(first));
+    inbox.listen();
+    let mut lost = Vec::new();
+    let due = inbox.take(|_| true, |number| lost.push(number)).unwrap();
+    assert_eq!((due.number, lost, inbox.is_empty()), (second, vec![first], true));
 }
 
 #[test]
@@ -101,10 +120,10 @@ fn there_is_always_memory_for_a_short_answer_and_never_for_too_many() {
         pending.bells[1].hear(&mut Vec::new());
     }
     let mut inbox_of_successor = Inbox::new(pending, 1);
-    let answers: Vec<Due> = std::iter::from_fn(|| inbox_of_successor.take(|_| true)).collect();
+    let answers: Vec<Due> = std::iter::from_fn(|| inbox_of_successor.take(|_| true, |_| ())).collect();
     assert_eq!(answers.len(), MAX_PENDING);
     assert!(answers.iter().any(|due| due.answer == [8; row::ROOM_BYTES]));
-    assert!(std::iter::from_fn(|| inbox.take(|_| true)).next().is_none());
+    assert!(std::iter::from_fn(|| inbox.take(|_| true, |_| ())).next().is_none());
 }
 
 #[test]
@@ -120,7 +139,7 @@ fn a_place_is_taken_again_when_its_row_is_gone_and_an_old_number_does_not_reach_
     assert_eq!((pending.answer(gone, b"old", b""), pending.remove(gone)), (Err(Gone), false));
     assert_eq!((pending.add(&ASKED), pending.count()), (Err(Refused::TooMany), MAX_PENDING as u64));
     assert_eq!(pending.answer(next, b"new", b""), Ok(()));
-    let taken = Inbox::new(pending, 1).take(|_| true).map(|due| (due.number, due.answer));
+    let taken = Inbox::new(pending, 1).take(|_| true, |_| ()).map(|due| (due.number, due.answer));
     assert_eq!(taken, Some((next, b"new".to_vec())));
 }
 
@@ -138,7 +157,7 @@ fn those_of_an_address_that_cannot_be_served_stand_aside_in_their_order() {
         // Rung again and again, as by the sweep of each second.
         numbers.iter().for_each(|number| pending.ring(1, *number));
         inbox.listen();
-        std::iter::from_fn(|| inbox.take(may)).map(|due| due.number).collect::<Vec<_>>()
+        std::iter::from_fn(|| inbox.take(may, |_| ())).map(|due| due.number).collect::<Vec<_>>()
     };
     let of = |first: usize| numbers.iter().copied().skip(first).step_by(2).collect::<Vec<_>>();
     assert_eq!(taken(|address| address != b"slow"), of(1));
@@ -157,7 +176,7 @@ fn a_server_that_ends_answers_all_and_takes_no_more() {
     assert_eq!((pending.add(&ASKED), pending.count()), (Err(Refused::Ending), 2));
     assert_eq!(pending.answer(second, b"too late", b""), Err(Gone));
     let mut inbox = Inbox::new(pending, 1);
-    let answers: Vec<_> = std::iter::from_fn(|| inbox.take(|_| true)).map(|due| due.answer).collect();
+    let answers: Vec<_> = std::iter::from_fn(|| inbox.take(|_| true, |_| ())).map(|due| due.answer).collect();
     assert_eq!(answers, [&b"in time"[..], b"the end"]);
 }
 
