@@ -49,7 +49,7 @@ impl Commands {
             };
             let (found, is_due) = Seen::again(*seen, in_hand, now);
             *seen = Some(found);
-            if let Some(command) = capi::in_hand(slot).filter(|_| is_due) {
+            if is_due && let Some(command) = capi::in_hand(in_hand) {
                 log::warn!(
                     "process {id} ({}, PID {}) has been in {command} for more than {LIMIT:?} and serves nothing else \
                      meanwhile",

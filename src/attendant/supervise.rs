@@ -359,7 +359,8 @@ impl Supervisor {
         let slot = self.slot_of(process)?;
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
-        let place = capi::in_hand(entry).map_or(String::new(), |command| format!(" in {command}"));
+        let command = entry.in_hand().and_then(capi::in_hand);
+        let place = command.map_or(String::new(), |command| format!(" in {command}"));
         entry.vacate();
         let level = if is_retired { log::Level::Info } else { log::Level::Warn };
         log::log!(

@@ -11,7 +11,7 @@ use crate::mi::{
     COMMAND_FAILED, Call, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When, optional,
     required,
 };
-use crate::shm::Slot;
+use crate::shm::{InHand, Slot};
 
 /// How a C command is called.
 struct Function {
@@ -68,10 +68,10 @@ pub(super) fn rows_after(known: usize) -> Vec<Command> {
     registered().iter().zip(1..).skip(known).filter_map(|(command, number)| row(command, number)).collect()
 }
 
-/// What the log calls the command that a process has in hand: `command NAME of module NAME`.
+/// What the log calls a command that a process has in hand: `command NAME of module NAME`.
 #[must_use]
-pub fn in_hand(slot: &Slot) -> Option<String> {
-    let place = usize::try_from(slot.in_hand()?.command).ok()?.checked_sub(1)?;
+pub fn in_hand(found: InHand) -> Option<String> {
+    let place = usize::try_from(found.command).ok()?.checked_sub(1)?;
     let command = *registered().get(place)?;
     let [name, module] = [command.name, command.module].map(|it| {
         // SAFETY: the names of a registered command, which live as long as its module.
