@@ -1,11 +1,12 @@
 //! What a process says when a function that is not ours ends it: by a crash, or by exit(3). Says nothing of functions that
-//! return, and changes nothing of what ends the process but the status of exit(3), which may claim success.
+//! return. A crash ends the process as it would have; after exit(3) the status is 1, as its own may claim success, and
+//! what was registered for the exit before is not run.
 #![expect(unsafe_code, reason = "handlers of signals and of the process's exit are installed")]
 
 use std::mem::MaybeUninit;
-use std::ptr::null_mut;
-use std::sync::Once;
+use std::ptr::{self, null_mut};
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use super::process::{self, ProcessId};
 
@@ -23,6 +24,10 @@ const FAILED: i32 = 1;
 
 /// What is to be said in this process; null while none of those functions runs.
 static WORDS: AtomicPtr<Words> = AtomicPtr::new(null_mut());
+
+/// All that were ever to be said, a few in a process: they are not freed, as a thread that such a function has left may
+/// be reading them.
+static ALL: Mutex<Vec<&Words>> = Mutex::new(Vec::new());
 
 /// Registers [`on_exit`] once; a child has it from its parent.
 static ON_EXIT: Once = Once::new();
@@ -43,16 +48,20 @@ pub fn with<T>(what: &str, function: impl FnOnce() -> T) -> T {
         let _registered = unsafe { libc::atexit(on_exit) };
     });
     let crashes = CRASHES.map(|(_, name)| format!("{what}: ended by {name}\n"));
-    let words = Box::new(Words { what: what.to_owned(), crashes, process: ProcessId::own() });
-    let words = Box::into_raw(words);
-    WORDS.store(words, Ordering::Release);
+    let words = Words { what: what.to_owned(), crashes, process: ProcessId::own() };
+    WORDS.store(keep(words), Ordering::Release);
     let before = CRASHES.map(|(signal, _)| (signal, handle(signal)));
     let result = function();
     before.into_iter().for_each(|(signal, before)| restore(signal, before));
     WORDS.store(null_mut(), Ordering::Release);
-    // SAFETY: made above, and nobody reads it any more.
-    drop(unsafe { Box::from_raw(words) });
     result
+}
+
+/// Keeps it, for good. Its place, at which nothing is written.
+fn keep(words: Words) -> *mut Words {
+    let words: &Words = Box::leak(Box::new(words));
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+    ptr::from_ref(words).cast_mut()
 }
 
 /// Lets [`on_crash`] handle a signal. Gives what handled it before.
@@ -73,7 +82,7 @@ fn restore(signal: i32, before: Option<libc::sigaction>) {
     let Some(before) = before else { return };
     let mut now = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: nothing is installed, and the pointer is to room for what is there.
-    let _asked = unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) };
+    let _asked = unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) };
     // SAFETY: zeroed, or written by the call.
     if unsafe { now.assume_init() }.sa_sigaction == address() {
         // SAFETY: the action was installed before.
@@ -87,9 +96,9 @@ fn address() -> libc::sighandler_t {
     handler as libc::sighandler_t
 }
 
-/// Says the line, and lets the signal come again, which ends the process when this returns: the default is back.
+/// Says the line, and lets the signal come again, which ends the process when this returns.
 extern "C" fn on_crash(signal: i32) {
-    // SAFETY: null, or what lives until the handlers are gone.
+    // SAFETY: null, or what is never freed.
     let words = unsafe { WORDS.load(Ordering::Acquire).as_ref() };
     // A child that the function has forked may end as it likes.
     let words = words.filter(|words| words.process == ProcessId::own());
@@ -98,12 +107,15 @@ extern "C" fn on_crash(signal: i32) {
         // SAFETY: write(2) may be called in a handler, and the line is live.
         let _written = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
     }
+    // The kernel has done so already, unless a handler of the function's own has called this one.
+    // SAFETY: signal(2) may be called in a handler.
+    let _before = unsafe { libc::signal(signal, libc::SIG_DFL) };
     // SAFETY: raise(3) may be called in a handler.
     let _raised = unsafe { libc::raise(signal) };
 }
 
 extern "C" fn on_exit() {
-    // SAFETY: null, or what lives as long as the function has not returned.
+    // SAFETY: null, or what is never freed.
     let Some(words) = (unsafe { WORDS.load(Ordering::Acquire).as_ref() }) else { return };
     // As above.
     if words.process == ProcessId::own() {
