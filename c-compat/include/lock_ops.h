@@ -1,5 +1,6 @@
 /* Locks between processes. A lock lies in shm_malloc memory. When its holder dies it is released; who gets it next
- * finds what it protects perhaps half written, so the log names the module, and its statistic suspect_locks counts. */
+ * finds what it protects perhaps half written, so the log names the module, and the statistic mi:NAME_suspect_locks
+ * counts. */
 #ifndef OPENSIPS_MI_LOCK_OPS_H
 #define OPENSIPS_MI_LOCK_OPS_H
 

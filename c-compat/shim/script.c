@@ -1,5 +1,6 @@
 /* What there is of the routing script: its variables, which modules set before they start; and what stands for each
- * function that only the script itself has a use for. pvar.h, mod_fix.h and time_rec.h give those all two names. */
+ * function that only the script itself has a use for. The headers map each of these to one of
+ * the two below, by what it returns. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-//! Functions of C that the attendant calls: whatever becomes of it, the reader learns which it was. Processes are forked
-//! after them, so a thread that one of them leaves ends the start.
+//! Functions of C that the attendant calls before it forks: if one ends it, the reader learns which; if one leaves a
+//! thread, the start ends.
 
 use std::ffi::c_int;
 

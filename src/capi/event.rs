@@ -89,7 +89,7 @@ unsafe extern "C" fn evi_get_id(name: *const Str) -> c_int {
 /// Does something with the event of a number, in a process that may.
 fn with(id: c_int, what: impl FnOnce(&crate::mi::Context, &'static str) -> c_int) -> c_int {
     let Some(context) = here::context() else {
-        log::error!("event {id}: not in the main process, and not in threads of a module's own");
+        log::error!(often = true; "event {id}: not in the main process, and not in threads of a module's own");
         return ERROR;
     };
     let names = context.states.get::<Events>().map(Events::names).unwrap_or_default();

@@ -19,6 +19,7 @@ struct mi_handler;
 typedef struct mi_root *(mi_cmd_f)(struct mi_root *, void *param);
 /* Called once in each process that serves MI. Other than 0: the process cannot begin. */
 typedef int (mi_child_init_f)(void);
+/* Answers, once: the reply, which is freed, the handler, and 1. With 0 the tree is freed and goes nowhere. */
 typedef void (mi_handler_f)(struct mi_root *, struct mi_handler *, int);
 typedef int (mi_flush_f)(void *, struct mi_root *);
 
