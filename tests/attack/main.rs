@@ -1,0 +1,16 @@
+//! Attacks on a running server. They take minutes, so they are not part of the ordinary tests.
+//!
+//! `cargo test --test attack` runs all of them, `cargo test --test attack -- NAME --nocapture` one, with its figures.
+//! Each file is one attack. The servers and clients are those of `tests/integration/support`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its figures"
+)]
+
+#[expect(dead_code, unused_imports, reason = "the integration tests use the rest")]
+#[path = "../integration/support/mod.rs"]
+mod support;
+
+/// A client that sends requests as fast as it can.
+mod flood;
