@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
 use crate::cachedb::Backend;
-use crate::config::{Parameter, Position, Settings};
+use crate::config::{Effect, Kind, Parameter, Position, Settings};
 use crate::evi::Transport;
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
@@ -210,6 +210,22 @@ fn named<T>(
     };
     find(&name).map(Some).ok_or_else(missing)
 }
+
+/// Where the modules that OpenSIPS 2.3 and later can trace send the trace.
+pub const TRACE_DESTINATION: Parameter = Parameter {
+    name: "trace_destination",
+    kind: Kind::Text,
+    effect: Effect::None("there is no module that traces"),
+    help: "where to send a trace of the commands; no default",
+};
+
+/// Which commands of them are traced.
+pub const TRACE_BWLIST: Parameter = Parameter {
+    name: "trace_bwlist",
+    kind: Kind::Text,
+    effect: Effect::None("there is no module that traces"),
+    help: "which commands to trace; no default",
+};
 
 /// Why an endpoint could not be opened, with its remedy.
 pub type OpenError = Box<dyn std::error::Error + Send + Sync>;

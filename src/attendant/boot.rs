@@ -254,8 +254,10 @@ fn build(
     let mut lives = Lives::default();
     let mut services = Vec::new();
     for (module, made) in &mut loaded {
-        events.publish(module.events);
-        add_rows(module, module.commands)?;
+        if !modules::is_always_there(module) {
+            events.publish(module.events);
+            add_rows(module, module.commands)?;
+        }
         services.extend(made.service.take().map(|service| (module.name, service)));
         if let Some(life) = made.life.take() {
             let module = *module;

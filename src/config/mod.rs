@@ -1,4 +1,4 @@
-//! The opensips.cfg language of OpenSIPS 1.8 to 2.4: text in, typed settings out.
+//! The opensips.cfg language of OpenSIPS 1.4 to 2.4: text in, typed settings out.
 //!
 //! Two steps: [`parse`] reads what was written, across all files, and [`resolve()`] gives it meaning with what the
 //! server knows of its modules. Both go on after an error and tell all of them in [`Diagnostics`]. Pure: files are

@@ -1,6 +1,6 @@
-//! The modules of OpenSIPS 1.8 to 2.4 that this server does not have, and the MI commands each of them exports.
+//! The modules of OpenSIPS 1.4 to 2.4 that this server does not have, and the MI commands each of them exports.
 //!
-//! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all three
+//! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all
 //! releases together.
 
 use super::resolve::Known;
@@ -14,6 +14,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("auth_aaa", &[]),
     ("auth_db", &[]),
     ("auth_diameter", &[]),
+    ("auth_radius", &[]),
+    ("avp_radius", &[]),
     ("avpops", &[]),
     ("b2b_entities", &["b2be_list"]),
     ("b2b_logic", &["b2b_bridge", "b2b_list", "b2b_terminate_call", "b2b_trigger_scenario"]),
@@ -119,7 +121,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("domainpolicy", &[]),
     (
         "drouting",
-        &["dr_carrier_status", "dr_gw_status", "dr_number_routing", "dr_reload", "dr_reload_status"],
+        &[
+            "dr_carrier_status",
+            "dr_gw_status",
+            "dr_number_routing",
+            "dr_reload",
+            "dr_reload_status",
+            "dr_status",
+        ],
     ),
     ("emergency", &[]),
     ("enum", &[]),
@@ -136,12 +145,14 @@ const MODULES: &[(&str, &[&str])] = &[
     ("freeswitch_scripting", &["fs_list", "fs_reload", "fs_subscribe", "fs_unsubscribe"]),
     ("gflags", &["get_gflags", "is_gflag", "reset_gflag", "set_gflag"]),
     ("group", &[]),
+    ("group_radius", &[]),
     ("h350", &[]),
     ("identity", &[]),
     ("imc", &["imc_list_members", "imc_list_rooms"]),
     ("jabber", &[]),
     ("json", &[]),
     ("jsonrpc", &[]),
+    ("lcr", &["lcr_dump", "lcr_reload"]),
     ("ldap", &[]),
     ("load_balancer", &["lb_list", "lb_reload", "lb_resize", "lb_status"]),
     ("lua", &["bla", "lua_reload", "watch"]),
@@ -149,11 +160,12 @@ const MODULES: &[(&str, &[&str])] = &[
     ("mathops", &[]),
     ("maxfwd", &[]),
     ("mediaproxy", &[]),
+    ("memcached", &[]),
     ("mid_registrar", &[]),
     ("mmgeoip", &[]),
     ("msilo", &[]),
     ("nat_traversal", &[]),
-    ("nathelper", &["nh_enable_ping"]),
+    ("nathelper", &["nh_enable_ping", "nh_enable_rtpp", "nh_reload_rtpp", "nh_show_rtpp"]),
     ("options", &[]),
     ("osp", &[]),
     ("path", &[]),
@@ -161,7 +173,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("peering", &[]),
     ("perl", &[]),
     ("perlvdb", &[]),
-    ("permissions", &["address_dump", "address_reload", "allow_uri", "subnet_dump"]),
+    (
+        "permissions",
+        &["address_dump", "address_reload", "allow_uri", "subnet_dump", "trusted_dump", "trusted_reload"],
+    ),
     ("pi_http", &["pi_reload_tbls_and_cmds"]),
     ("pike", &["pike_list", "pike_rm"]),
     (
@@ -198,7 +213,23 @@ const MODULES: &[(&str, &[&str])] = &[
     ("python", &[]),
     ("qos", &[]),
     ("rabbitmq", &[]),
-    ("ratelimit", &["rl_bin_status", "rl_get_pid", "rl_list", "rl_reset_pipe", "rl_set_pid"]),
+    (
+        "ratelimit",
+        &[
+            "rl_bin_status",
+            "rl_get_pid",
+            "rl_get_pipes",
+            "rl_get_queues",
+            "rl_list",
+            "rl_push_load",
+            "rl_reset_pipe",
+            "rl_set_dbg",
+            "rl_set_pid",
+            "rl_set_pipe",
+            "rl_set_queue",
+            "rl_stats",
+        ],
+    ),
     ("regex", &["regex_reload"]),
     ("registrar", &[]),
     ("rest_client", &[]),
@@ -242,9 +273,12 @@ const MODULES: &[(&str, &[&str])] = &[
     ("uac_redirect", &[]),
     ("uac_registrant", &["reg_list", "reg_reload"]),
     ("uri", &[]),
+    ("uri_db", &[]),
+    ("uri_radius", &[]),
     ("userblacklist", &["reload_blacklist"]),
     ("xcap", &[]),
     ("xcap_client", &["refreshXcapDoc"]),
+    ("xlog", &[]),
     ("xml", &[]),
     ("xmpp", &[]),
 ];

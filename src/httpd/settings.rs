@@ -2,24 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::config::Settings;
 use crate::module::SettingError;
-
-/// A parameter of the modules that OpenSIPS can trace.
-pub const TRACE_DESTINATION: Parameter = Parameter {
-    name: "trace_destination",
-    kind: Kind::Text,
-    effect: Effect::None("there is no module that traces"),
-    help: "where to send a trace of the commands; no default",
-};
-
-/// Another one.
-pub const TRACE_BWLIST: Parameter = Parameter {
-    name: "trace_bwlist",
-    kind: Kind::Text,
-    effect: Effect::None("there is no module that traces"),
-    help: "which commands to trace; no default",
-};
 
 /// Where a module that listens for HTTP does so: `ip` and `port`, on this machine alone without `ip`.
 ///
@@ -66,7 +50,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Known};
+    use crate::config::{self, Effect, Kind, Known, Parameter};
 
     const PARAMETERS: &[Parameter] = &[
         Parameter { name: "ip", kind: Kind::Text, effect: Effect::Used, help: "" },

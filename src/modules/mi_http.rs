@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::settings;
 use crate::mi::{Context, Told};
-use crate::module::{Loaded, Module};
+use crate::module::{self, Loaded, Module};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
 use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
@@ -44,8 +44,8 @@ const PARAMETERS: &[Parameter] = &[
         effect: NO_PAGE,
         help: "whether the forms of that page are sent by GET (0) or POST (1); no default",
     },
-    settings::TRACE_DESTINATION,
-    settings::TRACE_BWLIST,
+    module::TRACE_DESTINATION,
+    module::TRACE_BWLIST,
 ];
 
 /// The module's table.

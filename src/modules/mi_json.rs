@@ -4,7 +4,7 @@
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::settings;
-use crate::module::{Loaded, Module};
+use crate::module::{self, Loaded, Module};
 use crate::wire::http::Door;
 use crate::wire::tree_json::TreeJson;
 
@@ -19,8 +19,8 @@ const PARAMETERS: &[Parameter] = &[
         effect: Effect::Used,
         help: "path under which it is served, without the slash; default json",
     },
-    settings::TRACE_DESTINATION,
-    settings::TRACE_BWLIST,
+    module::TRACE_DESTINATION,
+    module::TRACE_BWLIST,
 ];
 
 /// The module's table.

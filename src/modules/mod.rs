@@ -52,10 +52,21 @@ const NOT_BUILT: [&str; cfg!(not(feature = "redis")) as usize] = [
     "cachedb_redis",
 ];
 
-/// The loadable module of that name.
+/// What modules were called in earlier releases of OpenSIPS: `localcache` in 1.5 to 1.7.
+const EARLIER_NAMES: [(&str, &str); 1] = [("localcache", cachedb_local::MODULE.name)];
+
+/// The module that `loadmodule` loads by that name: one of [`LOADABLE`], or `statistics`, which has parameters but is
+/// there without `loadmodule`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Module> {
-    LOADABLE.into_iter().find(|module| module.name == name)
+    let name = EARLIER_NAMES.iter().find(|(earlier, _)| *earlier == name).map_or(name, |(_, now)| now);
+    LOADABLE.into_iter().chain([&statistics::MODULE]).find(|module| module.name == name)
+}
+
+/// Whether a module's commands are there without `loadmodule`.
+#[must_use]
+pub fn is_always_there(module: &Module) -> bool {
+    ALWAYS.iter().any(|always| always.name == module.name)
 }
 
 /// What `loadmodule` finds under a name.

@@ -179,7 +179,7 @@ fn settings_of_example() -> Vec<String> {
 #[test]
 fn the_example_shows_every_parameter_with_its_default() {
     let settings = settings_of_example();
-    for module in LOADABLE {
+    for module in all_modules() {
         for row in module.parameters.iter().filter(|row| row.effect == Effect::Used) {
             let start = format!("modparam(\"{}\", \"{}\", ", module.name, row.name);
             let values: Vec<&str> =

@@ -9,6 +9,8 @@ mod documents;
 mod golden_http;
 /// The lines of a manual page, a table, a script.
 mod reading;
+/// Settings and modules of all releases of OpenSIPS, accepted.
+mod releases;
 /// Every fuzz seed, replayed.
 mod seeds;
 /// The code of a source file, as words.

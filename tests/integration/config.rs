@@ -187,6 +187,66 @@ fn the_settings_of_the_web_page_that_mi_http_was_are_accepted() {
     }
 }
 
+/// C: modules/statistics of 1.11 and 2.4.
+#[test]
+fn statistics_of_a_script_are_listed_and_stay_zero() {
+    let setup = Setup::unix()
+        .module("statistics")
+        .param_of("statistics", "variable", "\"my_stat\"")
+        .param_of("statistics", "variable", "\"kept/NO_RESET\"")
+        .param_of("statistics", "variable", "\"my_stat\"")
+        .param_of("statistics", "stat_groups", "\"one, two\"");
+    let server = setup.start();
+    let group = b"200 OK\nscript:my_stat:: 0\nscript:kept:: 0\n";
+    assert_same("the group", group, &server.ask(b":get_statistics:\nscript:\n"));
+    assert_same("by name", b"200 OK\nscript:my_stat:: 0\n", &server.ask(b":get_statistics:\nmy_stat\n"));
+    assert_same("reset", b"200 OK\n", &server.ask(b":reset_statistics:\nkept\n"));
+    server.stop_clean(&[]);
+
+    let setup = Setup::unix()
+        .module("statistics")
+        .param_of("statistics", "variable", "\"s/noreset\"")
+        .param_of("statistics", "variable", "\"/no_reset\"");
+    let outcome = setup.check();
+    outcome
+        .assert_refused("a wrong flag and no name", &["unknown flag \"noreset\"; write \"s\"", "is empty"]);
+}
+
+/// C: cachedb_local of 2.4. A system on a collection has keys of its own.
+#[test]
+fn collections_of_the_cache_are_apart() {
+    let local = |setup: Setup, name, value: &str| setup.param_of("cachedb_local", name, value);
+    let setup = local(Setup::unix().module("cachedb_local"), "cache_collections", "\"c1; c2 = 5\"");
+    let setup = local(setup, "cachedb_url", "\"local:one:///c1\"");
+    let server = local(setup, "cachedb_url", "\"local:two://\"").start();
+    let store = |system: &str, value: &str| {
+        let request = format!(":cache_store:\n{system}\nkey\n{value}\n");
+        assert_same("cache_store", b"200 OK\n", &server.ask(request.as_bytes()));
+    };
+    let fetch = |system: &str| {
+        let request = format!(":cache_fetch:\n{system}\nkey\n");
+        String::from_utf8(server.ask(request.as_bytes())).unwrap()
+    };
+    store("local:one", "first");
+    store("local:two", "second");
+    assert!(fetch("local:one").contains("first") && fetch("local:two").contains("second"));
+    // Without a group the first system is meant, and a chunk is that of the default collection.
+    assert!(fetch("local").contains("first"));
+    assert_same("chunk", b"200 OK\n", &server.ask(b":cache_remove_chunk:\nk*\n"));
+    assert!(fetch("local:one").contains("first") && !fetch("local:two").contains("second"));
+    server.stop_clean(&[]);
+
+    let setup = Setup::unix().module("localcache").param_of("localcache", "cache_table_size", "9");
+    let server = setup.start();
+    assert_same("localcache of 1.5", b"200 OK\n", &server.ask(b":cache_store:\nlocal\nk\nv\n"));
+    server.stop_clean(&[]);
+
+    let setup = local(Setup::unix().module("cachedb_local"), "cachedb_url", "\"local:g:///none\"");
+    setup
+        .refuse()
+        .assert_refused("an unknown collection", &["there is no collection \"none\"; add modparam("]);
+}
+
 #[test]
 fn a_module_that_is_nowhere_is_an_error_with_its_name() {
     let setup = Setup::unix().module("no_such_module");

@@ -23,8 +23,6 @@ pub struct GlobalRow {
     pub form: Form,
     /// Whom it concerns.
     pub scope: Scope,
-    /// The releases of OpenSIPS that know it.
-    pub versions: &'static str,
     /// One line for man page and example, with the default.
     pub help: &'static str,
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, Effect, Kind, Parameter};
-use crate::module::{AccessParameters, Identity, SettingError};
+use crate::module::{self, AccessParameters, Identity, SettingError};
 use crate::system::endpoint::{Access, MAX_PATH_BYTES};
 
 /// Lowest UDP port. C: the check in `mi_mod_init`.
@@ -61,6 +61,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         effect: Effect::Used,
         help: "what stands before a line of a reply for each level of depth; default a TAB",
     },
+    module::TRACE_DESTINATION,
+    module::TRACE_BWLIST,
 ];
 
 /// Who may use the socket.

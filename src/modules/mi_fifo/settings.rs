@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Effect, Kind, Parameter};
-use crate::module::{AccessParameters, Identity, SettingError};
+use crate::module::{self, AccessParameters, Identity, SettingError};
 use crate::system::endpoint::Access;
 
 /// What may be set.
@@ -46,6 +46,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         effect: Effect::Used,
         help: "what stands before a line of a reply for each level of depth; default a TAB",
     },
+    module::TRACE_DESTINATION,
+    module::TRACE_BWLIST,
 ];
 
 /// Who may use the FIFO.

@@ -1,4 +1,4 @@
-//! What `modparam("usrloc", …)` may set. C: `params` in ul_mod.c, of 1.8, 1.11 and 2.4.
+//! What `modparam("usrloc", …)` may set. C: `params` in ul_mod.c, of 1.4 to 2.4.
 
 use crate::config::{Effect, Kind, Parameter};
 
@@ -53,9 +53,16 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
     unused("cseq_delay", NUMBER, NO_SIP, "seconds for which a repeated registration is taken; default 20"),
     unused("nat_bflag", Kind::IntegerOrText, NO_SIP, "branch flag of contacts behind NAT; no default"),
+    unused("fetch_rows", NUMBER, NO_DATABASE, "rows of the database read at a time; default 2000"),
     unused("max_contact_delete", NUMBER, NO_DATABASE, "contacts deleted by one query; default 10"),
     unused("accept_replicated_contacts", NUMBER, NO_CLUSTER, "whether to take contacts of others; default 0"),
-    unused("replicate_contacts_to", Kind::Text, NO_CLUSTER, "who else gets the contacts; no default"),
+    unused(
+        "replicate_contacts_to",
+        Kind::IntegerOrText,
+        NO_CLUSTER,
+        "who else gets the contacts; no default",
+    ),
+    unused("repl_auth_check", NUMBER, NO_CLUSTER, "whether to check who sends contacts; default 0"),
     unused("skip_replicated_db_ops", NUMBER, NO_DATABASE, "whether others write the database; default 0"),
     unused("location_cluster", NUMBER, NO_CLUSTER, "number of the cluster; default 0"),
     unused("cluster_mode", Kind::Text, NO_CLUSTER, "what the cluster shares; default none"),
@@ -74,6 +81,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     of_database("db_url", "address of the database; no default"),
     of_database("cachedb_url", "address of the NoSQL database; no default"),
     of_database("contact_id_column", "column of the contact's number; default contact_id"),
+    of_database("contactid_column", "the same in OpenSIPS 2.2 and 2.3; default contact_id"),
     of_database("user_column", "column of the user; default username"),
     of_database("domain_column", "column of the domain; default domain"),
     of_database("contact_column", "column of the contact; default contact"),

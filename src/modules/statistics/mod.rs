@@ -1,6 +1,9 @@
 //! The commands over statistics, and what the segment says of itself.
 //!
-//! C: `mi_get_stats` and `mi_reset_stats` in statistics.c; shm_mem.c for the group `shmem`.
+//! [`script`] has the statistics of routing scripts, which the parameters name. C: `mi_get_stats` and `mi_reset_stats`
+//! in statistics.c; shm_mem.c for the group `shmem`; modules/statistics.
+
+mod script;
 
 use crate::mi::{
     Call, Cell, Classic, Command, Context, Fault, Parameter, Progress, Reply, Statistic, Value, required,
@@ -10,7 +13,7 @@ use crate::module::Module;
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "statistics",
-    parameters: &[],
+    parameters: script::PARAMETERS,
     commands: &[
         Command {
             name: "get_statistics",
@@ -58,7 +61,7 @@ pub(super) const MODULE: Module = Module {
         Statistic::function("shmem", "fragments", &|context| 1 + context.segment.table().claimed_pages()),
     ],
     events: &[],
-    load: None,
+    load: Some(|settings, _| Ok(script::load(settings))),
 };
 
 /// C: `MI_SSTR("Statistics Not Found")`.

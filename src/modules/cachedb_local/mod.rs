@@ -1,0 +1,206 @@
+//! cachedb_local: the cache system `local`, in the shared segment.
+//!
+//! A system of a group, `local:GROUP`, may have a collection of its own; [`collection`] says how its keys are told from
+//! those of others. C: modules/cachedb_local.
+
+mod collection;
+
+use std::time::Duration;
+
+use crate::cachedb::{self, Backend, CacheError};
+use crate::config::{Effect, Kind, Parameter, Position, Settings};
+use crate::mi::{Call, Classic, Command, Context, Fault, SERVER_ERROR, required};
+use crate::module::{Loaded, Module, SettingError};
+use crate::shm::keyed::{NEVER, Space};
+use crate::system::pattern::Pattern;
+use crate::timer::Timer;
+use collection::Collection;
+
+/// The module's table.
+pub(super) const MODULE: Module = Module {
+    name: "cachedb_local",
+    parameters: &[
+        Parameter {
+            name: "cache_table_size",
+            kind: Kind::Integer { min: 1, max: 31 },
+            effect: Effect::None("the table has the size that the shared memory gives it"),
+            help: "binary logarithm of the number of hash buckets; default 9",
+        },
+        Parameter {
+            name: "cache_clean_period",
+            kind: Kind::Integer { min: 1, max: 86_400 * 365 },
+            effect: Effect::Used,
+            help: "seconds between two removals of expired values; default 600",
+        },
+        Parameter {
+            name: collection::NAMES,
+            kind: Kind::Text,
+            effect: Effect::Used,
+            help: "names of collections beside default, as \"c1; c2 = 5\"; may be set more than once; no default",
+        },
+        Parameter {
+            name: collection::URL,
+            kind: Kind::Text,
+            effect: Effect::Used,
+            help: "a cache system on a collection, local:GROUP:///COLLECTION; may be set more than once; no default",
+        },
+        Parameter {
+            name: "enable_restart_persistency",
+            kind: Kind::Boolean,
+            effect: Effect::Used,
+            help: "whether values survive a restart of the server; default 0",
+        },
+        Parameter {
+            name: "exec_threshold",
+            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
+            effect: Effect::Used,
+            help: "microseconds above which a query is logged and raises E_CORE_THRESHOLD; default 0, which is never",
+        },
+    ],
+    commands: &[Command {
+        name: "cache_remove_chunk",
+        help: None,
+        classic: Classic::takes(&[required("glob")]),
+        json_rpc: &[&[required("glob")], &[required("glob"), required("collection")]],
+        run: &remove_chunk,
+    }],
+    statistics: &[],
+    events: &[],
+    load: Some(|settings, _| {
+        let period = settings.integer("cache_clean_period").unwrap_or(600);
+        let timer = Timer {
+            name: "cachedb_local: expired values",
+            interval: Duration::from_secs(u64::try_from(period).unwrap_or(600)),
+            run: clean,
+        };
+        let micros = settings.integer("exec_threshold").and_then(|micros| u64::try_from(micros).ok());
+        let threshold = Duration::from_micros(micros.unwrap_or(0));
+        let (collections, errors) = Collections::read(settings, threshold);
+        let is_kept = settings.boolean("enable_restart_persistency") == Some(true);
+        Ok(Loaded {
+            timers: vec![timer],
+            backends: collections.systems(),
+            state: Some(Box::new(collections)),
+            errors,
+            persistent: if is_kept { vec![Space::Cache] } else { Vec::new() },
+            ..Loaded::default()
+        })
+    }),
+};
+
+/// The collections that there are, and the systems on them.
+#[derive(Debug)]
+struct Collections {
+    names: Vec<Collection>,
+    systems: Vec<(String, Collection)>,
+    /// Above which a query is told of.
+    threshold: Duration,
+}
+
+impl Collections {
+    /// Reads the settings; gives also those that cannot work.
+    fn read(settings: &Settings, threshold: Duration) -> (Collections, Vec<(Position, SettingError)>) {
+        let mut errors = Vec::new();
+        let mut fail = |position: &Position, parameter, message| {
+            errors.push((position.clone(), SettingError { parameter, message }));
+        };
+        let mut names = vec![Collection::default()];
+        for (text, position) in settings.all_text(collection::NAMES) {
+            match collection::names(text) {
+                Ok(found) => names.extend(found),
+                Err(message) => fail(position, collection::NAMES, message),
+            }
+        }
+        let mut systems: Vec<(String, Collection)> = Vec::new();
+        for (text, position) in settings.all_text(collection::URL) {
+            match collection::url(text) {
+                Ok((_, collection)) if !names.contains(&collection) => {
+                    let message = format!(
+                        "there is no collection \"{collection}\"; add modparam(\"cachedb_local\", \"{}\", \"{collection}\")",
+                        collection::NAMES
+                    );
+                    fail(position, collection::URL, message);
+                }
+                Ok(system) => systems.push(system),
+                Err(message) => fail(position, collection::URL, message),
+            }
+        }
+        if systems.is_empty() {
+            systems.push((String::from(collection::SYSTEM), Collection::default()));
+        }
+        (Collections { names, systems, threshold }, errors)
+    }
+
+    fn systems(&self) -> Vec<Box<dyn Backend>> {
+        let local = |(system, collection): &(String, Collection)| -> Box<dyn Backend> {
+            let (system, collection) = (system.clone(), collection.clone());
+            Box::new(Local { system, collection, threshold: self.threshold })
+        };
+        self.systems.iter().map(local).collect()
+    }
+}
+
+/// A cache system: `local`, or `local:GROUP`.
+#[derive(Debug)]
+struct Local {
+    system: String,
+    collection: Collection,
+    /// Above which a query is told of.
+    threshold: Duration,
+}
+
+impl Backend for Local {
+    fn name(&self) -> &str {
+        &self.system
+    }
+
+    fn store(&self, context: &Context, key: &[u8], value: &[u8], expires: u32) -> Result<(), CacheError> {
+        let segment = context.segment;
+        let expires = if expires == 0 { NEVER } else { segment.now() + u64::from(expires) };
+        let stored = self.collection.stored_key(key);
+        let put = || segment.table().put(Space::Cache, &stored, value, expires);
+        Ok(cachedb::timed(context, self.threshold, "cachedb_local insert", key, put)?)
+    }
+
+    fn fetch(&self, context: &Context, key: &[u8], value: &mut Vec<u8>) -> Result<bool, CacheError> {
+        let segment = context.segment;
+        let stored = self.collection.stored_key(key);
+        let get = || segment.table().get(Space::Cache, &stored, segment.now(), value);
+        Ok(cachedb::timed(context, self.threshold, "cachedb_local fetch", key, get))
+    }
+
+    fn remove(&self, context: &Context, key: &[u8]) -> Result<(), CacheError> {
+        let stored = self.collection.stored_key(key);
+        cachedb::timed(context, self.threshold, "cachedb_local remove", key, || {
+            context.segment.table().remove(Space::Cache, &stored)
+        });
+        Ok(())
+    }
+}
+
+/// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
+fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
+    let collections = call.context.states.get::<Collections>();
+    let collection = call.args.get("collection").map(Collection::new).unwrap_or_default();
+    if !collections.is_none_or(|all| all.names.contains(&collection)) {
+        return Err(Fault::new(500, "Internal error"));
+    }
+    let glob = call.args.get("glob").unwrap_or_default();
+    let pattern = Pattern::new(glob).ok_or(SERVER_ERROR)?;
+    let threshold = collections.map_or(Duration::ZERO, |all| all.threshold);
+    let (segment, table) = (call.context.segment, call.context.segment.table());
+    cachedb::timed(call.context, threshold, "cachedb_local remove_chunk", glob, || {
+        table.list(Space::Cache, segment.now(), |entry| {
+            if collection.key_of(&entry.key).is_some_and(|key| pattern.matches(key)) {
+                table.remove(Space::Cache, &entry.key);
+            }
+            true
+        });
+    });
+    Ok(())
+}
+
+fn clean(context: &Context) {
+    let segment = context.segment;
+    segment.table().expire(Space::Cache, segment.now(), |_| {});
+}

@@ -1,0 +1,58 @@
+//! The group `script`: statistics that a routing script would count. There is no script here, so they stay 0.
+//!
+//! C: modules/statistics. Differs: one that is named twice is listed once.
+
+use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::mi::Statistic;
+use crate::module::{Loaded, SettingError};
+
+const VARIABLE: &str = "variable";
+
+/// What may be set.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: VARIABLE,
+        kind: Kind::Text,
+        effect: Effect::Used,
+        help: "name of a statistic of the group script, which stays 0; /no_reset may follow; may be set more than once; no default",
+    },
+    Parameter {
+        name: "stat_groups",
+        kind: Kind::Text,
+        effect: Effect::None("no script counts in these groups"),
+        help: "names of further groups for scripts, with commas between; no default",
+    },
+];
+
+/// The group. C: `MODULE_STATS` in stats_funcs.c.
+const GROUP: &str = "script";
+
+/// What may follow a name, in any case. C: `NORESET_FLAG_STR`.
+const NO_RESET: &[u8] = b"no_reset";
+
+/// A statistic for each name, the one that was set last first, as C lists them.
+pub(super) fn load(settings: &Settings) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut names: Vec<String> = Vec::new();
+    for (text, position) in settings.all_text(VARIABLE) {
+        let mut parts = text.splitn(2, |&byte| byte == b'/');
+        let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        let message = match parts.next() {
+            _ if name.is_empty() => String::from("is empty; write the name of a statistic"),
+            Some(flag) if !flag.eq_ignore_ascii_case(NO_RESET) => {
+                let flag = String::from_utf8_lossy(flag);
+                format!("unknown flag \"{flag}\"; write \"{name}\" or \"{name}/no_reset\"")
+            }
+            _ => {
+                names.retain(|other| *other != name);
+                names.push(name);
+                continue;
+            }
+        };
+        loaded.errors.push((position.clone(), SettingError { parameter: VARIABLE, message }));
+    }
+    // Made once, kept to the end of the server.
+    let rows = names.into_iter().rev().map(|name| Statistic::never(GROUP, name.leak()));
+    loaded.statistics = rows.collect();
+    loaded
+}
