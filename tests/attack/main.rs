@@ -2,11 +2,8 @@
 //!
 //! `cargo test --test attack` runs all of them, `cargo test --test attack -- NAME --nocapture` one, with its figures.
 //! Each file is one attack. The servers and clients are those of `tests/integration/support`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking and prints its figures"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "an attack prints its figures")]
 
 #[expect(dead_code, unused_imports, reason = "the integration tests use the rest")]
 #[path = "../integration/support/mod.rs"]

@@ -52,8 +52,18 @@ const UNSAFE_ROOMS: [&str; 3] = ["capi", "shm", "system"];
 const EXIT_ROOMS: [&str; 3] = ["main", "system", "worker"];
 
 /// What the top of the repository holds, besides dotfiles.
-const TOP_LEVEL: [&str; 8] =
-    ["Cargo.lock", "Cargo.toml", "README.md", "c-compat", "opensips.cfg.example", "scripts", "src", "tests"];
+const TOP_LEVEL: [&str; 10] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+    "README.md",
+    "c-compat",
+    "opensips.cfg.example",
+    "scripts",
+    "src",
+    "tests",
+];
 
 /// Longest source file, in lines.
 const MAX_LINES: usize = 500;
