@@ -18,9 +18,8 @@ use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
 use crate::mi::{self, Command, Context, Registry, States, Table};
-use crate::module::{Lives, Loaded, Module, OpenError};
+use crate::module::{Identity, Lives, Loaded, Module, OpenError};
 use crate::modules;
-use crate::shm::keyed::Space;
 use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
 use crate::system::bell::Bell;
 use crate::system::process::{self, ProcessId};
@@ -172,7 +171,7 @@ fn start_and_serve(
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
         limits(&globals)?;
-        let (context, pools) = build(options, plan.modules, plan.contiguous, arguments, &globals)?;
+        let (context, pools) = build(options, plan.modules, plan.contiguous, arguments, &globals, identity)?;
         context.segment.set_level(options.level(&globals));
         logger.follow(context.segment);
         let supervisor = supervisor.insert(
@@ -183,7 +182,7 @@ fn start_and_serve(
         user::become_user(identity.uid, identity.gid)
             .map_err(step("become the user and group asked for", "start as root, or without -u and -g"))?;
         limits(&globals)?; // a change of user forbids core dumps again
-        supervisor.warn_of_closed_folders();
+        supervisor.warn_of_folders();
         supervisor.start_workers()?;
         terminal.leave().map_err(step("let go of the terminal", "see the system error"))?;
         report.ready();
@@ -235,6 +234,7 @@ fn build(
     contiguous: Option<&'static Contiguous>,
     arguments: Vec<OsString>,
     globals: &Globals,
+    identity: Identity,
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
@@ -318,7 +318,10 @@ fn build(
     for (pool, name) in endpoints() {
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
-    let segment = segment(options, globals, contiguous, &persistent, processes.len(), statistics.counters())?;
+    let bytes = memory_bytes(options, globals, !persistent.is_empty());
+    let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
+    let persistent = Persistent { path, spaces: &persistent, run_user: identity.uid };
+    let segment = segment(bytes, contiguous, persistent, processes.len(), statistics.counters())?;
     let pending = pending(globals, segment, if answers_later { processes.len() } else { 0 })?;
     let context = Context {
         segment,
@@ -354,21 +357,17 @@ fn pending(
 
 /// The shared memory: for itself, or over the file that keeps what is to survive a restart.
 fn segment(
-    options: &Options,
-    globals: &Globals,
+    bytes: u64,
     contiguous: Option<&'static Contiguous>,
-    persistent: &[Space],
+    persistent: Persistent<'_>,
     processes: usize,
     counters: usize,
 ) -> Result<&'static Segment, SegmentError> {
-    let bytes = memory_bytes(options, globals, !persistent.is_empty());
-    let segment = if persistent.is_empty() {
+    let segment = if persistent.spaces.is_empty() {
         let left = bytes.saturating_sub(contiguous.map_or(0, Contiguous::bytes));
         Segment::create(left, processes, counters)?
     } else {
-        let path = globals.restart_persistency_cache_file.as_deref();
-        let path = path.unwrap_or(Path::new(DEFAULT_STATE_FILE));
-        Segment::restore(bytes, processes, counters, Persistent { path, spaces: persistent })?
+        Segment::restore(bytes, processes, counters, persistent)?
     };
     contiguous.into_iter().for_each(|memory| segment.count_in(memory));
     Ok(segment)

@@ -6,6 +6,7 @@
 //! daemon.rs     leaving the terminal, and telling the starting process how it went
 //! pid_file.rs   the files of -P and -G
 //! boot.rs       the order of the start
+//! folders.rs    what the folders of endpoints let the server's user do
 //! in_hand.rs    C commands that take long
 //! supervise.rs  the life after it: signals, dead workers, vanished endpoints, the end
 //! time_keeper.rs  the process that runs the modules' timers
@@ -15,6 +16,7 @@
 
 mod boot;
 mod daemon;
+mod folders;
 mod in_hand;
 mod pid_file;
 mod prepare;

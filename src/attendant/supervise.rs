@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::boot::{BootError, step};
 use super::daemon::Terminal;
+use super::folders;
 use super::in_hand::Commands;
 use crate::capi;
 use crate::mi::{self, Context};
@@ -19,7 +20,7 @@ use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
-use crate::system::{datagram, endpoint, memory, user};
+use crate::system::{datagram, memory};
 use crate::worker;
 
 /// How often endpoints are looked at.
@@ -146,20 +147,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Says which endpoints the server's user can neither remove at the end nor make again.
-    pub(super) fn warn_of_closed_folders(&self) {
-        for path in self.pools.iter().filter_map(|pool| pool.service.path()) {
-            let folder = endpoint::folder(path);
-            if !user::may_write(folder) {
-                log::warn!(
-                    "user {} cannot write to {}: {} will be left behind at the end, and not be made again when it \
-                     vanishes; give the folder to that user, or choose another",
-                    user::user_name(user::effective_user()),
-                    folder.display(),
-                    path.display()
-                );
-            }
-        }
+    /// Says which endpoints the server's user cannot look after.
+    pub(super) fn warn_of_folders(&self) {
+        self.pools.iter().filter_map(|pool| pool.service.path()).for_each(folders::warn_of);
     }
 
     /// Forks all workers and waits until each is ready.

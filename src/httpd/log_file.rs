@@ -6,15 +6,17 @@
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use hyper::{Method, StatusCode, Uri, Version};
 
 use crate::module::Identity;
 use crate::system::clock;
+use crate::system::own_file::{self, Opened, OwnFileError};
+use crate::system::presence::{self, Inode, Presence};
 
 /// Who may read it: its owner and group.
 const MODE: u32 = 0o640;
@@ -25,6 +27,30 @@ pub(super) struct LogFile {
     path: PathBuf,
     owner: Identity,
     file: File,
+}
+
+/// Why there is no file to write to.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LogFileError {
+    /// The file is not taken, or cannot be made.
+    #[error(transparent)]
+    Open(#[from] OwnFileError),
+    /// The new file cannot be given to the server's user.
+    #[error("{path}: cannot give it to the server's user: {source}; start as root, or without -u and -g")]
+    Owner {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server's user cannot see whether the file is still there.
+    #[error("{path}: cannot see whether it is still there: {}", presence::why_unseen(path, source))]
+    Unseen {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// What a line tells of a request.
@@ -41,31 +67,23 @@ pub(super) struct Entry<'a> {
 
 impl LogFile {
     /// Opens the file, or makes it; what is there stays. Only one that was made changes its owner.
-    pub(super) fn open(path: &Path, owner: Identity) -> io::Result<LogFile> {
-        let file = match options().create_new(true).mode(MODE).open(path) {
-            Ok(file) => {
-                if owner.uid.is_some() || owner.gid.is_some() {
-                    fchown(&file, owner.uid, owner.gid)?;
-                }
-                file
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => existing(path)?,
-            Err(error) => return Err(error),
-        };
+    pub(super) fn open(path: &Path, owner: Identity) -> Result<LogFile, LogFileError> {
+        let Opened { file, is_new } = own_file::open(path, &append(), MODE, owner.uid)?;
+        if is_new && (owner.uid.is_some() || owner.gid.is_some()) {
+            let failed = |source| LogFileError::Owner { path: path.to_owned(), source };
+            fchown(&file, owner.uid, owner.gid).map_err(failed)?;
+        }
         Ok(LogFile { path: path.to_owned(), owner, file })
     }
 
     /// Makes the file again if it has vanished.
-    pub(super) fn repair(&mut self) -> io::Result<()> {
-        if !self.is_there() {
+    pub(super) fn repair(&mut self) -> Result<(), LogFileError> {
+        let looked = inode(&self.file).and_then(|inode| presence::look(&self.path, inode));
+        let unseen = |source| LogFileError::Unseen { path: self.path.clone(), source };
+        if looked.map_err(unseen)? != Presence::Ours {
             *self = LogFile::open(&self.path, self.owner)?;
         }
         Ok(())
-    }
-
-    /// Whether the path still leads to this file.
-    fn is_there(&self) -> bool {
-        is_at(&self.file, &self.path)
     }
 
     /// The same, for a worker.
@@ -74,30 +92,15 @@ impl LogFile {
     }
 }
 
-/// Adds to the end. A FIFO that nobody reads would hold up the start, and a link lead elsewhere.
-fn options() -> OpenOptions {
+fn append() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
+    options.append(true);
     options
 }
 
-/// Opens a file that is there and has no other name: who may write to the folder could have given it one, for the
-/// server to spoil as root what is somebody else's.
-fn existing(path: &Path) -> io::Result<File> {
-    let file = options().open(path)?;
+fn inode(file: &File) -> io::Result<Inode> {
     let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    if found.nlink() > 1 {
-        return Err(io::Error::other("it has another name, too (a hard link)"));
-    }
-    Ok(file)
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    let found = std::fs::symlink_metadata(path).and_then(|there| Ok((there, file.metadata()?)));
-    found.is_ok_and(|(there, own)| (there.dev(), there.ino()) == (own.dev(), own.ino()))
+    Ok((found.dev(), found.ino()))
 }
 
 /// The file, as a worker has it.
@@ -110,8 +113,9 @@ pub(super) struct LogWriter {
 impl LogWriter {
     /// Goes on in the file that the path leads to by now. While there is none that will do, in the one that was moved.
     pub(super) fn follow(&self) {
-        if !is_at(&self.file.borrow(), &self.path)
-            && let Ok(file) = existing(&self.path)
+        let looked = inode(&self.file.borrow()).and_then(|inode| presence::look(&self.path, inode));
+        if looked.is_ok_and(|found| found != Presence::Ours)
+            && let Ok(file) = own_file::open_existing(&self.path, &append(), None)
         {
             self.file.replace(file);
         }
@@ -132,13 +136,21 @@ impl LogWriter {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// A file as it is made under any umask.
+    fn write(path: &Path, text: &str) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).unwrap();
+    }
 
     #[test]
     fn lines_are_added_and_a_file_that_was_moved_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        std::fs::write(&path, "before\n").unwrap();
+        write(&path, "before\n");
         let mut log = LogFile::open(&path, Identity::default()).unwrap();
         let uri = Uri::from_static("/RPC2\"?x");
         let entry = Entry {
@@ -176,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (other, hard, soft) =
             (folder.path().join("other"), folder.path().join("hard"), folder.path().join("soft"));
-        std::fs::write(&other, "precious\n").unwrap();
+        write(&other, "precious\n");
         std::fs::hard_link(&other, &hard).unwrap();
         std::os::unix::fs::symlink(&other, &soft).unwrap();
         let error = LogFile::open(&hard, Identity::default()).unwrap_err();
@@ -193,13 +205,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let owner = Identity { uid: Some(65_534), gid: Some(65_534) };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
-        std::fs::write(&old, "").unwrap();
+        write(&old, "");
         LogFile::open(&old, owner).unwrap();
         let own = nix::unistd::geteuid();
         assert_eq!(std::fs::metadata(&old).unwrap().uid(), own.as_raw());
         let made = LogFile::open(&new, owner);
         if !own.is_root() {
-            assert_eq!(made.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            let error = made.unwrap_err();
+            assert!(matches!(error, LogFileError::Owner { .. }), "{error}");
             return;
         }
         assert_eq!(std::fs::metadata(&new).unwrap().uid(), 65_534);

@@ -131,8 +131,7 @@ impl Service for Listener {
         })?;
         self.socket = Some(socket);
         if let Some((path, owner)) = &self.plan.log_file {
-            let failed = |error| format!("cannot open log_file {}: {error}; choose another", path.display());
-            self.log = Some(LogFile::open(path, *owner).map_err(failed)?);
+            self.log = Some(LogFile::open(path, *owner).map_err(|error| format!("log_file {error}"))?);
         }
         Ok(())
     }
@@ -142,8 +141,7 @@ impl Service for Listener {
         match self.log.as_mut().map_or(Ok(()), LogFile::repair) {
             Ok(()) => self.complaint = None,
             Err(error) => {
-                let complaint =
-                    format!("cannot make log_file again: {error}; let the server's user write to its folder");
+                let complaint = format!("log_file {error}");
                 if self.complaint.as_ref() != Some(&complaint) {
                     log::error!(target: self.plan.module, "{complaint}");
                     self.complaint = Some(complaint);

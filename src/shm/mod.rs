@@ -110,6 +110,8 @@ pub struct Persistent<'a> {
     pub path: &'a Path,
     /// What is kept; entries of other spaces go at the start.
     pub spaces: &'a [keyed::Space],
+    /// Who the server is going to be, where that is not the caller: the file may belong to that user.
+    pub run_user: Option<u32>,
 }
 
 impl Segment {

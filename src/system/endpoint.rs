@@ -22,6 +22,7 @@ use nix::unistd::{Gid, Uid, fchownat};
 
 use super::datagram::Socket;
 use super::patience;
+use super::presence::{self, Inode, Presence};
 
 /// Longest path of a UNIX socket, in bytes, without the closing NUL.
 pub const MAX_PATH_BYTES: usize = 107;
@@ -128,18 +129,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Endpoint {
     path: PathBuf,
-    inode: (u64, u64),
-}
-
-/// What is at an endpoint's path now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// What we made.
-    Ours,
-    /// Nothing.
-    Missing,
-    /// Something that is not ours.
-    Foreign,
+    inode: Inode,
 }
 
 impl Endpoint {
@@ -207,21 +197,19 @@ impl Endpoint {
     }
 
     /// Looks at what is at the path now.
-    #[must_use]
-    pub fn presence(&self) -> Presence {
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == self.inode => Presence::Ours,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Presence::Missing,
-            _ => Presence::Foreign,
-        }
+    ///
+    /// # Errors
+    /// When this process may not look there, as after it gave up root.
+    pub fn presence(&self) -> io::Result<Presence> {
+        presence::look(&self.path, self.inode)
     }
 
     /// Removes the name, if it is still ours.
     ///
     /// # Errors
-    /// As `unlink(2)`.
+    /// As `unlink(2)` and `lstat(2)`.
     pub fn remove(&self) -> io::Result<()> {
-        if self.presence() == Presence::Ours { fs::remove_file(&self.path) } else { Ok(()) }
+        if self.presence()? == Presence::Ours { fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
@@ -302,16 +290,21 @@ pub(super) fn kind_name(kind: fs::FileType) -> &'static str {
     }
 }
 
-fn make_failed(path: &Path, kind: Kind, source: io::Error) -> BindError {
+/// What to do about an error of making a file at a path.
+pub(super) fn remedy(path: &Path, error: &io::Error) -> String {
     let folder = folder(path);
-    let remedy = match source.kind() {
+    match error.kind() {
         io::ErrorKind::NotFound => format!("make the folder {} first", folder.display()),
         io::ErrorKind::PermissionDenied => {
             let user = super::user::user_name(super::user::effective_user());
             format!("make the folder {} writable for user {user}, or choose another path", folder.display())
         }
         _ => String::from("choose another path"),
-    };
+    }
+}
+
+fn make_failed(path: &Path, kind: Kind, source: io::Error) -> BindError {
+    let remedy = remedy(path, &source);
     let step = match kind {
         Kind::Socket => String::from("bind"),
         Kind::Fifo => String::from("make the FIFO"),
@@ -394,7 +387,7 @@ mod tests {
             let path = folder.path().join(format!("{mode:o}"));
             let (_socket, endpoint) = Endpoint::bind(&path, Access { mode, uid: None, gid: None }).unwrap();
             assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o777, mode);
-            assert_eq!(endpoint.presence(), Presence::Ours);
+            assert_eq!(endpoint.presence().unwrap(), Presence::Ours);
         }
     }
 
@@ -404,7 +397,7 @@ mod tests {
         let path = folder.path().join("s");
         let (socket, live) = Endpoint::bind(&path, OPEN).unwrap();
         assert!(matches!(Endpoint::bind(&path, OPEN), Err(BindError::InUse { .. })));
-        assert_eq!(live.presence(), Presence::Ours);
+        assert_eq!(live.presence().unwrap(), Presence::Ours);
         drop(socket);
         let (_socket, _endpoint) = Endpoint::bind(&path, OPEN).unwrap();
     }
@@ -436,7 +429,7 @@ mod tests {
         drop(fifo);
         drop(endpoint);
         let (_fifo, endpoint) = Endpoint::make_fifo(&path, OPEN).unwrap();
-        assert_eq!(endpoint.presence(), Presence::Ours);
+        assert_eq!(endpoint.presence().unwrap(), Presence::Ours);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
         let error = Endpoint::make_fifo(&path, OPEN).unwrap_err().to_string();
@@ -460,9 +453,9 @@ mod tests {
         let path = folder.path().join("s");
         let (_socket, endpoint) = Endpoint::bind(&path, OPEN).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(endpoint.presence(), Presence::Missing);
+        assert_eq!(endpoint.presence().unwrap(), Presence::Missing);
         fs::write(&path, "another's").unwrap();
-        assert_eq!(endpoint.presence(), Presence::Foreign);
+        assert_eq!(endpoint.presence().unwrap(), Presence::Foreign);
         endpoint.remove().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
     }

@@ -56,6 +56,8 @@ mod opensips_cli;
 mod opensipsctl;
 /// The real osipsconsole, when it is there.
 mod osipsconsole;
+/// Files and locks that others have prepared, and folders that are closed.
+mod own_files;
 /// Clients that never read their replies.
 mod parked;
 /// The socket file: mode, owner, and what stood there before.

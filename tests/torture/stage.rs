@@ -311,7 +311,7 @@ fn segment() -> Result<(&'static Segment, File), String> {
     let failed = |error: io::Error| format!("cannot make a file for the table: {error}");
     let folder = tempfile::tempdir().map_err(failed)?;
     let path = folder.path().join("table");
-    let persistent = Persistent { path: &path, spaces: &[Space::Cache] };
+    let persistent = Persistent { path: &path, spaces: &[Space::Cache], run_user: None };
     let segment = Segment::restore(BYTES, 1, 2, persistent).map_err(|error| error.to_string())?;
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
     folder.close().map_err(failed)?;

@@ -19,7 +19,8 @@ use std::path::Path;
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::system::datagram::Socket;
-use crate::system::endpoint::{Endpoint, Presence};
+use crate::system::endpoint::Endpoint;
+use crate::system::presence::{self, Presence};
 use settings::{Address, Settings};
 
 /// Statistics of every MI transport are in this group.
@@ -103,7 +104,15 @@ impl Service for Datagrams {
     fn repair(&mut self) -> bool {
         let Some(endpoint) = &self.endpoint else { return false };
         let path = endpoint.path().display().to_string();
-        match endpoint.presence() {
+        let presence = match endpoint.presence() {
+            Ok(presence) => presence,
+            Err(error) => {
+                let reason = presence::why_unseen(endpoint.path(), &error);
+                self.complain(format!("{path}: cannot see whether the socket is still there: {reason}"));
+                return false;
+            }
+        };
+        match presence {
             Presence::Ours => {
                 self.complaint = None;
                 false

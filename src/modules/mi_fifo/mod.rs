@@ -20,7 +20,8 @@ use std::path::Path;
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::shm::{Parcels, ReadAhead};
-use crate::system::endpoint::{self, Endpoint, Presence};
+use crate::system::endpoint::{self, Endpoint};
+use crate::system::presence::{self, Presence};
 use crate::system::{fifo, user};
 use crate::wire::frame::MAX_REQUEST_BYTES;
 use settings::Settings;
@@ -137,9 +138,18 @@ impl Service for Fifos {
 
     fn repair(&mut self) -> bool {
         let Some(open) = &self.open else { return false };
-        if open.endpoint.presence() == Presence::Ours {
-            self.complaint = None;
-            return false;
+        match open.endpoint.presence() {
+            Ok(Presence::Ours) => {
+                self.complaint = None;
+                return false;
+            }
+            Ok(Presence::Missing | Presence::Foreign) => {}
+            Err(error) => {
+                let path = open.endpoint.path();
+                let (reason, path) = (presence::why_unseen(path, &error), path.display());
+                self.complain(format!("{path}: cannot see whether the FIFO is still there: {reason}"));
+                return false;
+            }
         }
         // Also in the place of another FIFO that nobody reads; anything else is left alone.
         match self.make() {

@@ -16,7 +16,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,16 @@ use super::Persistent;
 use super::keyed::{Layout, Space, Table};
 use super::region::Region;
 use super::timeline::Note;
+use crate::system::own_file::{self, OwnFileError};
 
 /// How long a start waits for the lock. The workers of a server whose attendant was killed end a moment after it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long it waits from one try to the next.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Who may read and write the file. Nobody else can open it, so nobody else can hold its lock.
+const MODE: u32 = 0o600;
 
 /// What of a file says how it is laid out, in bytes.
 const HEAD_BYTES: usize = 4096;
@@ -45,6 +49,9 @@ pub enum PersistError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is not taken, or cannot be made.
+    #[error("restart_persistency_cache_file: {0}")]
+    Open(#[from] OwnFileError),
     /// A step failed.
     #[error("{path}: cannot {step}: {source}; {remedy}")]
     Step {
@@ -74,7 +81,7 @@ pub enum PersistError {
 /// Opens the file of a server's state, or makes it, and makes the table whole.
 pub(super) fn open(wanted: Persistent<'_>, layout: Layout) -> Result<(File, Region), PersistError> {
     let path = wanted.path;
-    let file = lock(path)?;
+    let file = lock(path, wanted.run_user)?;
     match layout_of(path, &file)? {
         Some(old) if old == layout => {
             let region = map(path, &file, layout.bytes())?;
@@ -86,7 +93,7 @@ pub(super) fn open(wanted: Persistent<'_>, layout: Layout) -> Result<(File, Regi
         }
         Some(old) => resize(wanted, &file, old, layout),
         None if is_blank(&file).map_err(failed(path, "read it", "see the system error"))? => {
-            begin(path, &file, layout)
+            begin(wanted, &file, layout)
         }
         None => {
             let aside = beside(path, ".other-layout");
@@ -96,7 +103,7 @@ pub(super) fn open(wanted: Persistent<'_>, layout: Layout) -> Result<(File, Regi
                 path.display(),
                 aside.display()
             );
-            begin(path, &lock(path)?, layout)
+            begin(wanted, &lock(path, wanted.run_user)?, layout)
         }
     }
 }
@@ -116,10 +123,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Opens the file and takes its lock.
-fn lock(path: &Path) -> Result<File, PersistError> {
+fn lock(path: &Path, run_user: Option<u32>) -> Result<File, PersistError> {
     let end = Instant::now() + LOCK_PATIENCE;
     loop {
-        if let Some(file) = try_lock(path)? {
+        if let Some(file) = try_lock(path, run_user)? {
             return Ok(file);
         }
         if Instant::now() >= end {
@@ -130,12 +137,15 @@ fn lock(path: &Path) -> Result<File, PersistError> {
 }
 
 /// `None` when another process has the lock.
-fn try_lock(path: &Path) -> Result<Option<File>, PersistError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let remedy = "set restart_persistency_cache_file to a file in a folder that the server may write";
-    let file = options.open(path).map_err(failed(path, "open it", remedy))?;
+fn try_lock(path: &Path, run_user: Option<u32>) -> Result<Option<File>, PersistError> {
+    let mut access = OpenOptions::new();
+    access.read(true).write(true);
+    let file = own_file::open(path, &access, MODE, run_user)?.file;
+    let close_to_others = || {
+        let is_open = file.metadata()?.mode() & !MODE & 0o777 != 0;
+        if is_open { file.set_permissions(fs::Permissions::from_mode(MODE)) } else { Ok(()) }
+    };
+    close_to_others().map_err(failed(path, "make it readable for its owner alone", "run chmod 600 on it"))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
@@ -179,9 +189,10 @@ fn map(path: &Path, file: &File, bytes: usize) -> Result<Region, PersistError> {
 }
 
 /// Makes an empty table in place of a blank file, whose lock is held.
-fn begin(path: &Path, blank: &File, layout: Layout) -> Result<(File, Region), PersistError> {
+fn begin(wanted: Persistent<'_>, blank: &File, layout: Layout) -> Result<(File, Region), PersistError> {
+    let path = wanted.path;
     blank.set_len(0).map_err(failed(path, "empty it", "remove it"))?;
-    let made = replace(path, layout, |_| Ok(()));
+    let made = replace(wanted, layout, |_| Ok(()));
     if made.is_err() {
         // Best effort: an empty file counts as new at the next start.
         let _removed = fs::remove_file(path);
@@ -193,12 +204,13 @@ fn begin(path: &Path, blank: &File, layout: Layout) -> Result<(File, Region), Pe
 ///
 /// All of it is allocated now: a hole that the disk cannot fill later would be a SIGBUS.
 fn replace(
-    path: &Path,
+    wanted: Persistent<'_>,
     layout: Layout,
     fill: impl FnOnce(&Region) -> Result<(), PersistError>,
 ) -> Result<(File, Region), PersistError> {
+    let path = wanted.path;
     let new_path = beside(path, ".new");
-    let file = lock(&new_path)?;
+    let file = lock(&new_path, wanted.run_user)?;
     let allocate = || {
         file.set_len(0)?;
         let length = i64::try_from(layout.bytes()).map_err(io::Error::other)?;
@@ -236,7 +248,7 @@ fn resize(
     let old_region = map(path, old_file, old_layout.bytes())?;
     let old = Table::new(&old_region, old_layout);
     recover(path, &old);
-    let made = replace(path, layout, |region| {
+    let made = replace(wanted, layout, |region| {
         Note::read(&old_region).write(region);
         let table = Table::new(region, layout);
         let mut fits = true;

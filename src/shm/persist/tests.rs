@@ -10,7 +10,13 @@ use crate::system::clock;
 const KEPT: &[Space] = &[Space::Location];
 
 fn start(path: &Path, bytes: u64) -> Result<&'static Segment, SegmentError> {
-    Segment::restore(bytes, 3, 7, Persistent { path, spaces: KEPT })
+    Segment::restore(bytes, 3, 7, Persistent { path, spaces: KEPT, run_user: None })
+}
+
+/// Writes a file as a server makes it, whatever the umask is.
+fn write(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE)).unwrap();
 }
 
 /// Ends the "server": a segment lives for ever, so its lock is given up instead.
@@ -88,7 +94,7 @@ fn the_size_of_the_file_is_what_was_asked_for() {
         (0..u32::MAX).find(|n| table.put(Space::Location, &n.to_be_bytes(), &[1; 1000], NEVER).is_err());
     stop(first);
     // More processes and statistics take nothing of it.
-    let persistent = Persistent { path: &path, spaces: KEPT };
+    let persistent = Persistent { path: &path, spaces: KEPT, run_user: None };
     let again = Segment::restore(MIN_BYTES, 100, 1000, persistent).unwrap();
     assert_eq!(again.table().count(Space::Location), u64::from(stored.unwrap()));
     assert_eq!(fs::metadata(&path).unwrap().len(), MIN_BYTES);
@@ -114,7 +120,7 @@ fn a_file_that_only_begins_with_zeros_is_kept() {
     let mut content = vec![0; 200_000];
     for at in [199_999, 8] {
         content[at] = b'x';
-        fs::write(&path, &content).unwrap();
+        write(&path, &content);
         stop(start(&path, MIN_BYTES).unwrap());
         assert!(fs::read(&aside).unwrap() == content, "byte {at}");
     }
@@ -141,7 +147,7 @@ fn a_file_whose_head_makes_no_sense_is_moved_aside() {
     }
     // One that was cut off.
     let tiny = fs::read(&path).unwrap()[..8192].to_vec();
-    fs::write(&path, &tiny).unwrap();
+    write(&path, &tiny);
     stop(start(&path, MIN_BYTES).unwrap());
     assert_eq!(fs::read(&aside).unwrap(), tiny);
 }
@@ -155,7 +161,7 @@ fn a_file_in_use_is_refused_and_another_layout_moved_aside() {
     assert!(matches!(refused, Err(SegmentError::Persist(PersistError::InUse { .. }))));
     stop(first);
     for other in [&[b'x'; 10_000][..], b"not a state at all"] {
-        fs::write(&path, other).unwrap();
+        write(&path, other);
         stop(start(&path, MIN_BYTES + 65_536).unwrap());
         assert_eq!(fs::read(folder.path().join("state.other-layout")).unwrap(), other);
     }
@@ -198,7 +204,7 @@ fn a_start_that_was_killed_before_the_file_had_its_size_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     for length in [0, 1, 4095, 4096, 100_000] {
-        fs::write(&path, vec![0; length]).unwrap();
+        write(&path, vec![0; length]);
         stop(start(&path, MIN_BYTES + 65_536).unwrap());
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was moved aside");
@@ -239,4 +245,43 @@ fn state_that_does_not_fit_is_not_lost() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no leftovers");
     let again = start(&path, 3 * MIN_BYTES).unwrap();
     assert_eq!(again.table().count(Space::Location), u64::from(stored.unwrap()));
+}
+
+/// Somebody else who could write to the file could cut it off, which ends each process that has it mapped.
+#[test]
+fn a_file_or_a_new_file_that_others_may_write_is_refused_and_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("state"), folder.path().join("state.new"));
+    for prepared in [&path, &new] {
+        fs::write(prepared, "").unwrap();
+        fs::set_permissions(prepared, fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = start(&path, MIN_BYTES + 65_536).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{}: has mode 0666", prepared.display())), "{refused}");
+        assert_eq!(fs::metadata(prepared).unwrap().len(), 0);
+        fs::remove_file(prepared).unwrap();
+        let link = folder.path().join("link");
+        fs::write(&link, "precious").unwrap();
+        fs::hard_link(&link, prepared).unwrap();
+        let refused = start(&path, MIN_BYTES + 65_536).unwrap_err().to_string();
+        assert!(refused.contains("has 2 names"), "{refused}");
+        assert_eq!(fs::read_to_string(&link).unwrap(), "precious");
+        fs::remove_file(prepared).unwrap();
+    }
+    start(&path, MIN_BYTES + 65_536).unwrap();
+}
+
+/// Whoever may read a file may hold its lock.
+#[test]
+fn nobody_else_may_read_the_file_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    write(&path, "");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let first = start(&path, MIN_BYTES + 65_536).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, MODE);
+    stop(first);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let reader = File::open(&path).unwrap();
+    stop(start(&path, MIN_BYTES + 65_536).unwrap());
+    assert_eq!(reader.metadata().unwrap().mode() & 0o777, MODE);
 }
