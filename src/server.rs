@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::attendant::{self, Outcome, Plan};
 use crate::cli::{self, Action, Options};
 use crate::config::{self, Diagnostics, Globals, Severity};
+use crate::logging::Printable;
 use crate::system::syslog::Syslog;
 use crate::{logging, version};
 
@@ -47,7 +48,7 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let syslog = serves_by_syslog.then(|| attendant::open_syslog(&plan.globals));
     let refuse = |reason: &str| {
         if let Some(syslog) = &syslog {
-            syslog.write(PRIORITY_ERROR, &format!("ERROR:core: {reason}"));
+            to_syslog(syslog, PRIORITY_ERROR, "ERROR", reason);
         }
         refuse(reason)
     };
@@ -92,12 +93,17 @@ fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
         // Without standard error there is nobody to tell; the log and the status say it still.
         let _written = writeln!(stderr, "{text}");
         if let Some(syslog) = syslog {
-            syslog.write(priority, &format!("{level}:core: {}", text.lines().next().unwrap_or_default()));
+            to_syslog(syslog, priority, level, text.lines().next().unwrap_or_default());
         }
     }
     if let Some(not_shown) = diagnostics.not_shown() {
         let _written = writeln!(stderr, "{not_shown}");
     }
+}
+
+fn to_syslog(syslog: &Syslog, priority: i32, level: &str, text: &str) {
+    // Standard error has it, too.
+    let _written = syslog.write(priority, &format!("{level}:core: {}", Printable(text)));
 }
 
 fn say(text: &str) -> ExitCode {

@@ -32,5 +32,5 @@ void opensips_mi_log(int level, const char *module, const char *function, const 
 	va_end(values);
 	if (len < 0)
 		return;
-	opensips_mi_log_line(level, module, line, strnlen(line, sizeof(line)));
+	opensips_mi_log_line(level, module, line, strnlen(line, sizeof(line)), format);
 }

@@ -18,7 +18,8 @@ stat_var *opensips_mi_find_stat(str *name);
 void opensips_mi_suspect(const char *module, const void *lock);
 /* In Rust: raises an event with the parameters of a list. */
 int opensips_mi_raise_event(event_id_t id, evi_param_p first);
-void opensips_mi_log_line(int level, const char *module, const char *text, unsigned long len);
+void opensips_mi_log_line(int level, const char *module, const char *text, unsigned long len,
+	const char *cause);
 
 /* A statistic that was registered. */
 struct opensips_mi_stat {

@@ -131,8 +131,8 @@ impl Terminal {
         if let Some(null) = &self.null {
             process::replace_standard_streams(null, self.syslog.is_some())?;
         }
-        if let Some(syslog) = self.syslog {
-            self.logger.use_syslog(syslog);
+        if let Some(syslog) = &self.syslog {
+            self.logger.use_syslog(syslog.clone());
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ extern "C" fn opensips_mi_is_printable(level: c_int) -> c_int {
     guarded(0, || c_int::from(logging::shows(level)))
 }
 
-/// Writes a line under a module's name.
+/// Writes a line under a module's name. Its format tells it apart from the module's other lines.
 ///
 /// # Safety
 /// The module is a string that ends with NUL, and the text has `len` bytes.
@@ -101,6 +101,7 @@ unsafe extern "C" fn opensips_mi_log_line(
     module: *const c_char,
     line: *const c_char,
     len: c_ulong,
+    cause: *const c_char,
 ) {
     guarded((), || {
         // SAFETY: as the caller says.
@@ -108,8 +109,8 @@ unsafe extern "C" fn opensips_mi_log_line(
         let line = super::layouts::Str { s: line, len: c_int::try_from(len).unwrap_or(0) };
         // SAFETY: as the caller says.
         let line = unsafe { text::bytes(&line) }.unwrap_or_default();
-        let line = line.trim_ascii_end();
-        let text = String::from_utf8_lossy(line).replace(|it: char| it.is_control() && it != '\t', " ");
-        log::log!(target: &module, log_level(level), level = level; "{text}");
+        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        let cause = cause.addr();
+        log::log!(target: &module, log_level(level), level = level, cause = cause; "{text}");
     });
 }

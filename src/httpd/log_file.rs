@@ -127,11 +127,23 @@ impl LogWriter {
         let time = clock::web_time(clock::wall_seconds());
         let status = status.as_u16();
         let length = length.map_or_else(|| String::from("-"), |length| length.to_string());
-        // The only byte of an address that could end it too early.
-        let uri = uri.to_string().replace('"', "%22");
+        let uri = escaped(&uri.to_string());
         let line = format!("{client} - - [{time}] \"{method} {uri} {version:?}\" {status} {length}\n");
         self.file.borrow_mut().write_all(line.as_bytes())
     }
+}
+
+/// An address in characters that have a shape: others, and what could end it too early, are escaped as in URLs.
+fn escaped(uri: &str) -> String {
+    let mut text = String::with_capacity(uri.len());
+    for byte in uri.bytes() {
+        match byte {
+            b'"' => text += "%22",
+            b'!'..=b'~' => text.push(char::from(byte)),
+            byte => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -181,6 +193,11 @@ mod tests {
         assert!(new.starts_with("::1 - - [") && new.ends_with("200 -\n"), "{new}");
         assert_eq!((old.lines().count(), new.lines().count()), (3, 1));
         assert!(LogFile::open(folder.path(), Identity::default()).is_err());
+    }
+
+    #[test]
+    fn an_address_has_no_characters_without_a_shape() {
+        assert_eq!(escaped("/a?b=~\"\u{7f}\u{9b}2J\u{202e}é"), "/a?b=~%22%7F%C2%9B2J%E2%80%AE%C3%A9");
     }
 
     #[test]

@@ -219,10 +219,16 @@ impl Segment {
         self.own_slot.store(slot, Ordering::Relaxed);
     }
 
+    /// This process's slot; 0 is the attendant's.
+    #[must_use]
+    pub fn own_slot(&self) -> usize {
+        self.own_slot.load(Ordering::Relaxed)
+    }
+
     /// The log level of this process.
     #[must_use]
     pub fn level(&self) -> i32 {
-        let own = self.slots().get(self.own_slot.load(Ordering::Relaxed)).and_then(Slot::level);
+        let own = self.slots().get(self.own_slot()).and_then(Slot::level);
         own.unwrap_or_else(|| self.header().level())
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use super::process::{self, ProcessId};
+use super::stderr;
 
 /// Signals that are crashes.
 const CRASHES: [(i32, &str); 5] = [
@@ -104,8 +105,8 @@ extern "C" fn on_crash(signal: i32) {
     let words = words.filter(|words| words.process == ProcessId::own());
     let place = CRASHES.iter().position(|(crash, _)| *crash == signal);
     if let Some(line) = words.zip(place).and_then(|(words, place)| words.crashes.get(place)) {
-        // SAFETY: write(2) may be called in a handler, and the line is live.
-        let _written = unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+        // A process that crashes can do no more about it.
+        let _written = stderr::write(line.as_bytes());
     }
     // The kernel has done so already, unless a handler of the function's own has called this one.
     // SAFETY: signal(2) may be called in a handler.

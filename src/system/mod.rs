@@ -1,7 +1,8 @@
 //! The operating system in our own nouns: clock, signals, processes, users, sockets, FIFOs, syslog, memory.
 //!
 //! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
-//! segment, and it keeps no state but the signal flags in [`signal`] and the words of [`last_words`].
+//! segment, and it keeps no state but the signal flags in [`signal`], the words of [`last_words`] and the way to
+//! [`stderr`].
 
 pub mod bell;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod presence;
 pub mod process;
 pub mod running;
 pub mod signal;
+pub mod stderr;
 pub mod syslog;
 pub mod tcp;
 pub mod user;

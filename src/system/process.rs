@@ -222,6 +222,7 @@ pub fn replace_standard_streams(file: &File, with_error: bool) -> io::Result<()>
     nix::unistd::dup2_stdout(file)?;
     if with_error {
         nix::unistd::dup2_stderr(file)?;
+        super::stderr::open();
     }
     Ok(())
 }

@@ -48,8 +48,12 @@ mod interop;
 mod isolation;
 /// Replies that come later than their requests, from other processes.
 mod later;
-/// The same under load, while processes are killed.
+/// Every byte that a client can send, in the log.
+mod log_bytes;
+/// What clients cause in the log, and how much of it.
 mod log_lines;
+/// Where the log goes, when nobody reads it.
+mod log_output;
 /// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
 mod opensips_cli;
 /// The real opensipsctl, when it is there.

@@ -9,6 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -52,6 +53,7 @@ pub(crate) struct Setup {
     args: Vec<OsString>,
     under: Vec<OsString>,
     foreground: &'static str,
+    stderr: Option<OwnedFd>,
     pub(super) deadline: Duration,
     text: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Setup {
             args: Vec::new(),
             under: Vec::new(),
             foreground: "-F",
+            stderr: None,
             deadline: DEADLINE,
             text: None,
         };
@@ -159,6 +162,12 @@ impl Setup {
     /// The option that keeps the server in the foreground, in place of `-F`.
     pub(crate) fn foreground(mut self, option: &'static str) -> Self {
         self.foreground = option;
+        self
+    }
+
+    /// Gives the server another standard error than the file that [`Server::stderr`] reads.
+    pub(crate) fn stderr(mut self, file: OwnedFd) -> Self {
+        self.stderr = Some(file);
         self
     }
 
@@ -270,7 +279,8 @@ impl Setup {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command.current_dir(self.folder.path()).process_group(0).stdin(Stdio::null());
-        command.stdout(file("stdout")).stderr(file("stderr"));
+        let other = self.stderr.as_ref().map(|stderr| stderr.try_clone().expect("a descriptor"));
+        command.stdout(file("stdout")).stderr(other.map_or_else(|| file("stderr").into(), Stdio::from));
         let more = std::env::var("MI_SERVER_ARGS").unwrap_or_default();
         command.args(more.split_whitespace()).args(&self.args);
         command
