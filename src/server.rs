@@ -96,8 +96,11 @@ fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
             to_syslog(syslog, priority, level, text.lines().next().unwrap_or_default());
         }
     }
-    if let Some(not_shown) = diagnostics.not_shown() {
-        let _written = writeln!(stderr, "{not_shown}");
+    for line in diagnostics.closing_lines() {
+        let _written = writeln!(stderr, "{line}");
+        if let Some(syslog) = syslog {
+            syslog.write(PRIORITY_ERROR, &format!("ERROR:core: {line}"));
+        }
     }
 }
 

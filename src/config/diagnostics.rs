@@ -61,6 +61,7 @@ pub struct Diagnostics {
     kept: Vec<Diagnostic>,
     errors: usize,
     dropped: usize,
+    closing: Option<String>,
 }
 
 impl Diagnostics {
@@ -142,10 +143,16 @@ impl Diagnostics {
         sorted
     }
 
-    /// A line on what was too much to keep, if anything was.
-    #[must_use]
-    pub fn not_shown(&self) -> Option<String> {
-        (self.dropped > 0).then(|| format!("not shown: {} more", self.dropped))
+    /// What stands behind all messages: a line on what was too much to keep, and, when there are errors, one on whose
+    /// file it is.
+    pub fn closing_lines(&self) -> impl Iterator<Item = String> {
+        let not_shown = (self.dropped > 0).then(|| format!("not shown: {} more", self.dropped));
+        not_shown.into_iter().chain(self.closing.clone().filter(|_| self.has_errors()))
+    }
+
+    /// Sets the line on whose file it is.
+    pub(super) fn close(&mut self, line: Option<String>) {
+        self.closing = line;
     }
 
     /// Whether the server must not start.
@@ -165,7 +172,7 @@ impl fmt::Display for Diagnostics {
         for diagnostic in self.sorted() {
             writeln!(f, "{diagnostic}")?;
         }
-        self.not_shown().map_or(Ok(()), |line| writeln!(f, "{line}"))
+        self.closing_lines().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Assignment {
 }
 
 /// `loadmodule "file.so"`
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadModule {
     /// The file, not empty.
     pub file: Vec<u8>,

@@ -13,6 +13,7 @@ mod document;
 mod globals;
 mod lexer;
 mod nearest;
+mod origin;
 mod parameter;
 mod parser;
 mod position;

@@ -15,6 +15,7 @@ use super::diagnostics::Diagnostics;
 use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
 use super::globals::{Globals, Scope};
 use super::nearest::nearest;
+use super::origin;
 use super::parameter::{Effect, Parameter};
 use super::position::{Position, readable};
 use super::problem::Problem;
@@ -97,6 +98,7 @@ pub fn resolve(
         diagnostics,
         mpath: PathBuf::from(DEFAULT_MODULE_PATH),
         all_loads: later,
+        unknown: Vec::new(),
         result: Configuration::default(),
     };
     for statement in document.statements {
@@ -106,7 +108,9 @@ pub fn resolve(
             Statement::Parameter(parameter) => resolver.parameter(&parameter),
         }
     }
-    resolver.result
+    let Resolver { result, unknown, .. } = resolver;
+    diagnostics.close(origin::closing_line(diagnostics, &unknown));
+    result
 }
 
 struct Resolver<'a> {
@@ -115,6 +119,8 @@ struct Resolver<'a> {
     mpath: PathBuf,
     /// All modules of the document by name, also those that are loaded further down.
     all_loads: Vec<(String, Position)>,
+    /// Those that nobody knows.
+    unknown: Vec<LoadModule>,
     result: Configuration,
 }
 
@@ -156,7 +162,8 @@ impl Resolver<'_> {
                 let problem = Problem::LackingModule { name: name.clone(), commands };
                 self.diagnostics.warning(&load.position, problem);
             }
-            Known::Builtin(_) | Known::Unknown => {}
+            Known::Unknown => self.unknown.push(load.clone()),
+            Known::Builtin(_) => {}
         }
         let position = load.position.clone();
         self.result.modules.push(Loaded { name, path, known, settings: Settings::default(), position });
@@ -241,7 +248,7 @@ fn quoted(text: &[u8]) -> String {
 }
 
 /// The name of a file without folder and `.so`.
-fn stem(file: &[u8]) -> String {
+pub(super) fn stem(file: &[u8]) -> String {
     let name = Path::new(OsStr::from_bytes(file)).file_name().unwrap_or_default().as_bytes();
     readable(name.strip_suffix(b".so").unwrap_or(name))
 }

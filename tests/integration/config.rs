@@ -247,6 +247,21 @@ fn collections_of_the_cache_are_apart() {
         .assert_refused("an unknown collection", &["there is no collection \"none\"; add modparam("]);
 }
 
+/// OpenSIPS 3.4 writes such a file. The unknown module is found after the globals, and the line comes after both.
+#[test]
+fn a_file_of_opensips_3_is_said_to_be_one_in_the_last_line() {
+    let text = "xlog_level=3\nsyslog_enabled=yes\nloadmodule \"tracer.so\"\n";
+    let setup = Setup::unix().text(text);
+    let path = setup.config_path().display().to_string();
+    for outcome in [setup.check(), setup.refuse()] {
+        outcome.assert_refused("a file of OpenSIPS 3", &["tracer", "xlog_default_level"]);
+        let last = outcome.stderr.lines().last().unwrap_or_default();
+        let start =
+            format!("{path}: this seems to be a file of OpenSIPS 3.4 or later: syslog_enabled in line 2");
+        assert!(last.starts_with(&start), "{last}");
+    }
+}
+
 #[test]
 fn a_module_that_is_nowhere_is_an_error_with_its_name() {
     let setup = Setup::unix().module("no_such_module");

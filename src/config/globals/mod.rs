@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::document::{Assignment, Value};
 use super::nearest::nearest;
+use super::origin;
 use super::position::Position;
 
 mod table;
@@ -85,9 +86,9 @@ pub(super) fn find(name: &[u8]) -> Option<&'static GlobalRow> {
 
 /// The global that was meant by a name nobody knows.
 pub(super) fn suggest(name: &str, others: &'static [&'static str]) -> Option<String> {
-    let renamed = table::RENAMED.iter().find(|(new, _)| *new == name).map(|&(_, old)| old);
-    let names = table::ROWS.iter().flat_map(|row| row.names).chain(others).copied();
-    renamed.or_else(|| nearest(name, names)).map(str::to_owned)
+    let names = || table::ROWS.iter().flat_map(|row| row.names).chain(others).copied();
+    // The name of another product or release is no slip of the finger.
+    origin::renamed(name).unwrap_or_else(|| nearest(name, names())).map(str::to_owned)
 }
 
 /// A syslog facility, as its code in syslog(3) shifted right by three: 0 kern to 23 local7.

@@ -19,19 +19,6 @@ const fn sip(names: &'static [&'static str], form: Form) -> GlobalRow {
     GlobalRow { names, form, scope: Scope::SipAlone, help: "serves SIP alone; no effect" }
 }
 
-/// What globals of OpenSIPS 3.x were called before.
-pub(super) const RENAMED: &[(&str, &str)] = &[
-    ("socket", "listen"),
-    ("udp_workers", "children"),
-    ("tcp_workers", "tcp_children"),
-    ("stderror_enabled", "log_stderror"),
-    ("stderror_level", "log_level"),
-    ("syslog_level", "log_level"),
-    ("syslog_facility", "log_facility"),
-    ("syslog_name", "log_name"),
-    ("loadpath", "mpath"),
-];
-
 /// All globals, those of ours first.
 pub(super) const ROWS: &[GlobalRow] = &[
     ours(&["chroot"], Form::Name, "folder to make the root after start; none by default"),

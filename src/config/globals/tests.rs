@@ -38,15 +38,6 @@ fn every_global_of_ours_lands_in_a_field() {
 }
 
 #[test]
-fn renamed_globals_lead_to_names_that_exist() {
-    for (new, old) in table::RENAMED {
-        assert!(find(new.as_bytes()).is_none(), "{new}");
-        assert!(find(old.as_bytes()).is_some(), "{old}");
-        assert_eq!(suggest(new, &[]).as_deref(), Some(*old));
-    }
-}
-
-#[test]
 fn facilities_have_their_syslog_codes() {
     assert_eq!(Facility::from_name(b"LOG_DAEMON").map(Facility::code), Some(3));
     assert_eq!(Facility::from_name(b"log_local7").map(Facility::code), Some(23));

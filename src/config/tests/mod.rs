@@ -9,6 +9,7 @@ use super::*;
 mod errors;
 mod includes;
 mod modules;
+mod origins;
 mod properties;
 mod statements;
 mod whole_file;
