@@ -2,6 +2,10 @@
 #ifndef OPENSIPS_MI_DPRINT_H
 #define OPENSIPS_MI_DPRINT_H
 
+#include "linkage.h"
+
+OPENSIPS_MI_BEGIN_C
+
 #define L_ALERT -3
 #define L_CRIT -2
 #define L_ERR -1
@@ -39,5 +43,7 @@ int dp_my_pid(void);
 #define LM_NOTICE(format, args...) LM_GEN1(L_NOTICE, format, ##args)
 #define LM_INFO(format, args...) LM_GEN1(L_INFO, format, ##args)
 #define LM_DBG(format, args...) LM_GEN1(L_DBG, format, ##args)
+
+OPENSIPS_MI_END_C
 
 #endif

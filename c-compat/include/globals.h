@@ -4,9 +4,14 @@
 
 #include <time.h>
 
+#include "linkage.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 /* When the server started, in seconds since 1970. */
 extern time_t startup_time;
+
+OPENSIPS_MI_END_C
 
 #endif

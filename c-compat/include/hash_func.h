@@ -2,7 +2,10 @@
 #ifndef OPENSIPS_MI_HASH_FUNC_H
 #define OPENSIPS_MI_HASH_FUNC_H
 
+#include "linkage.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 /* Four bytes at a time, the last ones in what remains; bytes from 128 on count as negative. */
 static inline unsigned int opensips_mi_hash_more(unsigned int hash, const str *text, int ignores_case)
@@ -45,5 +48,7 @@ static inline unsigned int core_case_hash(str *first, str *second, unsigned int 
 {
 	return opensips_mi_hash(first, second, size, 1);
 }
+
+OPENSIPS_MI_END_C
 
 #endif

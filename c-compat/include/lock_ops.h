@@ -7,6 +7,9 @@
 #include <pthread.h>
 
 #include "dprint.h"
+#include "linkage.h"
+
+OPENSIPS_MI_BEGIN_C
 
 typedef struct {
 	pthread_mutex_t mutex;
@@ -30,7 +33,7 @@ struct gen_lock_set_t_ {
 
 typedef struct gen_lock_set_t_ gen_lock_set_t;
 
-_Static_assert(sizeof(gen_lock_t) == 48, "layout of gen_lock_t");
+OPENSIPS_MI_ASSERT(sizeof(gen_lock_t) == 48, "layout of gen_lock_t");
 
 static inline gen_lock_set_t *lock_set_init(gen_lock_set_t *set)
 {
@@ -43,5 +46,7 @@ static inline gen_lock_set_t *lock_set_init(gen_lock_set_t *set)
 #define lock_set_destroy(set) ((void)(set))
 #define lock_set_get(set, i) lock_get(&(set)->locks[i])
 #define lock_set_release(set, i) lock_release(&(set)->locks[i])
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -2,7 +2,10 @@
 #ifndef OPENSIPS_MI_MD5UTILS_H
 #define OPENSIPS_MI_MD5UTILS_H
 
+#include "linkage.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define MD5_LEN 32
 
@@ -10,5 +13,7 @@
 void MD5StringArray(char *dst, str src[], unsigned int size);
 /* Of a file. Less than 0: it cannot be read. */
 int MD5File(char *dst, const char *name);
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -3,7 +3,10 @@
 #ifndef OPENSIPS_MI_MOD_FIX_H
 #define OPENSIPS_MI_MOD_FIX_H
 
+#include "linkage.h"
 #include "pvar.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define GPARAM_TYPE_INT 0
 #define GPARAM_TYPE_STR 1
@@ -74,5 +77,7 @@ int fixup_get_ivalue(struct sip_msg *msg, gparam_p gp, int *val) OPENSIPS_MI_SCR
 int fixup_get_svalue(struct sip_msg *msg, gparam_p gp, str *val) OPENSIPS_MI_SCRIPT_ONLY;
 int fixup_get_isvalue(struct sip_msg *msg, gparam_p gp, int *i_val, str *s_val, unsigned int *flags)
 	OPENSIPS_MI_SCRIPT_ONLY;
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -13,8 +13,11 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "linkage.h"
 #include "str.h"
 #include "usr_avp.h"
+
+OPENSIPS_MI_BEGIN_C
 
 struct sip_msg;
 
@@ -134,5 +137,7 @@ int pv_get_uintval(struct sip_msg *msg, pv_param_t *param, pv_value_t *res, unsi
 	OPENSIPS_MI_SCRIPT_ONLY;
 int pv_get_sintval(struct sip_msg *msg, pv_param_t *param, pv_value_t *res, int number) OPENSIPS_MI_SCRIPT_ONLY;
 int pv_get_strval(struct sip_msg *msg, pv_param_t *param, pv_value_t *res, str *text) OPENSIPS_MI_SCRIPT_ONLY;
+
+OPENSIPS_MI_END_C
 
 #endif

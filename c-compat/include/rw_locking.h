@@ -3,7 +3,10 @@
 #ifndef OPENSIPS_MI_RW_LOCKING_H
 #define OPENSIPS_MI_RW_LOCKING_H
 
+#include "linkage.h"
 #include "locking.h"
+
+OPENSIPS_MI_BEGIN_C
 
 typedef struct rw_lock_t {
 	gen_lock_t *lock;
@@ -37,5 +40,7 @@ static inline void lock_destroy_rw(rw_lock_t *rw)
 #define lock_stop_write(rw) lock_release((rw)->lock)
 #define lock_start_read(rw) lock_get((rw)->lock)
 #define lock_stop_read(rw) lock_release((rw)->lock)
+
+OPENSIPS_MI_END_C
 
 #endif

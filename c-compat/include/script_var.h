@@ -2,7 +2,10 @@
 #ifndef OPENSIPS_MI_SCRIPT_VAR_H
 #define OPENSIPS_MI_SCRIPT_VAR_H
 
+#include "linkage.h"
 #include "usr_avp.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define VAR_VAL_STR (1 << 0)
 #define VAR_VAL_NULL (1 << 1)
@@ -29,5 +32,7 @@ script_var_t *set_var_value(script_var_t *var, int_str *value, int flags);
 
 /* Frees a list of variables of a module's own. */
 void destroy_vars_list(script_var_t *list);
+
+OPENSIPS_MI_END_C
 
 #endif

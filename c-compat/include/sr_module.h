@@ -6,11 +6,14 @@
 #include <stddef.h>
 
 #include "dprint.h"
+#include "linkage.h"
 #include "mi/mi.h"
 #include "pvar.h"
 #include "route.h"
 #include "statistics.h"
 #include "version.h"
+
+OPENSIPS_MI_BEGIN_C
 
 typedef int (*cmd_function)(struct sip_msg *, char *, char *, char *, char *, char *, char *);
 typedef int (*fixup_function)(void **param, int param_no);
@@ -114,11 +117,13 @@ cmd_function find_mod_export(char *module, char *name, int param_no, int flags);
 /* Whether a C module of that name, in letters of either case, is loaded: not 0 if so. */
 int module_loaded(char *name);
 
-_Static_assert(sizeof(param_export_t) == 24, "layout of param_export_t");
-_Static_assert(sizeof(proc_export_t) == 40, "layout of proc_export_t");
-_Static_assert(offsetof(proc_export_t, function) == 24, "layout of proc_export_t");
-_Static_assert(sizeof(struct module_exports) == 112, "layout of struct module_exports");
-_Static_assert(offsetof(struct module_exports, mi_cmds) == 56, "layout of struct module_exports");
-_Static_assert(offsetof(struct module_exports, init_f) == 80, "layout of struct module_exports");
+OPENSIPS_MI_ASSERT(sizeof(param_export_t) == 24, "layout of param_export_t");
+OPENSIPS_MI_ASSERT(sizeof(proc_export_t) == 40, "layout of proc_export_t");
+OPENSIPS_MI_ASSERT(offsetof(proc_export_t, function) == 24, "layout of proc_export_t");
+OPENSIPS_MI_ASSERT(sizeof(struct module_exports) == 112, "layout of struct module_exports");
+OPENSIPS_MI_ASSERT(offsetof(struct module_exports, mi_cmds) == 56, "layout of struct module_exports");
+OPENSIPS_MI_ASSERT(offsetof(struct module_exports, init_f) == 80, "layout of struct module_exports");
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -6,7 +6,10 @@
 #include "atomic.h"
 #include "config.h"
 #include "hash_func.h"
+#include "linkage.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define STAT_NO_RESET (1 << 0)
 #define STAT_NO_SYNC (1 << 1)
@@ -74,7 +77,9 @@ stat_var *get_stat(str *name);
 			reset_stat(var); \
 	} while (0)
 
-_Static_assert(sizeof(stat_export_t) == 24, "layout of stat_export_t");
-_Static_assert(sizeof(stat_var) == 64, "layout of stat_var");
+OPENSIPS_MI_ASSERT(sizeof(stat_export_t) == 24, "layout of stat_export_t");
+OPENSIPS_MI_ASSERT(sizeof(stat_var) == 64, "layout of stat_var");
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -7,7 +7,10 @@
 #include <time.h>
 
 #include "dprint.h"
+#include "linkage.h"
 #include "pvar.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define SHM_ALLOC 0
 #define PKG_ALLOC 1
@@ -76,5 +79,7 @@ PART(tr_parse_wkst);
 			goto done; \
 		text = end + 1; \
 	} while (0)
+
+OPENSIPS_MI_END_C
 
 #endif

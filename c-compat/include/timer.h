@@ -2,6 +2,10 @@
 #ifndef OPENSIPS_MI_TIMER_H
 #define OPENSIPS_MI_TIMER_H
 
+#include "linkage.h"
+
+OPENSIPS_MI_BEGIN_C
+
 typedef unsigned long long utime_t;
 
 typedef void (timer_function)(unsigned int ticks, void *param);
@@ -26,5 +30,7 @@ int register_utimer(char *label, utimer_function f, void *param, unsigned int in
 void *register_timer_process(char *label, timer_function f, void *param, unsigned int interval, unsigned int flags);
 int append_timer_to_process(char *label, timer_function f, void *param, unsigned int interval, void *process);
 int append_utimer_to_process(char *label, utimer_function f, void *param, unsigned int interval, void *process);
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -2,7 +2,10 @@
 #ifndef OPENSIPS_MI_TRIM_H
 #define OPENSIPS_MI_TRIM_H
 
+#include "linkage.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 static inline int opensips_mi_is_blank(char c)
 {
@@ -28,5 +31,7 @@ static inline void trim(str *text)
 	trim_leading(text);
 	trim_trailing(text);
 }
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -13,10 +13,13 @@
 
 #include "config.h"
 #include "dprint.h"
+#include "linkage.h"
 #include "mem/mem.h"
 #include "mem/shm_mem.h"
 #include "sr_module.h"
 #include "str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define ZSW(text) ((text) ? (text) : "")
 
@@ -143,7 +146,7 @@ static inline int strno2int(str *text, unsigned int *number)
 
 static inline char *q_memchr(char *p, int c, unsigned int size)
 {
-	return memchr(p, c, size);
+	return (char *)memchr(p, c, size);
 }
 
 /* The last one. */
@@ -274,7 +277,7 @@ static inline void sleep_us(unsigned int micros)
 static inline int pkg_str_dup(str *to, const str *from)
 {
 	to->len = 0;
-	to->s = pkg_malloc(from->len ? from->len : 1);
+	to->s = (char *)pkg_malloc(from->len ? from->len : 1);
 	if (!to->s)
 		return -1;
 	memcpy(to->s, from->s, from->len);
@@ -285,7 +288,7 @@ static inline int pkg_str_dup(str *to, const str *from)
 static inline int shm_str_dup(str *to, const str *from)
 {
 	to->len = 0;
-	to->s = shm_malloc(from->len ? from->len : 1);
+	to->s = (char *)shm_malloc(from->len ? from->len : 1);
 	if (!to->s)
 		return -1;
 	memcpy(to->s, from->s, from->len);
@@ -352,5 +355,7 @@ static inline int str_strcasecmp(const str *a, const str *b)
 			(text).s[--(text).len] = 0; \
 		str_trim_spaces_lr(text); \
 	} while (0)
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -3,5 +3,5 @@
 set -eu
 
 exec apt-get install -y --no-install-recommends \
-    curl gcc libdbi-perl libfrontier-rpc-perl make python3-venv redis-server ruby ruby-xmlrpc socat valgrind \
+    curl g++ gcc libdbi-perl libfrontier-rpc-perl make python3-venv redis-server ruby ruby-xmlrpc socat valgrind \
     xmlrpc-api-utils

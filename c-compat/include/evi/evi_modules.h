@@ -3,9 +3,12 @@
 #ifndef OPENSIPS_MI_EVI_EVI_MODULES_H
 #define OPENSIPS_MI_EVI_EVI_MODULES_H
 
+#include "../linkage.h"
 #include "../str.h"
 #include "evi.h"
 #include "evi_params.h"
+
+OPENSIPS_MI_BEGIN_C
 
 struct sip_msg;
 
@@ -24,5 +27,7 @@ static inline int evi_raise_event_msg(struct sip_msg *msg, event_id_t id, evi_pa
 	(void)msg;
 	return evi_raise_event(id, params);
 }
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -4,7 +4,10 @@
 
 #include <stddef.h>
 
+#include "../linkage.h"
 #include "../str.h"
+
+OPENSIPS_MI_BEGIN_C
 
 #define EVI_INT_VAL 0x01
 #define EVI_STR_VAL 0x02
@@ -44,8 +47,10 @@ evi_param_p evi_param_create(evi_params_p list, str *name);
 #define evi_param_set_int(param, value) evi_param_set(param, value, EVI_INT_VAL)
 #define evi_param_set_str(param, value) evi_param_set(param, value, EVI_STR_VAL)
 
-_Static_assert(sizeof(evi_param_t) == 48, "layout of evi_param_t");
-_Static_assert(offsetof(evi_param_t, name) == 24, "layout of evi_param_t");
-_Static_assert(sizeof(evi_params_t) == 24, "layout of evi_params_t");
+OPENSIPS_MI_ASSERT(sizeof(evi_param_t) == 48, "layout of evi_param_t");
+OPENSIPS_MI_ASSERT(offsetof(evi_param_t, name) == 24, "layout of evi_param_t");
+OPENSIPS_MI_ASSERT(sizeof(evi_params_t) == 24, "layout of evi_params_t");
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -8,6 +8,9 @@
 #include "../config.h"
 #include "../dprint.h"
 #include "../error.h"
+#include "../linkage.h"
+
+OPENSIPS_MI_BEGIN_C
 
 /* NULL when there is no room. Aligned for every type; not set to zero. */
 void *shm_malloc(unsigned long size);
@@ -19,5 +22,7 @@ void shm_free(void *block);
 
 /* The statistics of group shmem, and the log after SIGUSR1, tell how the memory is used. */
 #define shm_status() ((void)0)
+
+OPENSIPS_MI_END_C
 
 #endif

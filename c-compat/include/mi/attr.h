@@ -4,8 +4,11 @@
 
 #include <stdarg.h>
 
+#include "../linkage.h"
 #include "../str.h"
 #include "tree.h"
+
+OPENSIPS_MI_BEGIN_C
 
 struct mi_attr {
 	str name;
@@ -21,6 +24,8 @@ struct mi_attr *addf_mi_attr(struct mi_node *node, int flags, char *name, int na
 struct mi_attr *get_mi_attr_by_name(struct mi_node *node, char *name, int len);
 void del_mi_attr_list(struct mi_node *node);
 
-_Static_assert(sizeof(struct mi_attr) == 40, "layout of struct mi_attr");
+OPENSIPS_MI_ASSERT(sizeof(struct mi_attr) == 40, "layout of struct mi_attr");
+
+OPENSIPS_MI_END_C
 
 #endif

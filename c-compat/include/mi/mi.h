@@ -2,8 +2,11 @@
 #ifndef OPENSIPS_MI_MI_MI_H
 #define OPENSIPS_MI_MI_MI_H
 
+#include "../linkage.h"
 #include "../str.h"
 #include "tree.h"
+
+OPENSIPS_MI_BEGIN_C
 
 /* The request has a handler, `async_hdl`: the function may return MI_ROOT_ASYNC_RPL and keep the handler where it likes,
  * and any process answers by its handler_f. */
@@ -65,7 +68,9 @@ static inline int flush_mi_tree(struct mi_root *root)
 	return 0;
 }
 
-_Static_assert(sizeof(mi_export_t) == 48, "layout of mi_export_t");
-_Static_assert(sizeof(struct mi_cmd) == 88, "layout of struct mi_cmd");
+OPENSIPS_MI_ASSERT(sizeof(mi_export_t) == 48, "layout of mi_export_t");
+OPENSIPS_MI_ASSERT(sizeof(struct mi_cmd) == 88, "layout of struct mi_cmd");
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -5,12 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "../linkage.h"
 #include "../str.h"
 
 struct mi_node;
 struct mi_handler;
 
 #include "attr.h"
+
+OPENSIPS_MI_BEGIN_C
 
 /* The node gets a copy of the name. Without it the name must live until the command returns. */
 #define MI_DUP_NAME (1 << 0)
@@ -73,8 +76,10 @@ struct mi_node *addf_mi_node_sibling(struct mi_node *brother, int flags, char *n
 struct mi_node *addf_mi_node_child(struct mi_node *parent, int flags, char *name, int name_len, char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
-_Static_assert(sizeof(struct mi_node) == 72, "layout of struct mi_node");
-_Static_assert(sizeof(struct mi_root) == 104, "layout of struct mi_root");
-_Static_assert(offsetof(struct mi_root, node) == 32, "layout of struct mi_root");
+OPENSIPS_MI_ASSERT(sizeof(struct mi_node) == 72, "layout of struct mi_node");
+OPENSIPS_MI_ASSERT(sizeof(struct mi_root) == 104, "layout of struct mi_root");
+OPENSIPS_MI_ASSERT(offsetof(struct mi_root, node) == 32, "layout of struct mi_root");
+
+OPENSIPS_MI_END_C
 
 #endif

@@ -16,6 +16,58 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, Setup, Signal, assert_same, skip, wait_for};
 
+/// A module written in C++: what the headers declare links, and a command uses the language's own library.
+#[test]
+fn a_module_in_cxx_is_built_and_answers() {
+    if Command::new("g++").arg("--version").output().is_err() {
+        return skip("a_module_in_cxx_is_built_and_answers", "no g++");
+    }
+    let Some(setup) = built(Setup::unix(), WORDS, "") else { return };
+    let server = setup.param_of("words", "prefix", "\"<\"").start();
+    let sorted = "200 OK\nWord:: <a length=1\nWord:: <b length=1\nWord:: <word length=4\n";
+    assert_eq!(text(&server, ":words:\nword\nb\na\n"), sorted);
+    assert_eq!(text(&server, ":words:\n"), "400 no words\n");
+    assert_eq!(text(&server, ":get_statistics:\nwords:\n"), "200 OK\nwords:sorted:: 1\n");
+    server.stop_clean(&[]);
+}
+
+/// Every header alone, in both languages and with all warnings.
+#[test]
+fn every_header_compiles_alone_as_c_and_as_cxx() {
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("c-compat/include");
+    for (compiler, language) in [("cc", "c"), ("g++", "c++")] {
+        if Command::new(compiler).arg("--version").output().is_err() {
+            skip("every_header_compiles_alone_as_c_and_as_cxx", &format!("no {compiler}"));
+            continue;
+        }
+        let mut headers = 0;
+        for folder in ["", "mi", "mem", "evi"] {
+            for entry in fs::read_dir(include.join(folder)).unwrap() {
+                let header = entry.unwrap().path();
+                if header.extension().is_none_or(|ending| ending != "h") {
+                    continue;
+                }
+                let mut command = Command::new(compiler);
+                command.args([
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    "-DMOD_NAME=\"x\"",
+                    "-fsyntax-only",
+                    "-x",
+                    language,
+                ]);
+                command.arg("-include").arg(&header).arg("/dev/null");
+                let output = command.output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{compiler} {}: {said}", header.display());
+                headers += 1;
+            }
+        }
+        assert!(headers > 25, "only {headers}");
+    }
+}
+
 /// Compiles a module into the setup's folder, with defines such as `-DWHY=1`; `None`, and says so, when this machine
 /// cannot.
 #[track_caller]
@@ -35,7 +87,8 @@ fn built_as(setup: Setup, name: &str, source: &str, defines: &str) -> Option<Set
     }
     let folder = setup.folder.join(&format!("{name}-source"));
     fs::create_dir(&folder).unwrap();
-    fs::copy(root.join(source), folder.join(format!("{name}.c"))).unwrap();
+    let file = Path::new(name).with_extension(Path::new(source).extension().unwrap());
+    fs::copy(root.join(source), folder.join(file)).unwrap();
     let rules = root.join("c-compat/include/modules/module/module.mk");
     fs::write(folder.join("Makefile"), format!("NAME := {name}\ninclude {}\n", rules.display())).unwrap();
     let output = Command::new("make")
@@ -54,6 +107,7 @@ const EXAMPLE: &str = "c-compat/example/example.c";
 const SHAPES: &str = "tests/integration/modules/shapes.c";
 const SLIPS: &str = "tests/integration/modules/slips.c";
 const CHURN: &str = "tests/integration/modules/churn.c";
+const WORDS: &str = "tests/integration/modules/words.cc";
 const REFUSED: &str = "tests/integration/modules/refused.c";
 
 pub(crate) fn text(server: &Server, request: &str) -> String {
