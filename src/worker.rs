@@ -48,6 +48,11 @@ fn serve(
 ) -> Result<(), OpenError> {
     signal::worker_handlers()?;
     process::end_with(attendant)?;
+    if let Err(error) = process::raise_oom_score() {
+        log::warn!(
+            "short of memory, the kernel may end the attendant before its workers: cannot raise oom_score_adj: {error}"
+        );
+    }
     drop(blocked);
     if let Some(lives) = context.states.get::<Lives>() {
         lives.begin_process(service.rank(), context)?;

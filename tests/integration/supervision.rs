@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{
     DEADLINE, HELP, HELP_REPLY, Process, Server, Setup, Signal, VERSION, assert_same, is_alive, parse_ps,
-    send, shown, wait_for, within,
+    send, shown, skip, wait_for, within,
 };
 
 /// By when a killed worker has a successor.
@@ -207,4 +207,33 @@ fn what_a_killed_worker_knew_is_kept() {
     let since = |reply: &[u8]| reply.split(|&byte| byte == b'\n').nth(2).map(<[u8]>::to_vec);
     assert_eq!(since(&server.ask(b":uptime:\n")), since(&uptime), "Up since");
     server.stop_clean(&[]);
+}
+
+/// A kernel that runs out of memory ends a worker, which is replaced, and not the attendant. One that may not leave a core
+/// file does not own its files in /proc.
+#[test]
+fn the_kernel_prefers_workers_to_the_attendant_when_memory_runs_out() {
+    let score = |pid: i32| -> Option<i32> {
+        fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).ok()?.trim().parse().ok()
+    };
+    let own = score(i32::try_from(std::process::id()).unwrap()).unwrap();
+    let setups = [
+        ("as it is", Setup::unix()),
+        ("without core files", Setup::unix().global("disable_core_dump=yes")),
+        ("as nobody", Setup::unix().global("disable_core_dump=yes").arg("-u").arg("nobody")),
+    ];
+    for (what, setup) in setups {
+        if what == "as nobody" && !nix::unistd::geteuid().is_root() {
+            skip("supervision::the_kernel_prefers_workers_to_the_attendant", "only root becomes nobody");
+            continue;
+        }
+        let server = setup.start();
+        // The first worker answers while others begin.
+        let wanted = Some((own + 500).min(1000));
+        wait_for(&format!("{what}: {wanted:?} for all processes but the attendant"), || {
+            let all = server.ps();
+            all.iter().filter(|process| process.id != 0).all(|it| score(it.pid) == wanted).then_some(())
+        });
+        assert_eq!(score(server.pid()), Some(own), "{what}");
+    }
 }
