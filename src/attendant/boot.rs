@@ -284,7 +284,8 @@ fn build(
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
-        made.transports.into_iter().for_each(|transport| events.add(transport));
+        let refused = step("open the sockets that events are sent from", "raise open_files_limit");
+        made.transports.into_iter().try_for_each(|transport| events.add(transport)).map_err(refused)?;
         made.doors.into_iter().for_each(|door| doors.add(door));
         timers.extend(made.timers);
         persistent.extend(made.persistent);

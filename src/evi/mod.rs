@@ -47,6 +47,14 @@ pub struct Event<'a> {
 
 /// The way of an event to its subscribers.
 pub trait Transport: fmt::Debug {
+    /// Gets what all processes share. Called once, before the first fork.
+    ///
+    /// # Errors
+    /// When the system has none.
+    fn open(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The schemes it serves: what stands before the first colon of a socket.
     fn schemes(&self) -> &'static [&'static str];
 
@@ -146,9 +154,14 @@ impl Events {
         }
     }
 
-    /// Adds a transport.
-    pub fn add(&mut self, transport: Box<dyn Transport>) {
+    /// Adds a transport, and opens it. Before the first fork.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn add(&mut self, mut transport: Box<dyn Transport>) -> io::Result<()> {
+        transport.open()?;
         self.transports.push(transport);
+        Ok(())
     }
 
     /// All events; the position is the number.

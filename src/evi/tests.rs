@@ -82,7 +82,7 @@ fn fixture() -> Fixture {
     let looked_up = Rc::clone(&memory.looked_up);
     let mut events = Events::default();
     events.publish(&["E_A", "E_B", "E_A"]);
-    events.add(Box::new(memory));
+    events.add(Box::new(memory)).unwrap();
     let mut context = testing::context();
     context.statistics.add(&STATISTICS);
     context.states.add(Box::new(events));

@@ -187,14 +187,13 @@ impl Socket {
         Ok(Socket(UdpSocket::bind(address)?.into()))
     }
 
-    /// A socket of its own to send from to a peer and others of its kind. What is sent to it is not kept: nobody
+    /// A socket of its own to send from to an IP peer and others of its kind. What is sent to it is not kept: nobody
     /// reads it, so it has the smallest receive buffer.
     ///
     /// # Errors
     /// When no descriptor can be had, or there is no such kind.
     pub fn towards(peer: &Peer) -> io::Result<Socket> {
         let socket = match i32::from(peer.family()) {
-            libc::AF_UNIX => Socket::unix(),
             libc::AF_INET => Socket::udp_bound((Ipv4Addr::UNSPECIFIED, 0).into()),
             libc::AF_INET6 => Socket::udp_bound((Ipv6Addr::UNSPECIFIED, 0).into()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
@@ -267,29 +266,6 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends as [`send`](Socket::send), from a new socket when this one's buffer is used up.
-    ///
-    /// What peers leave unread is charged to the socket it came from. Once that one's buffer is full it is left to
-    /// them, to be freed by the kernel when they have read or ended, and the others get a new one: a peer can hold as
-    /// much as its own queue takes, and no more.
-    ///
-    /// # Errors
-    /// As [`send`](Socket::send), or those of `renew`.
-    pub fn send_renewing(
-        &mut self,
-        bytes: &[u8],
-        peer: &Peer,
-        renew: impl FnOnce() -> io::Result<Socket>,
-    ) -> io::Result<()> {
-        match self.send(bytes, peer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_send_buffer_full() => {
-                *self = renew()?;
-                self.send(bytes, peer)
-            }
-            result => result,
-        }
-    }
-
     /// Makes the send buffer as large as `bytes`, or as large as the system lets this user have.
     pub fn raise_send_buffer(&self, bytes: usize) {
         if setsockopt(&self.0, sockopt::SndBufForce, &bytes).is_err() {
@@ -306,8 +282,15 @@ impl Socket {
         self.memory().map_or(0, |[received, ..]| received.into())
     }
 
+    /// The limit of what peers may leave unread, in bytes with the kernel's overhead.
+    #[must_use]
+    pub fn send_buffer(&self) -> Option<usize> {
+        self.memory().and_then(|[_, _, _, limit, ..]| usize::try_from(limit).ok())
+    }
+
     /// Whether datagrams that peers have not read use up this socket's send buffer.
-    fn is_send_buffer_full(&self) -> bool {
+    #[must_use]
+    pub fn is_send_buffer_full(&self) -> bool {
         self.memory().is_some_and(|[_, _, sent, limit, ..]| sent >= limit)
     }
 

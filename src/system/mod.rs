@@ -19,6 +19,7 @@ pub mod pattern;
 pub mod presence;
 pub mod process;
 pub mod running;
+pub mod send_pool;
 pub mod signal;
 pub mod stderr;
 pub mod syslog;

@@ -11,3 +11,7 @@ mod support;
 
 /// A client that sends requests as fast as it can.
 mod flood;
+/// Memory control groups, for servers that are to do with little memory.
+mod memory_group;
+/// Thousands of clients that read no reply.
+mod unread;

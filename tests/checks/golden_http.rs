@@ -44,7 +44,7 @@ fn server() -> Context {
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));
-        made.transports.into_iter().for_each(|transport| events.add(transport));
+        made.transports.into_iter().for_each(|transport| events.add(transport).unwrap());
     }
     statistics.add(&modules::private_memory_statistics(2));
     states.add(Box::new(backends));

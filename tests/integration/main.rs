@@ -81,5 +81,7 @@ mod supervision;
 mod torture;
 /// UDP over IPv4 and IPv6.
 mod udp;
+/// Replies that nobody reads, over all clients.
+mod unread;
 /// Contacts of users: many clients at once, the end of contacts, a full table, several tables.
 mod usrloc;

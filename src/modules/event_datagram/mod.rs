@@ -7,12 +7,14 @@ mod address;
 mod message;
 
 use std::io;
+use std::sync::Arc;
 
 use crate::evi::{Event, Place, Sender, SubscribeError, Transport};
 use crate::mi::Generation;
 use crate::module::{Loaded, Module};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::names::Resolver;
+use crate::system::send_pool::{PoolSender, SendPool};
 use address::Target;
 
 /// The module's table.
@@ -25,15 +27,22 @@ pub(super) const MODULE: Module = Module {
     load: Some(|_, _| Ok(Loaded { transports: vec![Box::new(Datagrams::default())], ..Loaded::default() })),
 };
 
+/// What subscribers at UNIX sockets may leave unread, over all processes, in bytes with the kernel's overhead.
+const UNREAD_BYTES: usize = 16 << 20;
+
 /// The schemes `udp` and `unix`.
 #[derive(Debug, Default)]
 struct Datagrams {
     resolver: Resolver,
+    pool: Arc<SendPool>,
 }
 
-/// A socket for each family of addresses that was sent to.
-#[derive(Debug, Default)]
-struct Doors(Vec<Door>);
+/// The pool for UNIX subscribers, and a socket for each other family of addresses that was sent to.
+#[derive(Debug)]
+struct Doors {
+    unix: PoolSender,
+    others: Vec<Door>,
+}
 
 #[derive(Debug)]
 struct Door {
@@ -42,6 +51,11 @@ struct Door {
 }
 
 impl Transport for Datagrams {
+    fn open(&mut self) -> io::Result<()> {
+        self.pool = SendPool::create(UNREAD_BYTES)?;
+        Ok(())
+    }
+
     fn schemes(&self) -> &'static [&'static str] {
         &["udp", "unix"]
     }
@@ -63,31 +77,44 @@ impl Transport for Datagrams {
     }
 
     fn sender(&self) -> Box<dyn Sender> {
-        Box::new(Doors::default())
+        Box::new(Doors {
+            unix: PoolSender::new(Arc::clone(&self.pool), std::process::id() as usize),
+            others: Vec::new(),
+        })
     }
 }
 
 impl Sender for Doors {
     fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()> {
         let peer = Peer::from_bytes(address).ok_or(io::ErrorKind::InvalidInput)?;
-        let family = peer.family();
-        let at = match self.0.iter().position(|door| door.family == family) {
-            Some(at) => at,
-            None => {
-                self.0.push(Door { family, socket: Socket::towards(&peer)? });
-                self.0.len() - 1
-            }
+        let sent = if i32::from(peer.family()) == libc::AF_UNIX {
+            self.unix.send(message, &peer)
+        } else {
+            self.other(&peer)?.send(message, &peer)
         };
-        let sent = self.0[at].socket.send_renewing(message, &peer, || Socket::towards(&peer));
-        sent.map_err(
-            |error| if is_short_of_memory(&error) { io::ErrorKind::WouldBlock.into() } else { error },
-        )
+        sent.map_err(|error| if has_no_room(&error) { io::ErrorKind::WouldBlock.into() } else { error })
     }
 }
 
-/// Whether the system had no room just now.
-fn is_short_of_memory(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
+impl Doors {
+    /// The socket of a peer's family.
+    fn other(&mut self, peer: &Peer) -> io::Result<&Socket> {
+        let family = peer.family();
+        let at = match self.others.iter().position(|door| door.family == family) {
+            Some(at) => at,
+            None => {
+                self.others.push(Door { family, socket: Socket::towards(peer)? });
+                self.others.len() - 1
+            }
+        };
+        Ok(&self.others[at].socket)
+    }
+}
+
+/// Whether there is no room just now: the system is short of memory, or subscribers leave too much unread.
+fn has_no_room(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::QuotaExceeded
+        || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
 
 #[cfg(test)]
@@ -104,11 +131,17 @@ mod tests {
         Datagrams::default().parse("unix", path).unwrap().address.unwrap()
     }
 
+    fn opened() -> Datagrams {
+        let mut events = Datagrams::default();
+        events.open().unwrap();
+        events
+    }
+
     /// More than one send buffer holds is left unread, and the next one is served all the same.
     #[test]
     fn many_that_never_read_take_nothing_from_one_who_does() {
         let folder = tempfile::tempdir().unwrap();
-        let mut doors = Datagrams::default().sender();
+        let mut doors = opened().sender();
         let message = [b'x'; 8000];
         let mut unread = 0;
         let dead: Vec<_> = (0..20)
@@ -130,7 +163,9 @@ mod tests {
     #[test]
     fn a_socket_is_opened_once_for_a_family() {
         let folder = tempfile::tempdir().unwrap();
-        let (events, mut doors) = (Datagrams::default(), Doors::default());
+        let events = opened();
+        let unix = PoolSender::new(Arc::clone(&events.pool), 0);
+        let mut doors = Doors { unix, others: Vec::new() };
         let _bound = UnixDatagram::bind(folder.path().join("s")).unwrap();
         for (scheme, socket) in
             [("unix", path(&folder, "s")), ("udp", b"127.0.0.1:9".to_vec()), ("udp", b"127.0.0.2:9".to_vec())]
@@ -138,7 +173,7 @@ mod tests {
             let address = events.parse(scheme, &socket).unwrap().address.unwrap();
             doors.send(b"E\n\n", &address).unwrap();
         }
-        assert_eq!(doors.0.len(), 2);
+        assert_eq!(doors.others.len(), 1);
         let nobody = address(&path(&folder, "none"));
         assert_eq!(doors.send(b"E\n\n", &nobody).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(doors.send(b"E\n\n", b"?").is_err());

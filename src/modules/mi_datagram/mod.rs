@@ -15,12 +15,14 @@ mod settings;
 mod worker;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::system::datagram::Socket;
 use crate::system::endpoint::Endpoint;
 use crate::system::presence::{self, Presence};
+use crate::system::send_pool::SendPool;
 use settings::{Address, Settings};
 
 /// Statistics of every MI transport are in this group.
@@ -37,6 +39,7 @@ pub(super) const MODULE: Module = Module {
         Statistic::counter(GROUP, "datagram_parked_replies"),
         Statistic::counter(GROUP, "datagram_timeouts"),
         Statistic::counter(GROUP, "datagram_dropped_replies"),
+        Statistic::counter(GROUP, "datagram_unread_drops"),
     ],
     events: &[],
     load: Some(|settings, identity| {
@@ -51,13 +54,15 @@ struct Datagrams {
     settings: Settings,
     socket: Option<Socket>,
     endpoint: Option<Endpoint>,
+    /// For replies to UNIX clients. It stays when the endpoint is made again, as does what clients have not read.
+    pool: Option<Arc<SendPool>>,
     /// What was last said of an endpoint that is not ours any more, to say it once.
     complaint: Option<String>,
 }
 
 impl Datagrams {
     fn new(settings: Settings) -> Datagrams {
-        Datagrams { settings, socket: None, endpoint: None, complaint: None }
+        Datagrams { settings, socket: None, endpoint: None, pool: None, complaint: None }
     }
 
     fn complain(&mut self, complaint: String) {
@@ -86,6 +91,9 @@ impl Service for Datagrams {
             Address::Unix { path, access } => {
                 let (socket, endpoint) = Endpoint::bind(path, *access)?;
                 socket.raise_send_buffer(worker::SEND_BUFFER_BYTES);
+                if self.pool.is_none() {
+                    self.pool = Some(SendPool::create(worker::UNREAD_BYTES)?);
+                }
                 self.socket = Some(socket);
                 self.endpoint = Some(endpoint);
             }
@@ -147,7 +155,7 @@ impl Service for Datagrams {
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
-        worker::Worker::new(process, &self.settings, socket)?.serve();
+        worker::Worker::new(process, &self.settings, socket, self.pool.as_ref())?.serve();
         Ok(())
     }
 

@@ -8,12 +8,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::system::datagram::{Peer, Socket};
+use crate::system::send_pool::{PoolSender, SHORT_BYTES};
 
 /// Replies that one worker keeps at most.
 const MAX_REPLIES: usize = 64;
-
-/// Replies up to this length may use all of the buffer that connected clients share.
-const SHORT_REPLY_BYTES: usize = 4096;
 
 /// How soon a parked reply is first tried again.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
@@ -26,9 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Doors<'a> {
     /// Where requests arrive.
     pub(super) bound: &'a Socket,
-    /// The worker's own for replies to UNIX clients, so that what one of them leaves unread does not fill the
-    /// buffer that all workers share.
-    pub(super) own: Option<Socket>,
+    /// For replies to UNIX clients, so that what they leave unread neither fills the buffer of the bound socket nor
+    /// grows without a limit.
+    pub(super) pool: Option<PoolSender>,
 }
 
 impl Doors<'_> {
@@ -36,12 +34,12 @@ impl Doors<'_> {
     ///
     /// A client that called `connect` accepts datagrams from the bound socket alone; any other door is EPERM.
     pub(super) fn send(&mut self, bytes: &[u8], peer: &Peer) -> Outcome {
-        let first = match &mut self.own {
-            Some(own) => own.send_renewing(bytes, peer, Socket::unix),
+        let first = match &mut self.pool {
+            Some(pool) => pool.send(bytes, peer),
             None => self.bound.send(bytes, peer),
         };
         let result = match first {
-            Err(error) if self.own.is_some() && error.raw_os_error() == Some(libc::EPERM) => {
+            Err(error) if self.pool.is_some() && error.raw_os_error() == Some(libc::EPERM) => {
                 self.send_to_connected(bytes, peer)
             }
             first => first,
@@ -49,6 +47,7 @@ impl Doors<'_> {
         match result {
             Ok(()) => Outcome::Sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Full,
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => Outcome::UnreadLimit,
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -67,7 +66,7 @@ impl Doors<'_> {
     /// connected clients share. Half of it is kept for short replies, so that those who hoard long ones leave room
     /// for the others.
     fn send_to_connected(&self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
-        if bytes.len() > SHORT_REPLY_BYTES && self.bound.is_send_buffer_half_full() {
+        if bytes.len() > SHORT_BYTES && self.bound.is_send_buffer_half_full() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.bound.send(bytes, peer)
@@ -81,6 +80,8 @@ pub(super) enum Outcome {
     Sent,
     /// The client has no room for it now.
     Full,
+    /// Clients have left too much unread already, over all workers.
+    UnreadLimit,
     /// It will never arrive.
     Failed(io::Error),
 }
@@ -94,6 +95,8 @@ pub(super) enum Gone {
     TimedOut(Peer),
     /// Its client went away.
     Failed(Peer, io::Error),
+    /// There is no room for it, over all workers.
+    UnreadLimit(Peer),
 }
 
 /// The replies kept by one worker.
@@ -159,6 +162,7 @@ impl Parked {
             let end = match doors.send(&reply.bytes, &reply.peer) {
                 Outcome::Sent => Gone::Delivered,
                 Outcome::Failed(error) => Gone::Failed(reply.peer, error),
+                Outcome::UnreadLimit => Gone::UnreadLimit(reply.peer),
                 Outcome::Full if now >= reply.deadline => Gone::TimedOut(reply.peer),
                 Outcome::Full => return true,
             };
@@ -176,6 +180,7 @@ mod tests {
 
     use super::*;
     use crate::system::datagram::Wait;
+    use crate::system::send_pool::SendPool;
 
     struct Place {
         folder: tempfile::TempDir,
@@ -205,7 +210,8 @@ mod tests {
     }
 
     fn doors(place: &Place) -> Doors<'_> {
-        Doors { bound: &place.server, own: Some(Socket::unix().unwrap()) }
+        let pool = SendPool::create(4 << 20).unwrap();
+        Doors { bound: &place.server, pool: Some(PoolSender::new(pool, 0)) }
     }
 
     #[test]

@@ -5,21 +5,27 @@
 //! does it wait for two things at once. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::GROUP;
 use super::answer::Answerer;
 use super::parked::{Doors, Gone, Outcome, Parked};
-use super::settings::{Address, Settings};
+use super::settings::Settings;
 use crate::logging::Throttle;
 use crate::module::{OpenError, Process};
 use crate::shm::Inbox;
 use crate::system::datagram::{Peer, Socket, Wait};
+use crate::system::send_pool::{PoolSender, SendPool, UnreadLimit};
 use crate::wire::MAX_DATAGRAM_BYTES;
 
-/// Send buffer wanted for the bound socket, which all connected clients share, in bytes.
-pub(super) const SEND_BUFFER_BYTES: usize = 16 << 20;
+/// What clients may leave unread, over all workers, in bytes with the kernel's overhead; connected clients have
+/// [`SEND_BUFFER_BYTES`].
+pub(super) const UNREAD_BYTES: usize = 32 << 20;
+
+/// Send buffer wanted for the bound socket, which all connected clients share, in bytes. The kernel doubles it.
+pub(super) const SEND_BUFFER_BYTES: usize = 8 << 20;
 
 /// Pause after an error that is not the client's doing, so that one that stays does not take a whole core.
 const AFTER_RECEIVE_ERROR: Duration = Duration::from_millis(10);
@@ -43,12 +49,10 @@ impl<'a> Worker<'a> {
         process: &'a Process<'a>,
         settings: &'a Settings,
         bound: &'a Socket,
+        pool: Option<&Arc<SendPool>>,
     ) -> Result<Worker<'a>, OpenError> {
-        let own = match settings.address {
-            Address::Unix { .. } => Some(Socket::unix()?),
-            Address::Udp(_) => None,
-        };
-        let doors = Doors { bound, own };
+        let pool = pool.map(|pool| PoolSender::new(Arc::clone(pool), process.number()));
+        let doors = Doors { bound, pool };
         Ok(Worker {
             process,
             answerer: Answerer::new(process.context(), &settings.indent),
@@ -122,7 +126,7 @@ impl<'a> Worker<'a> {
             return; // C ignores an empty datagram, and clients use one to look whether somebody is there.
         }
         let request = &self.request[..length.min(MAX_DATAGRAM_BYTES)];
-        if self.delivery.doors.own.is_none() && is_reply(request) {
+        if self.delivery.doors.pool.is_none() && is_reply(request) {
             return;
         }
         self.process.set_busy(true);
@@ -178,6 +182,7 @@ struct Counters {
     parked: &'static AtomicU64,
     timeouts: &'static AtomicU64,
     dropped: &'static AtomicU64,
+    unread_drops: &'static AtomicU64,
 }
 
 impl Counters {
@@ -190,6 +195,7 @@ impl Counters {
             parked: cell("datagram_parked_replies")?,
             timeouts: cell("datagram_timeouts")?,
             dropped: cell("datagram_dropped_replies")?,
+            unread_drops: cell("datagram_unread_drops")?,
         })
     }
 }
@@ -223,6 +229,10 @@ impl Delivery<'_> {
             Outcome::Sent => {}
             Outcome::Full if self.parked.park(bytes, peer) => count(self.counters.parked),
             Outcome::Full => self.drop_reply(peer, "the client does not read its replies"),
+            Outcome::UnreadLimit => {
+                count(self.counters.unread_drops);
+                self.drop_reply(peer, &UnreadLimit.to_string());
+            }
             Outcome::Failed(error) => self.drop_reply(peer, &explain(&error)),
         }
     }
@@ -243,6 +253,11 @@ impl Delivery<'_> {
             Gone::Failed(peer, error) => {
                 count(counters.dropped);
                 undeliverable.warn(format_args!("reply to {peer} dropped: {}", explain(&error)));
+            }
+            Gone::UnreadLimit(peer) => {
+                count(counters.dropped);
+                count(counters.unread_drops);
+                undeliverable.warn(format_args!("reply to {peer} dropped: {UnreadLimit}"));
             }
         });
     }

@@ -13,6 +13,7 @@ mod python;
 mod server;
 mod setup;
 mod skip;
+pub(crate) mod unread;
 mod wait;
 
 pub(crate) use client::{Client, Kind};
