@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::datagram::{check_empty, check_reply_sizes, check_request_sizes};
 use crate::support::{
-    HELP, HELP_REPLY, Kind, MAX_DATAGRAM_BYTES, Server, Setup, assert_same, free_udp_port, has_ipv6, skip,
+    DEADLINE, HELP, HELP_REPLY, Kind, MAX_DATAGRAM_BYTES, Server, Setup, assert_same, free_udp_port,
+    has_ipv6, shown, skip,
 };
 
 /// Largest UDP payload over IPv4, in bytes.
@@ -105,4 +106,36 @@ fn a_port_in_use_is_a_reason_not_to_start() {
     let address = holder.local_addr().unwrap();
     let setup = Setup::udp(&format!("udp:{address}"), address);
     setup.refuse().assert_refused("a port in use", &[&address.port().to_string(), "in use"]);
+}
+
+/// What another server sends is not answered, in whatever form, so that two servers do not answer each other for ever.
+/// C answers it. Differs: see `mi_datagram/worker.rs`.
+#[test]
+fn what_is_no_request_is_counted_and_not_answered() {
+    let server = start("udp:127.0.0.1:PORT", V4);
+    let client = server.client();
+    let ignored: [&[u8]; 8] = [
+        b"500 command not available\n",
+        b"hello",
+        b"\0\0\0",
+        b"200 OK\nps::  x\n",
+        b"\n:ps:\n",
+        b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600},\"id\":null}",
+        b" {\"id\": 1, \"result\": [], \"jsonrpc\": \"2.0\"}",
+        b"[{\"jsonrpc\":\"2.0\",\"result\":\"OK\",\"id\":1}]",
+    ];
+    let requests: [&[u8]; 4] = [b":nope:\n", b"{}", b"{\"jsonrpc\"", b"[]"];
+    for (text, is_answered) in
+        ignored.iter().map(|text| (text, false)).chain(requests.iter().map(|text| (text, true)))
+    {
+        client.send(text).unwrap();
+        if is_answered {
+            assert!(client.receive(DEADLINE).is_ok(), "{}", shown(text));
+        }
+        // One worker answers in the order of the requests: an answer would be in front of this one.
+        assert_same(&format!("behind {}", shown(text)), HELP_REPLY, &client.ask(HELP));
+    }
+    let count = String::from_utf8(client.ask(b":get_statistics:\ndatagram_ignored\n")).unwrap();
+    assert!(count.ends_with(&format!(" {}\n", ignored.len())), "{count}");
+    server.stop_clean(&[]);
 }

@@ -40,6 +40,7 @@ pub(super) const MODULE: Module = Module {
         Statistic::counter(GROUP, "datagram_timeouts"),
         Statistic::counter(GROUP, "datagram_dropped_replies"),
         Statistic::counter(GROUP, "datagram_unread_drops"),
+        Statistic::counter(GROUP, "datagram_ignored"),
     ],
     events: &[],
     load: Some(|settings, identity| {

@@ -18,7 +18,7 @@ use crate::module::{OpenError, Process};
 use crate::shm::Inbox;
 use crate::system::datagram::{Peer, Socket, Wait};
 use crate::system::send_pool::{PoolSender, SendPool, UnreadLimit};
-use crate::wire::MAX_DATAGRAM_BYTES;
+use crate::wire::{MAX_DATAGRAM_BYTES, json_rpc};
 
 /// What clients may leave unread, over all workers, in bytes with the kernel's overhead; connected clients have
 /// [`SEND_BUFFER_BYTES`].
@@ -126,11 +126,18 @@ impl<'a> Worker<'a> {
             return; // C ignores an empty datagram, and clients use one to look whether somebody is there.
         }
         let request = &self.request[..length.min(MAX_DATAGRAM_BYTES)];
-        if self.delivery.doors.pool.is_none() && is_reply(request) {
-            return;
+        // Differs: C answers whatever comes over UDP. The reply to a datagram with a forged sender reaches a server again,
+        // which answers it, and so on for ever. So nothing that a server sends is answered there.
+        let is_udp = self.delivery.doors.pool.is_none();
+        if is_udp && !is_request(request) {
+            return count(self.delivery.counters.ignored);
         }
         self.process.set_busy(true);
         let answer = self.answerer.answer(request, length, peer.as_bytes());
+        if is_udp && answer.is_error && json_rpc::is_reply(request) {
+            self.process.set_busy(false);
+            return count(self.delivery.counters.ignored);
+        }
         answer.later.into_iter().for_each(|number| self.inbox.expect(number));
         count(self.delivery.counters.requests);
         if answer.is_error {
@@ -162,16 +169,9 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Whether a datagram looks like a reply, `500 command not available` or `{"jsonrpc":"2.0","error":…`.
-///
-/// Differs: C answers it, so that one datagram with a forged sender keeps two servers on UDP, or one with itself,
-/// sending each other errors for ever.
-fn is_reply(datagram: &[u8]) -> bool {
-    let is_text =
-        matches!(datagram, [a, b, c, b' ', ..] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()));
-    let object = datagram.strip_prefix(b"[").unwrap_or(datagram);
-    let rest = object.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"").unwrap_or_default();
-    is_text || rest.starts_with(b"result\"") || rest.starts_with(b"error\"")
+/// Whether a datagram is meant as a request, and answered at least with an error.
+fn is_request(datagram: &[u8]) -> bool {
+    datagram.starts_with(b":") || json_rpc::is_json(datagram)
 }
 
 /// The worker's own cells of the module's statistics.
@@ -183,6 +183,7 @@ struct Counters {
     timeouts: &'static AtomicU64,
     dropped: &'static AtomicU64,
     unread_drops: &'static AtomicU64,
+    ignored: &'static AtomicU64,
 }
 
 impl Counters {
@@ -196,6 +197,7 @@ impl Counters {
             timeouts: cell("datagram_timeouts")?,
             dropped: cell("datagram_dropped_replies")?,
             unread_drops: cell("datagram_unread_drops")?,
+            ignored: cell("datagram_ignored")?,
         })
     }
 }

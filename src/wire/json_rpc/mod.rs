@@ -55,6 +55,12 @@ pub fn is_json(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a text is a reply to somebody's request, or a batch of them, as any server writes it.
+#[must_use]
+pub fn is_reply(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(request::is_reply)
+}
+
 /// Answers texts that hold a request or a batch of them. Keeps its buffers from one to the next.
 #[derive(Debug, Default)]
 pub struct Answerer {

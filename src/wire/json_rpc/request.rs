@@ -58,6 +58,15 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Whether a text is the reply to a request, or a batch whose first element is one: it has a result or an error, and no
+/// method.
+pub(super) fn is_reply(text: &str) -> bool {
+    let first = elements(text).and_then(|elements| elements.first().map(|first| first.get()));
+    let mut deserializer = Deserializer::from_str(first.unwrap_or(text));
+    let members = deserializer.deserialize_map(Members::default());
+    members.is_ok_and(|members| members.outcome.is_some() && members.method.is_none())
+}
+
 /// The members that count. Their names may be in any case, and of two with one name the first counts, as in C.
 #[derive(Debug, Default)]
 struct Members<'a> {
@@ -65,6 +74,8 @@ struct Members<'a> {
     id: Option<&'a RawValue>,
     method: Option<&'a RawValue>,
     params: Option<&'a RawValue>,
+    /// `result` or `error`, which only a reply has.
+    outcome: Option<&'a RawValue>,
 }
 
 impl<'a> Visitor<'a> for Members<'a> {
@@ -83,6 +94,7 @@ impl<'a> Visitor<'a> for Members<'a> {
                 () if is("id") => &mut self.id,
                 () if is("method") => &mut self.method,
                 () if is("params") => &mut self.params,
+                () if is("result") || is("error") => &mut self.outcome,
                 () => continue,
             };
             member.get_or_insert(value);

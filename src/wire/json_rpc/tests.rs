@@ -191,3 +191,26 @@ fn only_objects_and_arrays_look_like_json_rpc() {
         assert!(!is_json(text.as_bytes()), "{text}");
     }
 }
+
+#[test]
+fn a_reply_is_told_from_a_request_however_its_server_writes_it() {
+    for reply in [
+        r#"{"jsonrpc":"2.0","result":"OK","id":1}"#,
+        r#" { "id": 1, "error": {"code": -32600}, "jsonrpc": "2.0" }"#,
+        r#"{"error":null}"#,
+        r#"[{"jsonrpc":"2.0","result":[],"id":1},{"jsonrpc":"2.0","method":"ps","id":2}]"#,
+    ] {
+        assert!(is_reply(reply.as_bytes()), "{reply}");
+    }
+    for other in [
+        r#"{"jsonrpc":"2.0","method":"ps","id":1}"#,
+        r#"{"jsonrpc":"2.0","method":"ps","id":1,"error":1}"#,
+        r#"{"result""#,
+        "{}",
+        "[]",
+        "5",
+        "",
+    ] {
+        assert!(!is_reply(other.as_bytes()), "{other}");
+    }
+}
