@@ -22,7 +22,7 @@ pub(crate) use fifo::{FifoClient, make_fifo, open_reader, write_to};
 pub(crate) use folder::Folder;
 pub(crate) use http::{Http, json_rpc, post};
 pub(crate) use ports::{free_tcp_port, free_udp_port, has_ipv6};
-pub(crate) use process::{Signal, children_of, is_alive, send, user_of};
+pub(crate) use process::{Signal, children_of, is_alive, memory_of, send, user_of};
 pub(crate) use ps::{Process, parse_ps};
 pub(crate) use python::python_clients;
 pub(crate) use server::Server;

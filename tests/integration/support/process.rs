@@ -53,6 +53,14 @@ pub(crate) fn user_of(pid: i32) -> Option<u32> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The memory that a process has for itself, in kilobytes.
+#[track_caller]
+pub(crate) fn memory_of(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+    line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
+}
+
 /// The parent of a process; `None` if it is gone or a zombie.
 fn stat(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

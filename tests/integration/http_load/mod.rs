@@ -1,5 +1,7 @@
 //! The HTTP listener under clients that say nothing, vanish, or do not read.
 
+mod limits;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,24 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    DEADLINE, Http, Process, Server, Setup, Signal, StopOnDrop, free_tcp_port, is_alive, json_rpc, post,
-    send, wait_for, within,
+    DEADLINE, Http, Process, Server, Setup, Signal, StopOnDrop, free_tcp_port, is_alive, json_rpc, memory_of,
+    post, send, wait_for, within,
 };
 
 /// Contacts, for a dump of some megabytes.
 const CONTACTS: usize = 10_000;
 
-/// A value that makes a long reply.
-const VALUE_BYTES: usize = 900_000;
-
-/// What a short command may take more beside others than alone.
-const ALLOWANCE: Duration = Duration::from_millis(20);
-
-/// Short commands that are measured.
-const ASKED: usize = 300;
-
-/// How often a time is measured until it is good: a machine that is busy with other things says nothing.
-const TRIES: usize = 4;
+/// Short commands that are asked beside other clients.
+const ASKED: usize = 100;
 
 /// How long a client may leave its connection as it is. The server says 10 s and looks every half second.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,13 +46,6 @@ fn listener(server: &Server) -> i32 {
 
 fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").count()
-}
-
-/// Memory of its own, in kilobytes.
-fn memory(pid: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
-    line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
 }
 
 fn counter(server: &Server, name: &str) -> u64 {
@@ -90,52 +76,32 @@ fn fill(address: SocketAddr) {
     }
 }
 
-fn p99(address: SocketAddr) -> Duration {
+/// Asks short commands on one connection.
+fn ask_short(address: SocketAddr) {
     let mut http = Http::connect(address);
-    let request = json_rpc("help", r#"["ps"]"#);
-    let mut times: Vec<Duration> = (0..ASKED)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(http.ask(&request).status, 200);
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() * 99 / 100]
-}
-
-/// Measures until a time is no longer than `limit` over the one alone.
-fn assert_not_delayed(what: &str, address: SocketAddr, alone: Duration) {
-    let mut slow = Vec::new();
-    while slow.len() < TRIES {
-        let time = p99(address);
-        if time <= (alone * 2).max(alone + ALLOWANCE) {
-            return;
-        }
-        slow.push(time);
+    for _ in 0..ASKED {
+        assert_eq!(http.ask(&json_rpc("help", r#"["ps"]"#)).status, 200);
     }
-    panic!("{what}: p99 alone {alone:?}, now {slow:?}");
 }
 
 #[test]
 fn a_thousand_silent_connections_delay_nobody_and_are_closed() {
     many_descriptors();
     let (server, address) = start();
-    let alone = p99(address);
     let pid = listener(&server);
     let before = descriptors(pid);
     let opened = Instant::now();
     let mut silent: Vec<Http> = (0..1000).map(|_| Http::connect(address)).collect();
     silent[..100].iter_mut().for_each(|http| http.send(b"POST /mi HTTP/1.1\r\nX:"));
     wait_for("all connections", || (descriptors(pid) >= before + 1000).then_some(()));
-    assert_not_delayed("beside silent connections", address, alone);
-    assert!(opened.elapsed() < PATIENCE, "the machine is too slow to tell");
+    ask_short(address);
+    assert!(descriptors(pid) >= before + 1000, "short commands waited for silent connections to end");
     let gone = within(PATIENCE * 2, || (descriptors(pid) <= before).then_some(()));
     assert!(gone.is_some(), "{} descriptors, {before} before", descriptors(pid));
     assert!(opened.elapsed() >= PATIENCE, "closed after {:?}", opened.elapsed());
     assert!(silent.iter_mut().all(|http| http.is_closed_within(DEADLINE)));
     assert_eq!(counter(&server, "http_timeouts"), 1000);
-    assert_eq!(p99(address).as_secs(), 0);
+    ask_short(address);
     server.stop_clean(&[]);
 }
 
@@ -183,7 +149,6 @@ fn a_burst_of_connections_keeps_to_the_limit() {
 fn bodies_that_do_not_come_make_room() {
     let (setup, address) = setup();
     let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
-    let begun = Instant::now();
     let mut slow: Vec<Http> = (0..100).map(|_| Http::connect(address)).collect();
     let head = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
     slow.iter_mut().for_each(|http| http.send(head));
@@ -194,183 +159,52 @@ fn bodies_that_do_not_come_make_room() {
         slow.push(http);
         (counter(&server, "http_timeouts") > 0).then_some(())
     });
+    let stderr = server.stderr();
+    assert!(!stderr.contains("its client sends or reads nothing"), "no sooner than without others: {stderr}");
     slow.truncate(36);
-    assert!(begun.elapsed() < PATIENCE, "after {:?}", begun.elapsed());
     let mut http = Http::connect(address);
     assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
     server.stop_clean(&[]);
 }
 
-/// Long requests take memory up to a limit; short ones are answered all the same.
-#[test]
-fn long_bodies_have_a_limit_together() {
-    let (server, address) = start();
-    let pid = listener(&server);
-    let kilobytes = memory(pid);
-    let request = post("/mi", "application/json", &vec![b' '; 1 << 20]);
-    let mut long: Vec<Http> = (0..150).map(|_| Http::connect(address)).collect();
-    long.iter_mut().for_each(|http| http.send(&request[..request.len() - 1]));
-    wait_for("long bodies", || (memory(pid) > kilobytes + (56 << 10)).then_some(()));
-    assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
-    let mut refused = 0;
-    for http in &mut long {
-        http.send(b" ");
-        match http.reply().unwrap().status {
-            200 => {}
-            503 => refused += 1,
-            status => panic!("{status}"),
-        }
-    }
-    let grown = memory(pid).saturating_sub(kilobytes);
-    assert!((60..=130).contains(&refused), "{refused} of 150 were refused");
-    assert!(grown < 100 << 10, "{grown} kB more");
-    server.stop_clean(&[]);
-}
-
-/// Requests of batches that wait for who does not read count as the bodies that they came in.
-#[test]
-fn batches_that_wait_have_the_limit_of_bodies() {
-    let (server, address) = start();
-    fill(address);
-    let pid = listener(&server);
-    let kilobytes = memory(pid);
-    let one = |method: &str, text: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[{text}]}}"#)
-    };
-    let waiting = vec![one("help", &format!("\"{}\"", "x".repeat(950))); 1000].join(",");
-    let batch = format!("[{},{waiting}]", one("ul_dump", ""));
-    let request = post("/mi", "application/json", batch.as_bytes());
-    let mut batches: Vec<Http> = (0..150).map(|_| Http::connect_narrow(address)).collect();
-    let mut refused = 0;
-    for http in &mut batches {
-        http.send(&request);
-        match http.status().expect("the beginning of a reply") {
-            200 => {}
-            503 => refused += 1,
-            status => panic!("{status}"),
-        }
-    }
-    let grown = memory(pid).saturating_sub(kilobytes);
-    assert!((60..=100).contains(&refused), "{refused} of 150 were refused");
-    assert!(grown < 100 << 10, "{grown} kB more");
-    drop(batches);
-    let long = post("/mi", "application/json", &vec![b' '; 1 << 20]);
-    for _ in 0..70 {
-        wait_for("the budget to be given back", || {
-            (Http::connect(address).ask(&long).status == 200).then_some(())
-        });
-    }
-    server.stop_clean(&[]);
-}
-
-/// Replies that nobody reads wait up to a limit, however long each is and however many ask at a time. Short ones come
-/// all the same, who reads slowly gets all of a long one, and who reads nothing makes room.
-#[test]
-fn replies_that_nobody_reads_have_a_limit_together() {
-    let (setup, address) = setup();
-    let server = setup.module("cachedb_local").start();
-    let pid = listener(&server);
-    let store = json_rpc("cache_store", &format!(r#"["local","key","{}"]"#, "x".repeat(VALUE_BYTES)));
-    assert_eq!(Http::connect(address).ask(&store).text(), r#"{"jsonrpc":"2.0","result":"OK","id":1}"#);
-    let fetch = json_rpc("cache_fetch", r#"["local","key"]"#);
-    let whole = Http::connect(address).ask(&fetch).body.len();
-    assert!(whole > VALUE_BYTES);
-    let mut slow = Http::connect_narrow(address);
-    slow.send(&fetch);
-    let kilobytes = memory(pid);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let running = StopOnDrop(&done);
-        let slow = scope.spawn(|| {
-            let mut read = 0;
-            while read < whole && !done.load(Ordering::Relaxed) {
-                read += slow.some(1000).expect("a part of the reply");
-                thread::sleep(Duration::from_millis(50));
-            }
-            slow.widen();
-            slow.reply().expect("the rest of the reply").body.len()
-        });
-        let mut stopped: Vec<Http> = (0..150).map(|_| Http::connect_narrow(address)).collect();
-        stopped.iter_mut().for_each(|http| http.send(&fetch));
-        let mut refused = 0;
-        for http in &mut stopped {
-            match http.status().expect("the beginning of a reply") {
-                200 => {}
-                503 => refused += 1,
-                status => panic!("{status}"),
-            }
-        }
-        let grown = memory(pid).saturating_sub(kilobytes);
-        assert!((1..=140).contains(&refused), "{refused} of 150 were refused");
-        assert!(grown < 40 << 10, "{grown} kB more than {kilobytes}");
-        assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
-        for _ in 0..5 {
-            // The first one makes slow clients leave.
-            wait_for("room", || (Http::connect(address).ask(&fetch).body.len() == whole).then_some(()));
-        }
-        drop(stopped);
-        // Long ones in a batch that has begun wait until there is room.
-        let calls = ["pwd", "cache_fetch"].map(|method| {
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":["local","key"]}}"#)
-        });
-        let batch = format!("[{}{}]", format!("{},", calls[0]).repeat(40), calls[1]);
-        let batch = post("/mi", "application/json", batch.as_bytes());
-        let before = counter(&server, "http_timeouts");
-        let mut batches: Vec<Http> = (0..100).map(|_| Http::connect_narrow(address)).collect();
-        batches.iter_mut().for_each(|http| http.send(&batch));
-        batches.iter_mut().for_each(|http| assert_eq!(http.status().expect("the beginning"), 200));
-        wait_for("slow ones to go", || (counter(&server, "http_timeouts") > before + 50).then_some(()));
-        let grown = memory(pid).saturating_sub(kilobytes);
-        assert!(grown < 40 << 10, "{grown} kB more than {kilobytes} by batches");
-        drop((running, batches));
-        assert_eq!(slow.join().unwrap(), whole, "the slow reader's");
-    });
-    let stderr = server.stderr();
-    wait_for("what had memory to go", || (memory(pid) < kilobytes + (8 << 10)).then_some(()));
-    assert!(stderr.contains("replies that nobody reads take all the memory that they may"), "{stderr}");
-    server.stop_clean(&[]);
-}
-
-/// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind.
+/// A thousand clients that vanish in the middle of a request or of a reply leave nothing behind. As many are there at a
+/// time before the memory is looked at as later, so that they take as much.
 #[test]
 fn clients_that_vanish_leave_nothing() {
     let (server, address) = start();
     fill(address);
     let pid = listener(&server);
-    let vanish = |count: usize| {
-        for number in 0..count {
+    let before = descriptors(pid);
+    let dump = json_rpc("ul_dump", "[]");
+    let vanish = || {
+        let clients = (0..100).map(|number| {
             let mut http = Http::connect(address);
-            match number % 4 {
-                0 => http.send(b"POST /mi HTTP/1.1\r\nContent-Le"),
-                1 => http
-                    .send(b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\""),
-                2 => http.send(&json_rpc("ul_dump", "[]")),
-                _ => {
-                    http.send(&json_rpc("ul_dump", "[]"));
-                    assert!(http.some(1000).unwrap() > 0);
-                }
-            }
-        }
-    };
-    let settled = |before: usize| {
+            http.send(match number % 3 {
+                0 => b"POST /mi HTTP/1.1\r\nContent-Le",
+                1 => b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"jsonrpc\"",
+                _ => &dump,
+            });
+            http
+        });
+        let mut clients: Vec<Http> = clients.collect();
+        clients.iter_mut().skip(2).step_by(6).for_each(|http| assert!(http.some(1000).unwrap() > 0));
+        drop(clients);
         wait_for("their descriptors", || (descriptors(pid) <= before).then_some(()));
     };
-    let before = descriptors(pid);
-    vanish(100);
-    settled(before);
-    let kilobytes = memory(pid);
-    vanish(1000);
-    settled(before);
+    vanish();
+    let kilobytes = memory_of(pid);
+    (0..10).for_each(|_| vanish());
     assert_eq!(listener(&server), pid, "it was replaced");
-    let grown = memory(pid).saturating_sub(kilobytes);
+    let grown = memory_of(pid).saturating_sub(kilobytes);
     assert!(grown < 2048, "{grown} kB more than {kilobytes}");
     assert!(counter(&server, "http_dropped_replies") > 0);
     assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
     server.stop_clean(&[]);
 }
 
-/// Beside readers of a long reply, slow, fast and stopped ones, a short command takes as long as ever, and the memory
-/// stays small; who reads slowly gets it whole, who does not read is let go.
+/// Beside readers of a long reply, slow, fast and stopped ones, short commands are answered, and the memory stays small;
+/// who reads slowly gets it whole, who does not read is let go. How fast they are answered is measured by
+/// `cargo bench --bench http`.
 #[test]
 fn readers_of_long_replies_delay_nobody() {
     let (server, address) = start();
@@ -379,11 +213,12 @@ fn readers_of_long_replies_delay_nobody() {
     let dump = json_rpc("ul_dump", "[]");
     let whole = Http::connect(address).ask(&dump).body;
     assert!(whole.len() > 200 * CONTACTS, "{}", whole.len());
-    let alone = p99(address);
-    let kilobytes = memory(pid);
+    let kilobytes = memory_of(pid);
+    let begun = Instant::now();
     let mut stopped: Vec<Http> = (0..20).map(|_| Http::connect(address)).collect();
     stopped.iter_mut().for_each(|http| http.send(&dump));
-    let begun = Instant::now();
+    let mut slow = Http::connect_narrow(address);
+    slow.send(&dump);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let running = StopOnDrop(&done);
@@ -394,22 +229,17 @@ fn readers_of_long_replies_delay_nobody() {
             }
         });
         let slow = scope.spawn(|| {
-            let mut slow = Http::connect(address);
-            loop {
-                slow.send(&dump);
-                let mut read = 0;
-                while read < whole.len() && !done.load(Ordering::Relaxed) {
-                    read += slow.some(16 << 10).unwrap();
-                    thread::sleep(Duration::from_millis(5));
-                }
-                let reply = slow.reply().unwrap();
-                if done.load(Ordering::Relaxed) {
-                    return reply.body;
-                }
+            // Some 20 kB a second.
+            while !done.load(Ordering::Relaxed) {
+                assert!(slow.some(1000).unwrap() > 0, "the slow reader has all of it already");
+                thread::sleep(Duration::from_millis(50));
             }
+            slow.widen();
+            slow.reply().unwrap().body
         });
-        assert_not_delayed("beside readers of dumps", address, alone);
-        let grown = memory(pid).saturating_sub(kilobytes);
+        ask_short(address);
+        assert_eq!(counter(&server, "http_timeouts"), 0, "short commands waited for readers to be let go");
+        let grown = memory_of(pid).saturating_sub(kilobytes);
         drop(running);
         assert!(grown < 16 * 1024, "{grown} kB more than {kilobytes}");
         assert_eq!(slow.join().unwrap().len(), whole.len(), "the slow reader's");
