@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// What the attendant's signals ask for. Each is seen once by [`Stream::take`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// SIGTERM or SIGINT: end the server.
+    /// SIGTERM, SIGINT, SIGQUIT or one of [`OTHERS`]: end the server.
     Stop,
     /// SIGCHLD: a child changed its state.
     Child,
@@ -29,11 +29,25 @@ pub enum Event {
 }
 
 const EVENTS: [(Event, &[i32]); 5] = [
-    (Event::Stop, &[libc::SIGTERM, libc::SIGINT]),
+    (Event::Stop, &[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT]),
     (Event::Child, &[libc::SIGCHLD]),
     (Event::Reopen, &[libc::SIGHUP]),
     (Event::Report, &[libc::SIGUSR1]),
     (Event::Publish, &[libc::SIGUSR2]),
+];
+
+/// Signals that nobody sends in general, and that would end the attendant without its endpoints being removed. A
+/// module may have a use of its own for one.
+///
+/// Differs: they end C at once, as SIGQUIT does.
+const OTHERS: [Signal; 7] = [
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
+    Signal::SIGSTKFLT,
+    Signal::SIGXCPU,
 ];
 
 /// The attendant's signals, as a descriptor to wait on and flags to take.
@@ -56,13 +70,17 @@ impl Stream {
         let mut flags = Vec::new();
         for (event, signals) in EVENTS {
             let flag = Arc::new(AtomicBool::new(false));
-            for &signal in signals {
+            let others = OTHERS.iter().map(|&signal| signal as i32).filter(|_| event == Event::Stop);
+            for signal in signals.iter().copied().chain(others) {
                 // The flag first: who is woken by the pipe must find it set.
                 signal_hook::flag::register(signal, Arc::clone(&flag))?;
                 signal_hook::low_level::pipe::register(signal, write_end.try_clone()?)?;
             }
             flags.push((event, flag));
         }
+        let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: there is no handler to run. A write past the limit of a file's size fails instead.
+        unsafe { sigaction(Signal::SIGXFSZ, &ignored) }?;
         let all = EVENTS.iter().flat_map(|(_, signals)| *signals);
         let actions = all.map(|&signal| Ok((signal, installed(signal)?))).collect::<io::Result<_>>()?;
         Ok(Stream { wake, flags, actions })
@@ -165,12 +183,13 @@ pub fn worker_handlers() -> io::Result<()> {
         (Signal::SIGTERM, interrupting),
         (Signal::SIGUSR2, interrupting),
         (Signal::SIGINT, ignored),
+        (Signal::SIGQUIT, ignored),
         (Signal::SIGHUP, ignored),
         (Signal::SIGUSR1, ignored),
         (Signal::SIGPIPE, ignored),
         (Signal::SIGCHLD, default),
     ];
-    for (signal, action) in plan {
+    for (signal, action) in plan.into_iter().chain(OTHERS.map(|signal| (signal, default))) {
         // SAFETY: the only handler is `on_signal`, which does one atomic operation.
         unsafe { sigaction(signal, &action) }?;
     }

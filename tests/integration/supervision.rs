@@ -84,7 +84,18 @@ fn the_others_answer_while_a_worker_is_stopped() {
 
 #[test]
 fn every_way_to_stop_leaves_nothing() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGIO,
+        Signal::SIGPWR,
+        Signal::SIGSTKFLT,
+        Signal::SIGXCPU,
+    ] {
         let setup = Setup::unix().workers(3);
         let pid = setup.folder.join("mi.pid");
         let mut server = setup.arg("-P").arg(&pid).start();
@@ -169,6 +180,7 @@ fn sighup_and_sigusr1_end_nothing() {
     send(server.pid(), Signal::SIGUSR1);
     wait_for("a line of log after SIGUSR1", || (server.stderr().len() > before).then_some(()));
     send(server.pid(), Signal::SIGHUP);
+    send(server.pid(), Signal::SIGXFSZ);
     assert_same("after SIGHUP", HELP_REPLY, &server.ask(HELP));
     assert_eq!(server.workers(), workers);
 
@@ -182,13 +194,15 @@ fn sighup_and_sigusr1_end_nothing() {
 /// A signal to the whole group, as a terminal sends it, is one stop and not many failures.
 #[test]
 fn a_signal_to_the_group_stops_once() {
-    let mut server = Setup::unix().workers(3).start();
-    server.wait_for_workers(3);
-    let group = nix::unistd::Pid::from_raw(server.pid());
-    nix::sys::signal::killpg(group, Signal::SIGINT).unwrap();
-    let status = server.wait_end().unwrap();
-    assert!(status.success(), "{status:?}: {}", server.stderr());
-    server.assert_gone(&[]);
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        let mut server = Setup::unix().workers(3).start();
+        server.wait_for_workers(3);
+        let group = nix::unistd::Pid::from_raw(server.pid());
+        nix::sys::signal::killpg(group, signal).unwrap();
+        let status = server.wait_end().unwrap();
+        assert!(status.success(), "{status:?}: {}", server.stderr());
+        server.assert_gone(&[]);
+    }
 }
 
 /// Counters lie in the segment, not in a worker.
