@@ -43,7 +43,10 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
     let Some(first) = named.clone().next() else {
         // SAFETY: names of the module's table.
         let known: Vec<_> = rows.iter().filter_map(|row| unsafe { text::read(row.name) }).collect();
-        return Err(format!("the module has no such parameter; it has {}", known.join(", ")));
+        return Err(match &known[..] {
+            [] => "the module has no parameters; remove the line".to_owned(),
+            known => format!("the module has no such parameter; it has {}", known.join(", ")),
+        });
     };
     let row = named.find(|row| row.kind & wanted != 0).ok_or_else(|| {
         let kind = if first.kind & INT_PARAM != 0 { "a number" } else { "a string" };

@@ -49,7 +49,7 @@ fn clients_do_not_flood_the_log() {
         "INFO:core: udp:127.0.0.1:9 to xxx",
         "WARNING:core: threshold exceeded: cachedb_local insert of xxx",
         "WARNING:core: Cache store command failed: shared memory is full",
-        "WARNING:usrloc: usrloc: shared memory is full",
+        "WARNING:usrloc: shared memory is full",
     ] {
         assert_eq!(log.matches(line).count(), 1, "{line} in {log}");
     }

@@ -119,7 +119,7 @@ pub(super) fn table_and_aor<'a>(
 
 /// C answers as to any failure; ours says what to do.
 fn full(full: Full) -> Fault {
-    log::warn!(often = true; "usrloc: {full}");
+    log::warn!(often = true; "{full}");
     Fault::because(500, full)
 }
 
@@ -171,7 +171,7 @@ fn add(call: &mut Call<'_>) -> Result<(), Fault> {
         methods: number("methods")?,
     };
     if !uri::is_valid(uri) {
-        log::debug!("usrloc: {} is no URI, it is not stored", uri.escape_ascii());
+        log::debug!("{} is no URI, it is not stored", uri.escape_ascii());
         return Err(SERVER_ERROR);
     }
     if insert(call, locations, &table.key(aor), &contact)? {

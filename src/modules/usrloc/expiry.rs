@@ -45,7 +45,7 @@ fn thin_out(context: &Context, locations: &Locations, table: &LocationTable, aor
             }
         }
         Err(full) => {
-            log::warn!(often = true; "usrloc: expired contacts of {} stay: {full}", Shown(aor));
+            log::warn!(often = true; "expired contacts of {} stay: {full}", Shown(aor));
         }
     }
 }

@@ -194,7 +194,7 @@ pub(super) fn report_strangers(context: &Context) {
     for (name, records) in strangers {
         let name = name.escape_ascii();
         log::warn!(
-            "usrloc: {records} records of the table \"{name}\" are kept and not shown; \
+            "{records} records of the table \"{name}\" are kept and not shown; \
              to use them set modparam(\"usrloc\", \"domain\", \"{name}\")"
         );
     }

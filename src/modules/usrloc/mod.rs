@@ -53,12 +53,12 @@ const DELETE_EVENT: &str = "E_UL_AOR_DELETE";
 
 fn load(settings: &Settings) -> Result<Loaded, SettingError> {
     if settings.integer("db_mode").is_some_and(|mode| mode != 0) {
-        log::warn!("usrloc: db_mode: there is no database, locations are kept in shared memory alone");
+        log::warn!("db_mode: there is no database, locations are kept in shared memory alone");
     }
     let kept = settings.text("restart_persistency").unwrap_or(b"none");
     if !matches!(kept, b"none" | b"load-from-file") {
         log::warn!(
-            "usrloc: restart_persistency \"{}\" is not there, locations do not survive a restart; use \"load-from-file\"",
+            "restart_persistency \"{}\" is not there, locations do not survive a restart; use \"load-from-file\"",
             kept.escape_ascii()
         );
     }

@@ -305,6 +305,10 @@ fn what_a_module_lacks_is_told_at_its_place() {
         let Some(setup) = built(Setup::unix(), REFUSED, &format!("-DWHY={why}")) else { return };
         setup.refuse().assert_refused(&format!("WHY={why}"), words);
     }
+    let Some(setup) = built(Setup::unix(), REFUSED, "-DWHY=0") else { return };
+    let outcome = setup.param_of("refused", "step", "3").check();
+    outcome
+        .assert_refused("no parameters", &["opensips.cfg:", "the module has no parameters; remove the line"]);
     let setup = Setup::unix().module("nowhere");
     setup
         .check()
