@@ -17,6 +17,7 @@ const NOT_RUNNING: i32 = 3;
 const WRONG_ARGUMENT: i32 = 2;
 const NOT_INSTALLED: i32 = 5;
 const NOT_CONFIGURED: i32 = 6;
+const NOT_RUNNING_TO_RELOAD: i32 = 7;
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name)
@@ -134,6 +135,20 @@ fn the_init_script_starts_restarts_and_stops() {
     tree.ends("stop", 0);
     tree.ends("restart", 0);
     assert!(tree.answers(), "restart starts a server that did not run");
+}
+
+#[test]
+fn the_init_script_reloads_and_says_what_that_does() {
+    let Some(tree) = Tree::new("the_init_script_reloads_and_says_what_that_does") else { return };
+    let _keeper = Keeper(&tree.setup);
+    assert!(tree.ends("reload", NOT_RUNNING_TO_RELOAD).stderr.contains("not running"));
+    tree.ends("start", 0);
+    let before = tree.pid();
+    fs::remove_file(tree.socket()).unwrap();
+    assert!(tree.ends("reload", 0).stdout.contains("for a changed configuration run"));
+    wait_for("the socket again", || tree.answers().then_some(()));
+    assert_eq!(tree.pid(), before, "reload replaced the server");
+    tree.ends("stop", 0);
 }
 
 #[test]
