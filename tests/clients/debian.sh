@@ -3,5 +3,5 @@
 set -eu
 
 exec apt-get install -y --no-install-recommends \
-    curl g++ gcc libdbi-perl libfrontier-rpc-perl make python3-venv redis-server ruby ruby-xmlrpc socat valgrind \
-    xmlrpc-api-utils
+    curl g++ gcc libdbi-perl libfrontier-rpc-perl m4 make python3-venv redis-server ruby ruby-xmlrpc socat \
+    valgrind xmlrpc-api-utils

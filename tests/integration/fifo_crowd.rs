@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::fifo::{ask, assert_in_step, folder, help_reply, start, statistic, worker};
-use crate::support::{assert_same, make_fifo, open_reader, wait_for, write_to};
+use crate::scripted::exists;
+use crate::support::{assert_same, make_fifo, open_reader, skip, wait_for, write_to};
 
 /// Replies that the server keeps.
 const MAX_REPLIES: usize = 512;
@@ -84,6 +85,9 @@ fn all_requests_of_a_batch_run_though_its_reply_makes_room() {
 
 #[test]
 fn a_server_without_descriptors_answers_when_it_has_some() {
+    if !exists("prlimit") {
+        return skip("a_server_without_descriptors_answers_when_it_has_some", "no prlimit of util-linux");
+    }
     let server = start();
     let pid = worker(&server);
     let limit = |count: &str| {

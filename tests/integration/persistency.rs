@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::scripted::run;
+use crate::scripted::{exists, run};
 use crate::support::{Folder, Outcome, Server, Setup, Signal, assert_same, send, skip, wait_for};
 
 /// Keys that are written in turn.
@@ -243,7 +243,7 @@ fn has_small_disks(test: &str) -> bool {
     let mut probe = Command::new(command.next().unwrap());
     let folder = Folder::new();
     probe.args(command).args(["sh", "-c", SMALL_DISK, "sh", "64k"]).arg(folder.path()).args(["", "true"]);
-    let is_there = run(&mut probe, b"").status.success();
+    let is_there = exists("unshare") && run(&mut probe, b"").status.success();
     if !is_there {
         skip(test, "unshare --mount and mount -t tmpfs are not allowed, or not there");
     }
@@ -296,6 +296,9 @@ fn a_time_limit_survives_a_start_of_the_machine() {
     const TEST: &str = "persistency::a_time_limit_survives_a_start_of_the_machine";
     const AHEAD: &str = "1000000000";
     const SECONDS: u64 = 100_000;
+    if !exists("unshare") {
+        return skip(TEST, "no unshare of util-linux");
+    }
     let mut later = unshare("--time");
     later.extend([OsStr::new("--boottime"), AHEAD.as_ref(), "--monotonic".as_ref(), AHEAD.as_ref()]);
     let mut probe = Command::new(later[0]);

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scripted::exists;
 use crate::support::{
     DEADLINE, Http, Process, Server, Setup, Signal, StopOnDrop, free_tcp_port, is_alive, json_rpc, memory_of,
-    post, send, wait_for, within,
+    post, send, skip, wait_for, within,
 };
 
 /// Contacts, for a dump of some megabytes.
@@ -108,6 +109,9 @@ fn a_thousand_silent_connections_delay_nobody_and_are_closed() {
 /// With few descriptors the oldest idle connection makes room for a new one, and none is spun on.
 #[test]
 fn idle_connections_make_room_when_there_are_too_many() {
+    if !exists("prlimit") {
+        return skip("idle_connections_make_room_when_there_are_too_many", "no prlimit of util-linux");
+    }
     let (setup, address) = setup();
     let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
     let mut silent: Vec<Http> = (0..90).map(|_| Http::connect(address)).collect();
@@ -128,6 +132,9 @@ fn idle_connections_make_room_when_there_are_too_many() {
 /// Also when many come at a time: they wait in the listener while the worker stands still.
 #[test]
 fn a_burst_of_connections_keeps_to_the_limit() {
+    if !exists("prlimit") {
+        return skip("a_burst_of_connections_keeps_to_the_limit", "no prlimit of util-linux");
+    }
     let (setup, address) = setup();
     let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
     let pid = listener(&server);
@@ -147,6 +154,9 @@ fn a_burst_of_connections_keeps_to_the_limit() {
 /// Clients that say they send something and do not are closed for others long before their time is over.
 #[test]
 fn bodies_that_do_not_come_make_room() {
+    if !exists("prlimit") {
+        return skip("bodies_that_do_not_come_make_room", "no prlimit of util-linux");
+    }
     let (setup, address) = setup();
     let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
     let mut slow: Vec<Http> = (0..100).map(|_| Http::connect(address)).collect();
