@@ -38,11 +38,18 @@ pub fn run(timers: &[Timer], context: &Context, should_stop: impl Fn() -> bool) 
         for (next, timer) in &mut due {
             if *next <= now {
                 log::debug!("timer {}", timer.name);
+                set_busy(context, true);
                 (timer.run)(context);
+                set_busy(context, false);
                 *next = Instant::now() + timer.interval;
             }
         }
         let next = due.iter().map(|(next, _)| *next).min().unwrap_or(now + LONGEST_SLEEP);
         datagram::wait_any(&[], next.saturating_duration_since(Instant::now()).min(LONGEST_SLEEP));
     }
+}
+
+/// Lets the attendant see a timer that takes long.
+fn set_busy(context: &Context, is_busy: bool) {
+    context.segment.slots().get(context.slot).into_iter().for_each(|slot| slot.set_busy(is_busy));
 }

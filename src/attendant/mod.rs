@@ -7,7 +7,9 @@
 //! pid_file.rs   the files of -P and -G
 //! boot.rs       the order of the start
 //! folders.rs    what the folders of endpoints let the server's user do
-//! in_hand.rs    C commands that take long
+//! busy.rs       processes that take long for one thing
+//! locks.rs      processes that hold a lock for too long
+//! stopped.rs    workers that a signal has stopped
 //! supervise.rs  the life after it: signals, dead workers, vanished endpoints, the end
 //! time_keeper.rs  the process that runs the modules' timers
 //! ```
@@ -15,11 +17,13 @@
 //! C: `main`, `main_loop` and `handle_sigs` in main.c, daemonize.c, pt.c.
 
 mod boot;
+mod busy;
 mod daemon;
 mod folders;
-mod in_hand;
+mod locks;
 mod pid_file;
 mod prepare;
+mod stopped;
 mod supervise;
 mod time_keeper;
 

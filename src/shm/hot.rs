@@ -102,6 +102,7 @@ const OWN_LEVEL: i64 = 1 << 32;
 pub struct Slot {
     pid: AtomicI32,
     state: AtomicU32,
+    /// Counts beginnings and ends of requests, modulo 2³²: odd while one is being handled.
     busy: AtomicU32,
     restarts: AtomicU64,
     figures_asked: AtomicU64,
@@ -152,7 +153,7 @@ impl Slot {
 
     /// Makes the slot ready for a process that is about to be forked.
     pub fn begin(&self) {
-        self.busy.store(0, Ordering::Relaxed);
+        self.set_busy(false);
         self.leave_command();
         self.state.store(SlotState::Starting as u32, Ordering::Release);
     }
@@ -166,7 +167,7 @@ impl Slot {
     /// Notes that the process has ended. Counters and the restart count stay.
     pub fn vacate(&self) {
         self.pid.store(0, Ordering::Relaxed);
-        self.busy.store(0, Ordering::Relaxed);
+        self.set_busy(false);
         self.state.store(SlotState::Empty as u32, Ordering::Release);
     }
 
@@ -184,14 +185,22 @@ impl Slot {
         }
     }
 
-    /// Marks the process as handling a request, or not. One store.
+    /// Marks the process as handling a request, or not. For that process alone: a load and a store.
     pub fn set_busy(&self, busy: bool) {
-        self.busy.store(u32::from(busy), Ordering::Relaxed);
+        let turn = self.busy.load(Ordering::Relaxed);
+        if (turn & 1 == 1) != busy {
+            self.busy.store(turn.wrapping_add(1), Ordering::Relaxed);
+        }
     }
 
     /// Whether the process is handling a request.
     pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed) != 0
+        self.busy_turn().is_some()
+    }
+
+    /// Which request the process is handling: a number that no request shortly before or after it has.
+    pub fn busy_turn(&self) -> Option<u32> {
+        Some(self.busy.load(Ordering::Relaxed)).filter(|turn| turn & 1 == 1)
     }
 
     /// Notes that the process enters the C command of that number, which is not 0. For that process alone.

@@ -55,6 +55,11 @@ impl ProcessId {
         self.send(Signal::SIGKILL);
     }
 
+    /// Sends SIGCONT: go on after a stop.
+    pub fn resume(self) {
+        self.send(Signal::SIGCONT);
+    }
+
     /// Sends SIGUSR2: publish memory figures.
     pub fn ask_for_figures(self) {
         self.send(Signal::SIGUSR2);
@@ -116,27 +121,38 @@ impl std::fmt::Display for Ending {
     }
 }
 
-/// The next child that has ended, without waiting for one.
+/// What has become of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has ended, and is reaped.
+    Ended(Ending),
+    /// A signal has stopped it, as SIGSTOP does.
+    Stopped,
+    /// It goes on after it was stopped.
+    Continued,
+}
+
+/// The next child whose state has changed, without waiting for one.
 ///
 /// Not by nix, whose signals lack the real-time ones: a child that one of them ended would be reaped and lost.
 #[must_use]
-pub fn reap() -> Option<(ProcessId, Ending)> {
+pub fn next_change() -> Option<(ProcessId, Change)> {
     let mut status = 0;
+    let flags = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     loop {
         // SAFETY: the pointer is to a live value.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-        match pid {
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+        let change = match pid {
             0 => return None,
-            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+            -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => continue,
             -1 => return None,
-            pid if libc::WIFEXITED(status) => {
-                return Some((ProcessId(pid), Ending::Exited(libc::WEXITSTATUS(status))));
-            }
-            pid if libc::WIFSIGNALED(status) => {
-                return Some((ProcessId(pid), Ending::Killed(libc::WTERMSIG(status))));
-            }
-            _ => {}
-        }
+            _ if libc::WIFEXITED(status) => Change::Ended(Ending::Exited(libc::WEXITSTATUS(status))),
+            _ if libc::WIFSIGNALED(status) => Change::Ended(Ending::Killed(libc::WTERMSIG(status))),
+            _ if libc::WIFSTOPPED(status) => Change::Stopped,
+            _ if libc::WIFCONTINUED(status) => Change::Continued,
+            _ => continue,
+        };
+        return Some((ProcessId(pid), change));
     }
 }
 

@@ -15,3 +15,5 @@ mod flood;
 mod memory_group;
 /// Thousands of clients that read no reply.
 mod unread;
+/// Workers that do not go on.
+mod stuck;

@@ -54,6 +54,8 @@ mod log_bytes;
 mod log_lines;
 /// Where the log goes, when nobody reads it.
 mod log_output;
+/// What systemd is told.
+mod notify;
 /// opensips-cli and opensips-mi of OpenSIPS 3.x, when they can be installed.
 mod opensips_cli;
 /// The real opensipsctl, when it is there.

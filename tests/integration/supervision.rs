@@ -25,8 +25,9 @@ fn whatever_signal_ends_a_worker_it_is_replaced() {
     wait_for("the end of the start", || server.stderr().contains("processes are ready").then_some(()));
     for signal in ["-35", "-64", "-ABRT", "-PIPE", "-ALRM"] {
         let before = server.wait_for_workers(2);
-        let killed = std::process::Command::new("kill").args([signal, &before[0].pid.to_string()]).status();
-        assert!(killed.unwrap().success());
+        // The shell's own, as nix has no real-time signals, and a bare system no program of that name.
+        let kill = format!("kill {signal} {}", before[0].pid);
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         wait_for(&format!("two workers after kill {signal}"), || {
             let now = server.workers();
             let whole = now.len() == 2 && now.iter().all(|worker| is_alive(worker.pid));
@@ -80,6 +81,45 @@ fn the_others_answer_while_a_worker_is_stopped() {
     send(workers[0].pid, Signal::SIGCONT);
     assert!(answered >= 9, "{answered} of 10 requests were answered");
     server.stop_clean(&[]);
+}
+
+/// The one worker there is: nobody else can answer.
+#[test]
+fn a_stopped_worker_is_replaced_and_one_that_goes_on_is_not() {
+    let server = Setup::unix().start();
+    let first = server.wait_for_workers(1)[0].pid;
+    send(first, Signal::SIGSTOP);
+    send(first, Signal::SIGCONT);
+    send(first, Signal::SIGSTOP);
+    let client = server.client();
+    client.send(HELP).unwrap();
+    let second = wait_for("a successor of the stopped worker", || {
+        let (reply, _) = server.client().try_ask(b":ps:\n", DEADLINE / 20).ok()?;
+        parse_ps(&reply)?.into_iter().find(|process| process.is_worker() && process.pid != first)
+    });
+    let told = format!("PID {first}) was stopped by a signal for more than 2s and is replaced");
+    assert!(server.stderr().contains(&told), "{}", server.stderr());
+    send(second.pid, Signal::SIGSTOP);
+    send(second.pid, Signal::SIGCONT);
+    assert_same("after a short stop", HELP_REPLY, &server.ask(HELP));
+    server.stop_clean(&[]);
+}
+
+/// It goes on instead, and answers what it has in hand.
+#[test]
+fn a_stopped_worker_does_not_hold_up_the_end() {
+    let mut server = Setup::unix().workers(3).start();
+    let workers = server.wait_for_workers(3);
+    workers.iter().for_each(|worker| send(worker.pid, Signal::SIGSTOP));
+    let client = server.client();
+    client.send(HELP).unwrap();
+    let start = Instant::now();
+    let status = server.stop(Signal::SIGTERM).unwrap();
+    let time = start.elapsed();
+    assert!(status.success(), "{status:?}: {}", server.stderr());
+    assert!(time < DEADLINE / 2, "the end took {time:?}");
+    assert_same("a request before the end", HELP_REPLY, &client.receive(DEADLINE).unwrap());
+    server.assert_gone(&[]);
 }
 
 #[test]
@@ -174,13 +214,15 @@ fn no_worker_outlives_the_attendant() {
 
 #[test]
 fn sighup_and_sigusr1_end_nothing() {
-    let server = Setup::unix().workers(2).global("debug=3").start();
+    let server = Setup::unix().workers(2).global("debug=2").start();
     let workers = server.wait_for_workers(2);
     let before = server.stderr().len();
     send(server.pid(), Signal::SIGUSR1);
     wait_for("a line of log after SIGUSR1", || (server.stderr().len() > before).then_some(()));
     send(server.pid(), Signal::SIGHUP);
     send(server.pid(), Signal::SIGXFSZ);
+    let told = "SIGHUP: looking for endpoints that have vanished; the configuration is not read again";
+    wait_for(told, || server.stderr().contains(told).then_some(()));
     assert_same("after SIGHUP", HELP_REPLY, &server.ask(HELP));
     assert_eq!(server.workers(), workers);
 

@@ -3,6 +3,9 @@
 //! One loop waits for a signal, for a worker that says it is ready, or for the next thing to be due. C:
 //! `start_module_procs` in sr_module.c and `handle_sigs` in main.c, where a dead child ends the server.
 
+mod end;
+mod report;
+
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -10,15 +13,17 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::boot::{BootError, step};
+use super::busy::BusyWatch;
 use super::daemon::Terminal;
 use super::folders;
-use super::in_hand::Commands;
+use super::locks::LockWatch;
+use super::stopped::{self, StoppedWorkers};
 use crate::capi;
-use crate::mi::{self, Context};
+use crate::logging::level;
+use crate::mi::Context;
 use crate::module::{Lives, OpenError, Rank, Ready, Service};
-use crate::shm::keyed::Holder;
 use crate::shm::{Slot, SlotState};
-use crate::system::process::{self, Ending, Fork, ProcessId};
+use crate::system::process::{self, Change, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
 use crate::system::{datagram, memory};
 use crate::worker;
@@ -36,18 +41,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 /// each time.
 const LEAST_LIFE: Duration = Duration::from_secs(10);
 
-/// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// How long a lock of the table may be held, which otherwise takes microseconds.
-const LOCK_LIMIT: Duration = Duration::from_secs(3);
-
 /// How long all workers together may take to begin.
 const START_LIMIT: Duration = Duration::from_secs(60);
-
-/// How often a worker that should end is told so. A signal that arrives just before a worker goes to sleep
-/// does not wake it; the next one does.
-const REMINDER: Duration = Duration::from_millis(20);
 
 /// A service with the slots of its workers.
 #[derive(Debug)]
@@ -77,9 +72,9 @@ pub(super) struct Supervisor {
     fates: Vec<Fate>,
     /// Workers that serve an endpoint nobody reaches, told to end until they do.
     retiring: Vec<ProcessId>,
-    /// Locks of the table that were held at the last look, and since when.
-    held: Vec<(Holder, Instant)>,
-    commands: Commands,
+    locks: LockWatch,
+    busy: BusyWatch,
+    stopped: StoppedWorkers,
     /// Whether all workers were ready once.
     has_served: bool,
     signals: Stream,
@@ -87,6 +82,8 @@ pub(super) struct Supervisor {
     wake: PipeWriter,
     terminal: Terminal,
     next_tick: Instant,
+    /// When systemd is to hear again that this process is alive, if it wants to.
+    next_alive: Option<Instant>,
 }
 
 /// What a worker does when it serves: it lets go of the terminal and wakes the attendant.
@@ -114,21 +111,23 @@ impl Supervisor {
         terminal: Terminal,
     ) -> io::Result<Supervisor> {
         let (ready, wake) = io::pipe()?;
-        let commands = Commands::new(context.processes.len());
+        let busy = BusyWatch::new(context.processes.len());
         let fates = vec![Fate::default(); context.processes.len()];
         Ok(Supervisor {
             context: Rc::new(context),
             pools,
             fates,
             retiring: Vec::new(),
-            held: Vec::new(),
-            commands,
+            locks: LockWatch::default(),
+            busy,
+            stopped: StoppedWorkers::default(),
             has_served: false,
             signals,
             ready,
             wake,
             terminal,
             next_tick: Instant::now() + TICK,
+            next_alive: None,
         })
     }
 
@@ -179,10 +178,12 @@ impl Supervisor {
                 match event {
                     Event::Stop => return Err(BootError::Stopped),
                     Event::Child => self.reap_at_start()?,
-                    _ => {}
+                    other => self.act_on(other),
                 }
             }
-            self.retry_failed(Instant::now());
+            let now = Instant::now();
+            self.retry_failed(now);
+            self.end_stopped(now);
         }
         Ok(())
     }
@@ -223,17 +224,13 @@ impl Supervisor {
             );
         }
         loop {
+            self.tell_alive();
             self.wait(self.next_due().saturating_duration_since(Instant::now()));
             for event in self.signals.take() {
                 match event {
                     Event::Stop => return,
                     Event::Child => self.reap(),
-                    Event::Reopen => {
-                        log::info!("SIGHUP: looking for endpoints that have vanished");
-                        self.mend();
-                    }
-                    Event::Report => self.report(),
-                    Event::Publish => self.context.segment.slots()[0].publish(memory::private()),
+                    other => self.act_on(other),
                 }
             }
             let now = Instant::now();
@@ -241,48 +238,11 @@ impl Supervisor {
             if now >= self.next_tick {
                 self.next_tick = now + TICK;
                 self.mend();
-                self.watch_locks(now);
-                self.commands.look(&self.context, now);
+                self.locks.look(&self.context, now);
+                self.busy.look(&self.context, now);
+                self.end_stopped(now);
                 self.context.segment.note_clocks();
             }
-        }
-    }
-
-    /// Ends all workers, each after the request in hand, and removes the endpoints.
-    pub(super) fn end(&mut self) {
-        self.terminal.notifier().stopping();
-        for pool in &mut self.pools {
-            pool.service.close();
-        }
-        mi::end_all(self.context.pending);
-        let deadline = Instant::now() + GRACE;
-        loop {
-            while let Some((process, _)) = process::reap() {
-                if let Some(slot) = self.slot_of(process) {
-                    self.context.segment.slots()[slot].vacate();
-                }
-            }
-            // A module that waits for children of its own may have got one of these.
-            let left: Vec<_> = self
-                .worker_slots()
-                .filter_map(|slot| self.context.segment.slots()[slot].process())
-                .filter(|process| process.exists())
-                .collect();
-            if left.is_empty() {
-                break;
-            }
-            let late = Instant::now() >= deadline;
-            for process in left {
-                if late { process.kill() } else { process.terminate() }
-            }
-            self.wait(REMINDER);
-            self.signals.take();
-        }
-        if let Some(lives) = self.context.states.get::<Lives>() {
-            lives.end();
-        }
-        if self.has_served {
-            log::info!("the server has ended");
         }
     }
 
@@ -304,8 +264,38 @@ impl Supervisor {
         }
     }
 
+    /// Does what a signal asks for that does not concern workers.
+    fn act_on(&mut self, event: Event) {
+        match event {
+            Event::Stop | Event::Child => {}
+            Event::Reopen => {
+                log::info!(
+                    level = level::NOTICE;
+                    "SIGHUP: looking for endpoints that have vanished; the configuration is not read again, \
+                     restart the server for that"
+                );
+                self.mend();
+            }
+            Event::Report => self.report(),
+            Event::Publish => self.context.segment.slots()[0].publish(memory::private()),
+        }
+    }
+
+    /// Tells systemd that this process is alive, when that is due.
+    fn tell_alive(&mut self) {
+        let notifier = self.terminal.notifier();
+        let now = Instant::now();
+        if self.next_alive.is_none_or(|due| due <= now) {
+            self.next_alive = notifier.interval().map(|interval| now + interval);
+            if self.next_alive.is_some() {
+                notifier.alive();
+            }
+        }
+    }
+
     fn next_due(&self) -> Instant {
-        self.fates.iter().filter_map(|fate| fate.retry_at).fold(self.next_tick, Instant::min)
+        let retries = self.fates.iter().filter_map(|fate| fate.retry_at);
+        retries.chain(self.next_alive).fold(self.next_tick, Instant::min)
     }
 
     fn fork_worker(&mut self, slot: usize) -> Result<(), BootError> {
@@ -347,24 +337,35 @@ impl Supervisor {
         let is_retired = self.retiring.contains(&process);
         self.retiring.retain(|&retiring| retiring != process);
         let slot = self.slot_of(process)?;
+        let name = self.name(slot);
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
         let command = entry.in_hand().and_then(capi::in_hand);
         let place = command.map_or(String::new(), |command| format!(" in {command}"));
         entry.vacate();
         let level = if is_retired { log::Level::Info } else { log::Level::Warn };
-        log::log!(
-            level,
-            "process {slot} ({}, PID {}) {ending}{place}",
-            self.context.processes[slot],
-            process.number()
-        );
+        log::log!(level, "{name} {ending}{place}");
         Some((slot, was_ready))
+    }
+
+    /// Reaps the next child that has ended. Notes which were stopped or go on.
+    fn next_ended(&mut self) -> Option<(ProcessId, Ending)> {
+        while let Some((process, change)) = process::next_change() {
+            match change {
+                Change::Stopped => self.stopped.add(process, Instant::now()),
+                Change::Continued => self.stopped.remove(process),
+                Change::Ended(ending) => {
+                    self.stopped.remove(process);
+                    return Some((process, ending));
+                }
+            }
+        }
+        None
     }
 
     /// While the server starts, a worker that ends by itself ends the start.
     fn reap_at_start(&mut self) -> Result<(), BootError> {
-        while let Some((process, ending)) = process::reap() {
+        while let Some((process, ending)) = self.next_ended() {
             let Some((slot, was_ready)) = self.bury(process, ending) else { continue };
             if !was_ready && ending != Ending::Killed(libc::SIGKILL) {
                 let description = self.context.processes[slot].clone();
@@ -376,7 +377,7 @@ impl Supervisor {
     }
 
     fn reap(&mut self) {
-        while let Some((process, ending)) = process::reap() {
+        while let Some((process, ending)) = self.next_ended() {
             if let Some((slot, was_ready)) = self.bury(process, ending) {
                 self.succeed(slot, was_ready, ending);
             }
@@ -439,34 +440,23 @@ impl Supervisor {
         self.retiring.iter().for_each(|process| process.terminate());
     }
 
-    /// Ends a worker that holds a lock of the table for seconds: it was stopped or hangs, and holds up whoever needs
-    /// the same shard. The lock's next owner makes whole what it leaves.
-    fn watch_locks(&mut self, now: Instant) {
-        let held: Vec<Holder> = self.context.segment.table().holders().collect();
-        self.held.retain(|(holder, _)| held.contains(holder));
-        for holder in held {
-            match self.held.iter().find(|(known, _)| *known == holder) {
-                None => self.held.push((holder, now)),
-                Some((_, since)) if now.duration_since(*since) < LOCK_LIMIT => {}
-                Some(_) => {
-                    if let Some(slot) = self.slot_of(holder.process) {
-                        log::error!("process {slot} holds a lock for more than {LOCK_LIMIT:?} and is ended");
-                        holder.process.kill();
-                    }
-                }
+    /// Ends workers that have been stopped for too long; successors take their place.
+    fn end_stopped(&mut self, now: Instant) {
+        for process in self.stopped.late(now) {
+            if let Some(slot) = self.slot_of(process) {
+                let limit = stopped::LIMIT;
+                log::error!(
+                    "{} was stopped by a signal for more than {limit:?} and is replaced",
+                    self.name(slot)
+                );
+                process.kill();
             }
         }
     }
 
-    /// Writes the process table, memory and all statistics to the log. C: SIGUSR1 in `handle_sigs`.
-    fn report(&self) {
-        for (id, (slot, description)) in
-            (0..).zip(self.context.segment.slots().iter().zip(&self.context.processes))
-        {
-            log::warn!("process {id}: PID {} {description}, {} restarts", slot.pid(), slot.restarts());
-        }
-        for cell in self.context.statistics.all() {
-            log::warn!("{} = {}", cell.full_name.escape_ascii(), cell.value(&self.context));
-        }
+    /// As messages name a process.
+    fn name(&self, slot: usize) -> String {
+        let pid = self.context.segment.slots()[slot].pid();
+        format!("process {slot} ({}, PID {pid})", self.context.processes[slot])
     }
 }

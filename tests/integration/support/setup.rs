@@ -52,6 +52,7 @@ pub(crate) struct Setup {
     params: String,
     args: Vec<OsString>,
     under: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
     foreground: &'static str,
     stderr: Option<OwnedFd>,
     pub(super) deadline: Duration,
@@ -88,6 +89,7 @@ impl Setup {
             params: String::new(),
             args: Vec::new(),
             under: Vec::new(),
+            environment: Vec::new(),
             foreground: "-F",
             stderr: None,
             deadline: DEADLINE,
@@ -150,6 +152,12 @@ impl Setup {
     /// becomes the server, as `unshare` does, that is for [`Self::refuse`] alone.
     pub(crate) fn under(mut self, command: &[&OsStr]) -> Self {
         self.under = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name, value.as_ref().to_owned()));
         self
     }
 
@@ -282,7 +290,7 @@ impl Setup {
         let other = self.stderr.as_ref().map(|stderr| stderr.try_clone().expect("a descriptor"));
         command.stdout(file("stdout")).stderr(other.map_or_else(|| file("stderr").into(), Stdio::from));
         let more = std::env::var("MI_SERVER_ARGS").unwrap_or_default();
-        command.args(more.split_whitespace()).args(&self.args);
+        command.args(more.split_whitespace()).args(&self.args).envs(self.environment.iter().cloned());
         command
     }
 
