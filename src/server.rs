@@ -99,7 +99,7 @@ fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
     for line in diagnostics.closing_lines() {
         let _written = writeln!(stderr, "{line}");
         if let Some(syslog) = syslog {
-            syslog.write(PRIORITY_ERROR, &format!("ERROR:core: {line}"));
+            to_syslog(syslog, PRIORITY_ERROR, "ERROR", &line.to_string());
         }
     }
 }

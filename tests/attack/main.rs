@@ -13,7 +13,7 @@ mod support;
 mod flood;
 /// Memory control groups, for servers that are to do with little memory.
 mod memory_group;
-/// Thousands of clients that read no reply.
-mod unread;
 /// Workers that do not go on.
 mod stuck;
+/// Thousands of clients that read no reply.
+mod unread;
