@@ -3,6 +3,7 @@
 //! Registered before the first fork, in the order that `get_statistics all` lists them. A counter is a cell in
 //! each process's row of the segment; a function computes its value when asked. C: statistics.c.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,7 +123,14 @@ impl Cell {
 pub struct Registry {
     groups: Vec<Group>,
     counters: usize,
+    /// The first cell of each name, by the name as it is written.
+    by_name: HashMap<Box<[u8]>, Place>,
+    /// The same, by the name in small letters.
+    by_small_name: HashMap<Box<[u8]>, Place>,
 }
+
+/// Where a cell stands: the positions of its group and of the cell in it.
+type Place = (usize, usize);
 
 #[derive(Debug)]
 struct Group {
@@ -144,10 +152,22 @@ impl Registry {
                 source: statistic.source,
                 index,
             };
-            match self.groups.iter_mut().find(|group| group.name == statistic.group) {
-                Some(group) => group.cells.push(cell),
-                None => self.groups.push(Group { name: statistic.group, cells: vec![cell] }),
+            let group = match self.groups.iter().position(|group| group.name == statistic.group) {
+                Some(group) => group,
+                None => {
+                    self.groups.push(Group { name: statistic.group, cells: Vec::new() });
+                    self.groups.len() - 1
+                }
+            };
+            let place = (group, self.groups[group].cells.len());
+            for (index, name) in [
+                (&mut self.by_name, statistic.name.to_owned()),
+                (&mut self.by_small_name, statistic.name.to_ascii_lowercase()),
+            ] {
+                let first = index.entry(name.into_bytes().into()).or_insert(place);
+                *first = place.min(*first);
             }
+            self.groups[group].cells.push(cell);
         }
     }
 
@@ -173,13 +193,17 @@ impl Registry {
     /// hash bucket of the name as written.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&Cell> {
-        self.all().find(|cell| cell.name() == name)
+        self.by_name.get(name).map(|&place| self.cell(place))
     }
 
     /// A statistic by its name without the group, whatever its case.
     #[must_use]
     pub fn find_in_any_case(&self, name: &[u8]) -> Option<&Cell> {
-        self.all().find(|cell| cell.name().eq_ignore_ascii_case(name))
+        self.by_small_name.get(&*name.to_ascii_lowercase()).map(|&place| self.cell(place))
+    }
+
+    fn cell(&self, (group, cell): Place) -> &Cell {
+        &self.groups[group].cells[cell]
     }
 
     /// A process's own cell of a counter, to count in. Asked once, at a process's start.
@@ -213,6 +237,18 @@ mod tests {
         assert!(registry.group(b"c").is_none());
         assert!(registry.find(b"three").is_some() && registry.find(b"THREE").is_none());
         assert!(registry.find(b"a:one").is_none());
+    }
+
+    #[test]
+    fn of_one_name_the_cell_that_is_listed_first_is_found() {
+        let mut registry = Registry::default();
+        registry.add(&ROWS);
+        registry.add(&[Statistic::counter("b", "Twin"), Statistic::counter("a", "Twin")]);
+        registry.add(&[Statistic::counter("b", "TWIN"), Statistic::counter("a", "twin")]);
+        let found = |cell: Option<&Cell>| String::from_utf8(cell.unwrap().full_name.to_vec()).unwrap();
+        assert_eq!(found(registry.find(b"Twin")), "a:Twin");
+        assert_eq!(found(registry.find(b"TWIN")), "b:TWIN");
+        assert_eq!(found(registry.find_in_any_case(b"tWIN")), "a:Twin");
     }
 
     #[test]
