@@ -99,6 +99,9 @@ impl Space {
 /// How many spaces there are.
 const SPACES: usize = 4;
 
+/// Buckets that a walk passes at most, empty ones, before its caller has a turn.
+const WALK_BUCKETS: usize = 4096;
+
 /// An entry that never expires.
 pub const NEVER: u64 = 0;
 
@@ -277,13 +280,27 @@ impl<'s> Table<'s> {
         }
     }
 
-    /// The entries of a space that have not expired by `now`, some at a time, for whoever does other things between.
-    /// No lock is held from one to the next; what is added or removed meanwhile may be among them or not.
+    /// The entries of a space that have not expired by `now`, those of one bucket at a time, for whoever does other
+    /// things between. No lock is held from one to the next; what is added or removed meanwhile may be among them or
+    /// not. At least once in [`WALK_BUCKETS`] buckets there is an item, which may be without entries.
     pub fn batches(&self, space: Space, now: u64) -> impl Iterator<Item = Vec<Entry>> + use<'s> {
         let (table, mut copies) = (*self, Copies::default());
-        self.buckets_in_use().map(move |place| {
+        self.walk().map(move |place| {
+            let Some(place) = place else { return Vec::new() };
             table.copy_bucket(place, space, now, &mut copies);
             copies.entries().collect()
+        })
+    }
+
+    /// Removes the entries of a space that have expired by `now`, those of one bucket at a time, and gives them. As for
+    /// [`batches`](Table::batches).
+    pub fn expired_batches(&self, space: Space, now: u64) -> impl Iterator<Item = Vec<Entry>> + use<'s> {
+        let (table, mut copies) = (*self, Copies::default());
+        self.walk().map(move |place| {
+            let mut removed = Vec::new();
+            let Some(place) = place else { return removed };
+            table.expire_bucket(place, space, now, &mut copies, |entry| removed.push(entry.clone()));
+            removed
         })
     }
 
@@ -301,23 +318,33 @@ impl<'s> Table<'s> {
     /// Removes the entries of a space that have expired by `now`; `told` learns of each.
     /// Returns how many. The lock is held for one entry at a time, and not while `told` runs.
     pub fn expire(&self, space: Space, now: u64, mut told: impl FnMut(&Entry)) -> usize {
-        let (mut removed, mut copies) = (0, Copies::default());
-        for (index, bucket) in self.buckets_in_use() {
-            loop {
-                let shard = Shard::lock(self.region, &self.layout, index);
-                let is_removed = shard.remove_expired(space, bucket, now, &mut copies);
-                drop(shard);
-                match is_removed {
-                    Ok(true) => {
-                        copies.entries().for_each(|entry| told(&entry));
-                        removed += 1;
-                    }
-                    Ok(false) => break,
-                    Err(room) => copies.make(room),
+        let mut copies = Copies::default();
+        let places = self.buckets_in_use();
+        places.map(|place| self.expire_bucket(place, space, now, &mut copies, &mut told)).sum()
+    }
+
+    fn expire_bucket(
+        &self,
+        (index, bucket): (usize, usize),
+        space: Space,
+        now: u64,
+        copies: &mut Copies,
+        mut told: impl FnMut(&Entry),
+    ) -> usize {
+        let mut removed = 0;
+        loop {
+            let shard = Shard::lock(self.region, &self.layout, index);
+            let is_removed = shard.remove_expired(space, bucket, now, copies);
+            drop(shard);
+            match is_removed {
+                Ok(true) => {
+                    copies.entries().for_each(|entry| told(&entry));
+                    removed += 1;
                 }
+                Ok(false) => return removed,
+                Err(room) => copies.make(room),
             }
         }
-        removed
     }
 
     /// How many entries a space has, expired ones that nobody has removed yet included.
@@ -358,10 +385,20 @@ impl<'s> Table<'s> {
 
     /// Shard and number of each bucket that has an entry, seen without a lock.
     fn buckets_in_use(&self) -> impl Iterator<Item = (usize, usize)> + use<'s> {
+        self.walk().flatten()
+    }
+
+    /// The same, with `None` after each [`WALK_BUCKETS`] buckets.
+    fn walk(&self) -> impl Iterator<Item = Option<(usize, usize)>> + use<'s> {
         let Table { region, layout } = *self;
         let all = (0..SHARDS)
             .flat_map(move |index| (0..layout.buckets_per_shard()).map(move |bucket| (index, bucket)));
-        all.filter(move |&(index, bucket)| !Shard::bucket_is_empty(region, &layout, index, bucket))
+        all.enumerate().filter_map(move |(number, (index, bucket))| {
+            match Shard::bucket_is_empty(region, &layout, index, bucket) {
+                false => Some(Some((index, bucket))),
+                true => (number % WALK_BUCKETS == WALK_BUCKETS - 1).then_some(None),
+            }
+        })
     }
 
     fn sum(&self, cell: impl Fn(usize) -> usize) -> u64 {

@@ -84,6 +84,24 @@ fn expired_entries_are_absent_and_then_removed() {
 }
 
 #[test]
+fn a_walk_through_a_large_empty_table_gives_its_caller_a_turn() {
+    let segment = Segment::create(16 << 20, 1, 1).unwrap();
+    let table = segment.table();
+    table.put(Space::Cache, b"a", b"v", 5).unwrap();
+    table.put(Space::Cache, b"b", b"v", NEVER).unwrap();
+    let buckets = SHARDS * table.layout.buckets_per_shard();
+    assert!(buckets > 2 * WALK_BUCKETS, "{buckets}");
+    let keys =
+        |batches: Vec<Vec<Entry>>| batches.into_iter().flatten().map(|entry| entry.key).collect::<Vec<_>>();
+    let batches: Vec<_> = table.expired_batches(Space::Cache, 5).collect();
+    assert!(batches.len() >= buckets / WALK_BUCKETS, "{}", batches.len());
+    assert_eq!(keys(batches), [b"a"]);
+    let batches: Vec<_> = table.batches(Space::Cache, 5).collect();
+    assert!(batches.len() >= buckets / WALK_BUCKETS, "{}", batches.len());
+    assert_eq!(keys(batches), [b"b"]);
+}
+
+#[test]
 fn what_a_dead_holder_left_is_made_whole() {
     let segment = Segment::create(MIN_BYTES, 1, 1).unwrap();
     let table = segment.table();
