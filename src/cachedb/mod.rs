@@ -44,18 +44,23 @@ pub fn timed<T>(
     }
     let start = Instant::now();
     let result = run();
-    let taken = start.elapsed();
-    if taken > threshold {
-        let micros = taken.as_micros();
-        log::warn!(often = true; "threshold exceeded: {query} of {} took {micros} us", Shown(key));
-        let parameters = &[
-            ("source", query.into()),
-            ("time", Value::Unsigned(u64::try_from(micros).unwrap_or(u64::MAX))),
-            ("extra", key.into()),
-        ];
-        evi::raise(context, &Event { name: evi::THRESHOLD, parameters, only_json: &[] });
-    }
+    report_slow(context, threshold, start.elapsed(), query, key);
     result
+}
+
+/// Says in the log and by an event that a query has `taken` longer than `threshold`, if it has.
+pub fn report_slow(context: &Context, threshold: Duration, taken: Duration, query: &str, key: &[u8]) {
+    if taken <= threshold {
+        return;
+    }
+    let micros = taken.as_micros();
+    log::warn!(often = true; "threshold exceeded: {query} of {} took {micros} us", Shown(key));
+    let parameters = &[
+        ("source", query.into()),
+        ("time", Value::Unsigned(u64::try_from(micros).unwrap_or(u64::MAX))),
+        ("extra", key.into()),
+    ];
+    evi::raise(context, &Event { name: evi::THRESHOLD, parameters, only_json: &[] });
 }
 
 /// A cache system.

@@ -123,7 +123,7 @@ fn answer(
 ) -> Result<(), Fault> {
     let recipe = mi::classic_recipe(command, params)?;
     if let Some(mut rest) = mi::run(command, recipe, context, params, reply, Caller::AmongOthers)?.rest() {
-        while rest(context, reply) == Progress::More {}
+        while rest.go_on(context, reply)? == Progress::More {}
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-use tokio::task::yield_now;
+use tokio::task::spawn_local;
 
 use super::MAX_REQUEST_BYTES;
 use super::body::{self, Excess, Share};
@@ -30,10 +30,11 @@ use super::connection::{Activity, Phase};
 use super::host;
 use super::log_file::Entry;
 use super::reply::Reply;
+use super::work::{Begun, Work};
 use super::worker::{SHORT_BYTES, Worker};
-use crate::mi::{Progress, Told};
+use crate::mi::Told;
 use crate::wire::http::{self, Answer, Door};
-use crate::wire::{Output, PIECE_BYTES, Stream};
+use crate::wire::{Output, Stream};
 
 /// How much of a body that is refused is read, in bytes, for its client to read why.
 const MAX_PASSED_OVER_BYTES: u64 = 64 << 20;
@@ -273,33 +274,37 @@ async fn reply(
             worker.busy(|_| door.dialect.tell(&due.form, told, &mut stream))
         }
     };
-    let Answer { mut status, content_type, mut is_error, mut more, .. } = answer;
+    let Answer { mut status, content_type, mut is_error, more, .. } = answer;
     // One that ends within a piece has its length told.
-    while let Some(unfinished) = &mut more
-        && stream.waiting().len() < PIECE_BYTES
-    {
-        yield_now().await;
-        if unfinished.has_requests() {
-            worker.room().await;
+    let begun = match more.map(|more| Work::new(more, share)) {
+        None => Begun { stream, work: None, is_error: false, turn: None },
+        // Also when its client goes.
+        Some(work) if work.has_work() => {
+            let own = Rc::clone(worker);
+            match spawn_local(async move { work.begin(&own, stream).await }).await {
+                Ok(begun) => begun,
+                Err(_) => {
+                    let refused = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the reply is lost");
+                    return refuse(worker, activity, &refused, true);
+                }
+            }
         }
-        if worker.busy(|worker| unfinished.go_on(&worker.context, &mut stream)) == Progress::Done {
-            is_error |= unfinished.is_error();
-            more = None;
-        }
-    }
+        Some(work) => work.begin(worker, stream).await,
+    };
+    let Begun { stream, work, is_error: is_wrong, turn: _turn } = begun;
+    is_error |= is_wrong;
     if stream.waiting().len() > SHORT_BYTES && !worker.has_room() {
         let reason =
             "this has run, and its reply is long; too many long ones wait to be read, ask again later";
         return refuse(worker, activity, &Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason), true);
     }
-    if status == 200 && more.is_none() && stream.waiting().is_empty() {
+    if status == 200 && work.is_none() && stream.waiting().is_empty() {
         status = door.dialect.silent_status();
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let is_error = is_error || !status.is_success();
     worker.note_request(is_error);
-    let more = more.map(|more| (more, share));
-    let mut response = Response::new(Reply::new(worker, activity, stream, more, is_error));
+    let mut response = Response::new(Reply::new(worker, activity, stream, work, is_error));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

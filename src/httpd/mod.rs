@@ -10,6 +10,7 @@
 //! log_file.rs     a line for each request, where that is asked for
 //! settings.rs     what the settings of the modules that serve over HTTP have in common
 //! reply.rs        a reply on its way, piece by piece, as fast as the client takes it
+//! work.rs         replies that take several time slices
 //! unread.rs       what waits for clients to read it, and how much all of it may be
 //! ```
 //!
@@ -25,6 +26,7 @@ mod log_file;
 mod reply;
 pub mod settings;
 mod unread;
+mod work;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};

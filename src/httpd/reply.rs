@@ -2,19 +2,18 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use super::body::Share;
 use super::connection::{Activity, End, Phase};
+use super::work::{NextTurn, Work};
 use super::worker::Worker;
 use crate::mi::Progress;
-use crate::wire::{PIECE_BYTES, Pieces, Stream};
+use crate::wire::{PIECE_BYTES, Stream};
 
 /// The body of a reply. The next piece is made when the connection asks for bytes, which it does while fewer than
 /// some tens of kilobytes of it wait; and between two pieces the other connections have a turn.
@@ -23,13 +22,11 @@ pub(super) struct Reply {
     stream: Stream,
     /// What was written and not asked for yet.
     next: Option<Piece>,
-    more: Option<Box<dyn Pieces>>,
-    /// What requests that are to run yet have of the budget for bodies.
-    share: Option<Share>,
+    more: Option<Work>,
     /// Whether it was counted as one that tells of an error.
     is_error: bool,
-    /// Whether the others had a turn since the last piece.
-    is_my_turn: bool,
+    /// The turn that the next piece waits for.
+    turn: Option<NextTurn>,
 }
 
 /// What the pieces of a reply have in common. It ends when all of them have left, or none will any more.
@@ -96,12 +93,12 @@ impl Drop for Piece {
 }
 
 impl Reply {
-    /// What was written already, and what comes after it, with the share of the request's body.
+    /// What was written already, and what comes after it.
     pub(super) fn new(
         worker: &Rc<Worker>,
         activity: &Rc<Activity>,
         mut stream: Stream,
-        more: Option<(Box<dyn Pieces>, Share)>,
+        more: Option<Work>,
         is_error: bool,
     ) -> Reply {
         activity.enter(Phase::Reply);
@@ -112,9 +109,7 @@ impl Reply {
             is_head_alone: Cell::new(false),
         });
         let next = Piece::take(&mut stream, &sending);
-        let (more, share) = more.unzip();
-        let share = share.filter(|_| more.as_ref().is_some_and(|more| more.has_requests()));
-        Reply { sending, stream, next, more, share, is_error, is_my_turn: false }
+        Reply { sending, stream, next, more, is_error, turn: None }
     }
 
     /// Says that no byte of it is asked for.
@@ -125,15 +120,12 @@ impl Reply {
     fn go_on(&mut self) {
         let Some(more) = &mut self.more else { return };
         let worker = &self.sending.worker;
-        let progress = worker.busy(|worker| more.go_on(&worker.context, &mut self.stream));
+        let progress = more.go_on(worker, &mut self.stream);
         if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
             worker.note_error();
         }
         if progress == Progress::Done {
             self.more = None;
-        }
-        if !self.more.as_ref().is_some_and(|more| more.has_requests()) {
-            self.share = None;
         }
         self.next = Piece::take(&mut self.stream, &self.sending);
         // When many are short, too, slow ones are let go.
@@ -150,17 +142,13 @@ impl Body for Reply {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
         if self.more.is_some() && self.next.is_none() {
-            if !std::mem::replace(&mut self.is_my_turn, true) {
-                // Wakes this task after the others, and after whatever has arrived was looked at.
-                return match pin!(tokio::task::yield_now()).poll(cx) {
-                    Poll::Ready(()) | Poll::Pending => Poll::Pending,
-                };
+            let Reply { turn, sending, more, .. } = &mut *self;
+            let _turn = ready!(turn.get_or_insert_with(|| sending.worker.turns.next()).as_mut().poll(cx));
+            *turn = None;
+            if more.as_ref().is_some_and(Work::has_work) {
+                // One of its requests may have a long reply.
+                ready!(sending.worker.poll_room(cx));
             }
-            if self.more.as_ref().is_some_and(|more| more.has_requests()) {
-                // One of them may have a long reply.
-                ready!(self.sending.worker.poll_room(cx));
-            }
-            self.is_my_turn = false;
             self.go_on();
         }
         if let Some(piece) = self.next.take() {

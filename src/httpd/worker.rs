@@ -28,6 +28,7 @@ use super::exchange::{self, Ends};
 use super::later::Later;
 use super::log_file::{Entry, LogWriter};
 use super::unread::Unread;
+use super::work::Turns;
 use super::{Counters, Plan};
 use crate::logging::Throttle;
 use crate::mi::Context;
@@ -67,6 +68,7 @@ pub(super) struct Worker {
     pub(super) bodies: Budget,
     pub(super) later: Later,
     pub(super) unread: Unread,
+    pub(super) turns: Turns,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
     connections: RefCell<BTreeMap<u64, Held>>,
@@ -141,6 +143,7 @@ pub(super) fn serve(
         bodies: Budget::default(),
         later: Later::new(process.context()),
         unread: Unread::default(),
+        turns: Turns::default(),
         clock: Rc::default(),
         connections: RefCell::default(),
         max_connections: usize::try_from(max_connections(descriptors))?,

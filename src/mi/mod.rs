@@ -25,7 +25,7 @@ pub use fault::{
 };
 pub use later::{Caller, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_all, end_late};
 pub use number::{signed, unsigned};
-pub use params::{Args, Params};
+pub use params::{Args, OwnedValues, Params};
 pub use reply::{Progress, Reply, Rest, Value};
 pub use snapshot::Snapshot;
 pub use statistics::{Cell, Registry, Source, Statistic};

@@ -6,13 +6,13 @@ use super::command::Parameter;
 
 /// Decoded parameters, in the order they came. One value is reused for all requests of a worker, so a request
 /// allocates nothing once the buffers have grown.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Params {
     bytes: Vec<u8>,
     items: Vec<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Item {
     name: Range<usize>,
     value: Range<usize>,
@@ -115,8 +115,34 @@ impl<'a> Args<'a> {
 
     /// All values from the recipe's parameter `name` on: for the last one, when it is a list.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let start = self.recipe.iter().position(|parameter| parameter.name == name).unwrap_or(usize::MAX);
-        self.params.iter().skip(start).map(|(_, value)| value)
+        self.params.iter().skip(self.position(name)).map(|(_, value)| value)
+    }
+
+    /// A copy of those values of [`list`](Args::list) that come after the first `count`.
+    #[must_use]
+    pub fn list_after(&self, name: &str, count: usize) -> OwnedValues {
+        OwnedValues { params: self.params.clone(), next: self.position(name).saturating_add(count) }
+    }
+
+    fn position(&self, name: &str) -> usize {
+        self.recipe.iter().position(|parameter| parameter.name == name).unwrap_or(usize::MAX)
+    }
+}
+
+/// Values that outlive their request, for what a command does later. Two allocations for all of them.
+#[derive(Debug)]
+pub struct OwnedValues {
+    params: Params,
+    /// The position of the next one.
+    next: usize,
+}
+
+impl OwnedValues {
+    /// The next value.
+    pub fn next_value(&mut self) -> Option<&[u8]> {
+        let value = self.params.value(self.next)?;
+        self.next += 1;
+        Some(value)
     }
 }
 
@@ -137,6 +163,10 @@ mod tests {
         assert_eq!(args.filled("attr"), None);
         assert_eq!(args.get("other"), None);
         assert_eq!(args.list("attr").count(), 1);
+        let mut left = args.list_after("system", 1);
+        assert_eq!(left.next_value(), Some(&b""[..]));
+        assert_eq!(left.next_value(), None);
+        assert_eq!(args.list_after("other", 1).next_value(), None);
     }
 
     #[test]

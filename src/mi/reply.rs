@@ -121,11 +121,52 @@ impl dyn Reply + '_ {
     }
 }
 
-/// The rest of a long reply: each call writes a piece of it, some kilobytes, and says whether there is more.
+/// One step of a [`Rest`]: writes a piece of the reply, or changes some entries.
+type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault>>;
+
+/// What is left of a command that may take long. Each step takes about a millisecond at most and says whether there is
+/// another one.
 ///
-/// A transport calls it when the client has room. Between two calls other commands run, so it must hold nothing
-/// that they need, and what it shows may change under way. Dropping it ends the reply early.
-pub type Rest = Box<dyn FnMut(&Context, &mut dyn Reply) -> Progress>;
+/// A transport takes the steps when it has time and the client has room. Between two steps other commands run, so a
+/// `Rest` must hold nothing that they need, and the entries that it reads may change meanwhile.
+pub struct Rest {
+    step: Step,
+    is_change: bool,
+}
+
+impl Rest {
+    /// The rest of a long reply, some kilobytes a step. Dropping it ends the reply early.
+    pub fn of_reply(step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static) -> Rest {
+        Rest { step: Box::new(step), is_change: false }
+    }
+
+    /// The rest of a change, which is to be made whether or not the client reads the reply.
+    pub fn of_change(
+        step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static,
+    ) -> Rest {
+        Rest { step: Box::new(step), is_change: true }
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.is_change
+    }
+
+    /// Takes one step.
+    ///
+    /// # Errors
+    /// The error that the command answers. Only while no step has written a node; the last step then.
+    pub fn go_on(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Fault> {
+        (self.step)(context, reply)
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_change { "Rest of a change" } else { "Rest of a reply" })
+    }
+}
 
 /// Whether there is more to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

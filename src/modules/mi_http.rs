@@ -99,7 +99,7 @@ impl Dialect for JsonRpc {
 }
 
 fn answered(answer: json_rpc::Answer) -> Answer {
-    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
+    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
     Answer { status: 200, content_type: JSON, is_error: answer.is_error, more, later: answer.later }
 }
 

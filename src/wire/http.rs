@@ -40,7 +40,7 @@ pub struct Answer {
     /// Whether the reply says that something went wrong.
     pub is_error: bool,
     /// What is left to be written, when a reply is long.
-    pub more: Option<Box<dyn Pieces>>,
+    pub more: Option<Box<dyn Pieces<Stream>>>,
     /// The number of the reply, when it comes later: nothing is written then, and [`Dialect::tell`] writes it.
     pub later: Option<u64>,
 }

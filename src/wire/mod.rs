@@ -24,12 +24,23 @@ pub mod text;
 pub mod tree_json;
 pub mod xml_rpc;
 
+use std::time::Duration;
+
 use crate::mi::{Context, Fault, Progress};
 pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
 
 /// Replies of several requests stop for a piece when that has so many bytes: for a client that does not read no more is
 /// written than that and one reply.
 pub(crate) const PIECE_BYTES: usize = 16 << 10;
+
+/// For how long the requests of a batch may keep a process busy, together. Those that have not begun by then get an
+/// error each.
+pub const MAX_BATCH_TIME: Duration = Duration::from_secs(1);
+
+/// What is answered to a request of a batch for which there was no time left.
+const NO_TIME_LEFT: Fault =
+    Fault::new(503, "Not run, the requests before it in the batch took more than 1 s; send it again");
+const _: () = assert!(MAX_BATCH_TIME.as_secs() == 1, "the fault says how much is too much");
 
 /// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
 const MAX_BATCH: usize = 1024;
@@ -40,24 +51,25 @@ pub fn too_large(what: &str, length: usize) -> Fault {
     Fault::because(500, format_args!("{what} too large: {length} bytes, limit {MAX_DATAGRAM_BYTES}"))
 }
 
-/// The rest of a reply that is written in pieces.
-pub trait Pieces {
-    /// Writes the next piece. Called when the client has room for it; between two calls other requests are served.
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress;
+/// The rest of a reply that is written in pieces, or of the work behind it.
+pub trait Pieces<O> {
+    /// Writes the next piece, or does the next part of the work; takes about a millisecond. Called when the client has
+    /// room for a piece; between two calls other requests are served. `spent` is the time of all calls before this one.
+    fn go_on(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress;
 
     /// Whether something went wrong in a piece so far.
     fn is_error(&self) -> bool {
         false
     }
 
-    /// Whether it is more than a reply: requests that are to run yet, of which it holds the text.
-    fn has_requests(&self) -> bool {
+    /// Whether there is more left than a reply: a change to be made or requests to be run, whoever reads the reply.
+    fn has_work(&self) -> bool {
         false
     }
 }
 
-impl std::fmt::Debug for dyn Pieces {
+impl<O> std::fmt::Debug for dyn Pieces<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.has_requests() { "Pieces and requests" } else { "Pieces" })
+        f.write_str(if self.has_work() { "Pieces and work" } else { "Pieces" })
     }
 }

@@ -24,7 +24,7 @@ pub trait Output {
 }
 
 /// What must fit one datagram. Counts on past the limit, to be able to say how long it would be.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Datagram {
     bytes: Vec<u8>,
     length: usize,
@@ -52,12 +52,6 @@ impl Datagram {
         self.bytes.clear();
         self.length = 0;
         self.start = 0;
-    }
-}
-
-impl Default for Datagram {
-    fn default() -> Datagram {
-        Datagram::new()
     }
 }
 

@@ -71,7 +71,7 @@ fn asked(dialect: &dyn Dialect, context: &Context, request: &Request<'_>) -> (u1
     let mut stream = Stream::default();
     let mut answer = dialect.answer(context, request, &mut stream);
     while let Some(more) = &mut answer.more {
-        if more.go_on(context, &mut stream) == Progress::Done {
+        if more.go_on(context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
             break;
         }
     }
@@ -233,7 +233,7 @@ fn a_dump_comes_in_small_pieces() {
             assert!(stream.waiting().len() < MAX_PIECE_BYTES, "{door:?}: {}", stream.waiting().len());
             whole.extend(stream.take());
             pieces += 1;
-            if more.go_on(&context, &mut stream) == Progress::Done {
+            if more.go_on(&context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

@@ -165,8 +165,7 @@ impl Told {
         }
         let mut telling = Telling::new(nodes);
         let progress = telling.go_on(reply);
-        let rest = move |_: &_, reply: &mut dyn Reply| telling.go_on(reply);
-        Ok((progress == Progress::More).then(|| Box::new(rest) as Rest))
+        Ok((progress == Progress::More).then(|| Rest::of_reply(move |_, reply| Ok(telling.go_on(reply)))))
     }
 
     /// Answers the pending reply of that number with it. From any process.

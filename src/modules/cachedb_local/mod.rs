@@ -1,20 +1,34 @@
 //! cachedb_local: the cache system `local`, in the shared segment.
 //!
 //! A system of a group, `local:GROUP`, may have a collection of its own; [`collection`] says how its keys are told from
-//! those of others. C: modules/cachedb_local.
+//! those of others.
+//!
+//! ```text
+//! collection.rs   collections and the systems on them
+//! glob/           shell patterns
+//! removal.rs      the removal of all values whose key matches a pattern, step by step
+//! ```
+//!
+//! C: modules/cachedb_local.
 
 mod collection;
+mod glob;
+mod removal;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cachedb::{self, Backend, CacheError};
 use crate::config::{Effect, Kind, Parameter, Position, Settings};
-use crate::mi::{Call, Classic, Command, Context, Fault, SERVER_ERROR, required};
+use crate::logging::Shown;
+use crate::mi::{
+    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
+};
 use crate::module::{Loaded, Module, SettingError};
 use crate::shm::keyed::{NEVER, Space};
-use crate::system::pattern::Pattern;
 use crate::timer::Timer;
 use collection::Collection;
+use glob::{Glob, GlobError};
+use removal::Removal;
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
@@ -179,24 +193,37 @@ impl Backend for Local {
 }
 
 /// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
+///
+/// Differs: a glob has a limit of parts; C's fnmatch(3) may take hours for one key.
 fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
     let collections = call.context.states.get::<Collections>();
     let collection = call.args.get("collection").map(Collection::new).unwrap_or_default();
     if !collections.is_none_or(|all| all.names.contains(&collection)) {
         return Err(Fault::new(500, "Internal error"));
     }
-    let glob = call.args.get("glob").unwrap_or_default();
-    let pattern = Pattern::new(glob).ok_or(SERVER_ERROR)?;
+    let text = call.args.get("glob").unwrap_or_default();
+    let glob = Glob::new(text).map_err(|error| {
+        log::warn!(often = true; "cache_remove_chunk: the pattern {} is refused: {error}", Shown(text));
+        match error {
+            GlobError::Nul => SERVER_ERROR,
+            GlobError::TooLong => BAD_PARAMETER,
+        }
+    })?;
+    let mut removal = Removal::new(glob, collection, call.context.segment);
     let threshold = collections.map_or(Duration::ZERO, |all| all.threshold);
-    let (segment, table) = (call.context.segment, call.context.segment.table());
-    cachedb::timed(call.context, threshold, "cachedb_local remove_chunk", glob, || {
-        table.list(Space::Cache, segment.now(), |entry| {
-            if collection.key_of(&entry.key).is_some_and(|key| pattern.matches(key)) {
-                table.remove(Space::Cache, &entry.key);
-            }
-            true
-        });
-    });
+    let (text, mut taken) = (text.to_vec(), Duration::ZERO);
+    call.rest = Some(Rest::of_change(move |context, _| {
+        if threshold.is_zero() {
+            return Ok(removal.go_on(context));
+        }
+        let start = Instant::now();
+        let progress = removal.go_on(context);
+        taken += start.elapsed();
+        if progress == Progress::Done {
+            cachedb::report_slow(context, threshold, taken, "cachedb_local remove_chunk", &text);
+        }
+        Ok(progress)
+    }));
     Ok(())
 }
 

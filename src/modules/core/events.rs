@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Reply,
-    SERVER_ERROR, Value, optional, required, unsigned,
+    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Progress, Reply,
+    Rest, SERVER_ERROR, Value, optional, required, unsigned,
 };
 use crate::module::Loaded;
 use crate::shm::keyed::{NEVER, Space};
@@ -98,16 +98,23 @@ fn list(call: &mut Call<'_>) -> Result<(), Fault> {
 fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     let events = events(call)?;
     let Some(name) = call.args.get("event") else {
-        let all = events.names().iter().enumerate();
-        let heard = all.map(|(id, name)| (id, name, Subscribers::of(call.context, name)));
-        let heard: Vec<_> = heard.filter(|(.., subscribers)| subscribers.iter().next().is_some()).collect();
-        call.reply.around("Events", Value::List, |reply| {
-            for (id, name, subscribers) in heard {
-                open_event(reply, id, name);
+        call.reply.open_around("Events", Value::List);
+        let mut next = 0;
+        call.rest = Some(Rest::of_reply(move |context, reply| {
+            let names = context.states.get::<Events>().map(Events::names).unwrap_or_default();
+            let Some(name) = names.get(next) else {
+                reply.close_around();
+                return Ok(Progress::Done);
+            };
+            let subscribers = Subscribers::of(context, name);
+            if subscribers.iter().next().is_some() {
+                open_event(reply, next, name);
                 show_all(reply, &subscribers);
                 reply.close();
             }
-        });
+            next += 1;
+            Ok(Progress::More)
+        }));
         return Ok(());
     };
     let (id, name) = events.find(name).ok_or(Fault::new(404, "Event not published"))?;

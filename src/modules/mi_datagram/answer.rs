@@ -8,7 +8,8 @@ use crate::mi::{
     Told,
 };
 use crate::shm::pending::Due;
-use crate::wire::text::{self, Encoder, Refused, split_command};
+use crate::system::time_slice::{Step, TimeSpent};
+use crate::wire::text::{self, Encoder, Refused, State, split_command};
 use crate::wire::{Datagram, Output, Pieces, json_rpc, too_large};
 
 /// How much of a refused request the log shows, in bytes.
@@ -26,13 +27,51 @@ pub(super) struct Answerer<'a> {
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
-    /// The reply, whole; empty when none is wanted.
-    pub(super) bytes: &'a [u8],
-    /// Whether it says that something went wrong.
-    pub(super) is_error: bool,
-    /// The number of a reply that comes later.
-    pub(super) later: Option<u64>,
+pub(super) enum Answer<'a> {
+    Whole {
+        /// The reply; empty when none is wanted.
+        bytes: &'a [u8],
+        /// Whether it says that something went wrong.
+        is_error: bool,
+    },
+    /// The reply comes later, under that number.
+    Later(u64),
+    /// The time slice of the request is over, and there is more to do.
+    Unfinished(Box<Unfinished>),
+}
+
+/// A request that takes several time slices, with what is written of its reply.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    work: Box<Work>,
+    /// The beginning of the request, for the log.
+    shown: Vec<u8>,
+    spent: TimeSpent,
+    reply: Datagram,
+}
+
+/// What is left to do for a request.
+#[derive(Debug)]
+enum Work {
+    Text(text::Unfinished),
+    JsonRpc(json_rpc::Unfinished),
+}
+
+impl Work {
+    fn pieces(&mut self) -> &mut dyn Pieces<Datagram> {
+        match self {
+            Work::Text(work) => work,
+            Work::JsonRpc(work) => work,
+        }
+    }
+}
+
+/// What is known of a reply before its last piece.
+enum Begun {
+    /// It is whole. True when it is an error.
+    Whole(bool),
+    Later(u64),
+    Unfinished(Box<Work>),
 }
 
 impl<'a> Answerer<'a> {
@@ -50,48 +89,103 @@ impl<'a> Answerer<'a> {
     pub(super) fn answer(&mut self, request: &[u8], length: usize, address: &[u8]) -> Answer<'_> {
         let is_cut = length > request.len();
         self.reply.clear();
-        let mut later = None;
-        let is_error = match self.generation(request) {
-            Generation::Classic if is_cut => self.refuse(request, &too_large("request", length)),
-            Generation::Classic => match self.run(request, address) {
-                Ok(Outcome::Later(number)) => {
-                    later = Some(number);
-                    self.reply.clear();
-                    false
-                }
-                Ok(Outcome::Now(_)) => self.fits(request),
-                Err(fault) => self.refuse(request, &fault),
-            },
+        let begun = match self.generation(request) {
+            Generation::Classic if is_cut => {
+                Begun::Whole(self.refuse(request, &too_large("request", length)))
+            }
+            Generation::Classic => {
+                let begun = self.run(request, address);
+                begun.unwrap_or_else(|fault| Begun::Whole(self.refuse(request, &fault)))
+            }
             Generation::JsonRpc if is_cut => {
-                json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error
+                Begun::Whole(json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error)
             }
             Generation::JsonRpc => {
-                let answer = self.json_rpc.answer(self.context, request, address, &mut self.reply);
-                later = answer.later;
-                self.finish_json_rpc(answer)
+                begun_json_rpc(self.json_rpc.answer(self.context, request, address, &mut self.reply))
             }
         };
-        Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error, later }
+        self.go_on_with(begun, request)
     }
 
     /// Writes a reply that has come later.
     pub(super) fn tell(&mut self, due: &Due) -> Answer<'_> {
         self.reply.clear();
         let told = Told::from_bytes(&due.answer);
-        let is_error = if due.form.is_empty() {
+        let begun = if due.form.is_empty() {
             let mut encoder = Encoder::new(&mut self.reply, self.indent);
             match told.tell(&mut encoder) {
                 Ok(rest) => {
-                    finish(rest, encoder, self.context);
-                    self.fits(&due.command)
+                    let state = encoder.state();
+                    self.begun_text(rest, state, &due.command)
                 }
-                Err(fault) => self.refuse(&due.command, &fault),
+                Err(fault) => Begun::Whole(self.refuse(&due.command, &fault)),
             }
         } else {
-            let answer = json_rpc::tell(&due.form, told, &mut self.reply);
-            self.finish_json_rpc(answer)
+            begun_json_rpc(json_rpc::tell(&due.form, told, &mut self.reply))
         };
-        Answer { bytes: self.reply.bytes().unwrap_or_default(), is_error, later: None }
+        self.go_on_with(begun, &due.command)
+    }
+
+    /// Gives a reply that was begun its first time slice.
+    fn go_on_with(&mut self, begun: Begun, request: &[u8]) -> Answer<'_> {
+        match begun {
+            Begun::Whole(is_error) => {
+                Answer::Whole { bytes: self.reply.bytes().unwrap_or_default(), is_error }
+            }
+            Begun::Later(number) => Answer::Later(number),
+            Begun::Unfinished(work) => {
+                let shown = request[..request.len().min(SHOWN_BYTES)].to_vec();
+                let (spent, reply) = (TimeSpent::default(), std::mem::take(&mut self.reply));
+                self.go_on(Box::new(Unfinished { work, shown, spent, reply }))
+            }
+        }
+    }
+
+    /// Gives an unfinished request a time slice.
+    pub(super) fn go_on(&mut self, mut unfinished: Box<Unfinished>) -> Answer<'_> {
+        let Unfinished { work, shown, spent, reply } = &mut *unfinished;
+        let step = spent.slice(|spent| match work.pieces().go_on(self.context, reply, spent) {
+            Progress::More => Step::More,
+            Progress::Done => Step::Done,
+        });
+        if step == Step::More {
+            return Answer::Unfinished(unfinished);
+        }
+        self.reply = std::mem::take(reply);
+        let is_too_long = match **work {
+            Work::Text(_) => self.fits(shown),
+            Work::JsonRpc(_) => self.fits_json_rpc(),
+        };
+        let is_error = is_too_long || work.pieces().is_error();
+        Answer::Whole { bytes: self.reply.bytes().unwrap_or_default(), is_error }
+    }
+
+    /// Ends an unfinished request now: an error stands in the place of what is not made.
+    pub(super) fn give_up(&mut self, mut unfinished: Unfinished, fault: &Fault) -> &[u8] {
+        self.reply = std::mem::take(&mut unfinished.reply);
+        match &mut *unfinished.work {
+            Work::Text(work) => work.give_up(fault, &mut self.reply),
+            Work::JsonRpc(work) => {
+                work.give_up(self.context, fault, &mut self.reply);
+                self.fits_json_rpc();
+            }
+        }
+        self.reply.bytes().unwrap_or_default()
+    }
+
+    /// Answers a request that is not run with an error.
+    pub(super) fn refuse_unread(&mut self, request: &[u8], fault: &Fault) -> &[u8] {
+        self.reply.clear();
+        match self.generation(request) {
+            Generation::Classic => {
+                self.refuse(request, fault);
+            }
+            Generation::JsonRpc => {
+                self.json_rpc.refuse(self.context, request, fault, &mut self.reply);
+                self.fits_json_rpc();
+            }
+        }
+        self.reply.bytes().unwrap_or_default()
     }
 
     /// Who begins neither as the one nor as the other does has made a mistake, and is told so in the protocol of the
@@ -107,7 +201,7 @@ impl<'a> Answerer<'a> {
         if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
-    fn run(&mut self, request: &[u8], address: &[u8]) -> Result<Outcome, Fault> {
+    fn run(&mut self, request: &[u8], address: &[u8]) -> Result<Begun, Fault> {
         let (name, text) = split_command(request).map_err(|_| COMMAND_NOT_AVAILABLE)?;
         let entry = self.context.commands.find(name, Generation::Classic).ok_or(COMMAND_NOT_AVAILABLE)?;
         let mut encoder = Encoder::new(&mut self.reply, self.indent);
@@ -117,13 +211,21 @@ impl<'a> Answerer<'a> {
             Refused::Parse => PARSE_ERROR,
             Refused::Command(fault) => fault,
         })?;
+        let state = encoder.state();
         Ok(match outcome {
-            Outcome::Now(rest) => {
-                finish(rest, encoder, self.context);
-                Outcome::Now(None)
-            }
-            later => later,
+            Outcome::Now(rest) => self.begun_text(rest, state, request),
+            Outcome::Later(number) => Begun::Later(number),
         })
+    }
+
+    /// Ends a reply in text that was left in `state`, unless there is more to come.
+    fn begun_text(&mut self, rest: Option<Rest>, state: State, request: &[u8]) -> Begun {
+        if let Some(rest) = rest {
+            let pieces = text::Unfinished::new(rest, state, self.indent, b"");
+            return Begun::Unfinished(Box::new(Work::Text(pieces)));
+        }
+        Encoder::resume(&mut self.reply, self.indent, state).finish();
+        Begun::Whole(self.fits(request))
     }
 
     /// Whether a reply in text is too long; then an error stands there.
@@ -139,24 +241,22 @@ impl<'a> Answerer<'a> {
         Encoder::new(&mut self.reply, self.indent).fail(fault)
     }
 
-    fn finish_json_rpc(&mut self, mut answer: json_rpc::Answer) -> bool {
-        if let Some(mut unfinished) = answer.unfinished.take() {
-            while unfinished.go_on(self.context, &mut self.reply) == Progress::More {}
-            answer.is_error |= unfinished.is_error();
-        }
-        // A batch whose replies fit one by one, but not together.
-        let Some(length) = self.reply.excess() else { return answer.is_error };
+    /// Whether a reply in JSON is too long, as one of a batch whose replies fit one by one, but not together; then an
+    /// error stands there.
+    fn fits_json_rpc(&mut self) -> bool {
+        let Some(length) = self.reply.excess() else { return false };
         self.reply.clear();
         json_rpc::refuse(&too_large("reply", length), &mut self.reply).is_error
     }
 }
 
-/// Writes what is left of a reply in text, and its end.
-fn finish(rest: Option<Rest>, mut encoder: Encoder<'_, Datagram>, context: &Context) {
-    if let Some(mut rest) = rest {
-        while rest(context, &mut encoder) == Progress::More {}
+fn begun_json_rpc(answer: json_rpc::Answer) -> Begun {
+    let json_rpc::Answer { is_error, unfinished, later } = answer;
+    match (unfinished, later) {
+        (_, Some(number)) => Begun::Later(number),
+        (Some(unfinished), None) => Begun::Unfinished(Box::new(Work::JsonRpc(unfinished))),
+        (None, None) => Begun::Whole(is_error),
     }
-    encoder.finish();
 }
 
 #[cfg(test)]
@@ -170,11 +270,12 @@ mod tests {
             context.commands.add(module.name, module.commands).unwrap();
         }
         let mut answerer = Answerer::new(&context, b"\t");
-        let answer = answerer.answer(request, length, b"");
-        let is_error =
-            !answer.bytes.starts_with(b"200") && !answer.bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result");
-        assert_eq!(answer.is_error, is_error);
-        String::from_utf8_lossy(answer.bytes).into_owned()
+        let Answer::Whole { bytes, is_error } = answerer.answer(request, length, b"") else {
+            panic!("not whole at once");
+        };
+        let is_good = bytes.starts_with(b"200") || bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result");
+        assert_eq!(is_error, !is_good);
+        String::from_utf8_lossy(bytes).into_owned()
     }
 
     #[test]
@@ -195,7 +296,10 @@ mod tests {
         let mut context = context();
         context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
         let mut answerer = Answerer::new(&context, b"\t");
-        let mut begins = |request: &[u8]| answerer.answer(request, request.len(), b"").bytes.first().copied();
+        let mut begins = |request: &[u8]| match answerer.answer(request, request.len(), b"") {
+            Answer::Whole { bytes, .. } => bytes.first().copied(),
+            other => panic!("{other:?}"),
+        };
         let asked = [&b"hello"[..], pwd, b"hello", b":nope:\n", b"hello"].map(&mut begins);
         assert_eq!(asked, [Some(b'5'), Some(b'{'), Some(b'{'), Some(b'5'), Some(b'5')]);
         assert_eq!(begins(br#"{"jsonrpc":"2.0","method":"nope"}"#), None, "a notification");

@@ -4,12 +4,14 @@
 //! settings.rs   what modparam says: where to listen, for whom, how many workers
 //! worker.rs     a worker's loop: receive, answer, deliver
 //! answer.rs     one request in, one reply out
+//! long.rs       requests that take several time slices
 //! parked.rs     replies whose clients do not read
 //! ```
 //!
 //! C: modules/mi_datagram.
 
 mod answer;
+mod long;
 mod parked;
 mod settings;
 mod worker;

@@ -2,7 +2,8 @@
 //!
 //! The plain blocking loop: two system calls a request and nothing else, until a client does not read. Only
 //! while replies are parked does the worker look at the clock between requests, and only while some are to come later
-//! does it wait for two things at once. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
+//! does it wait for two things at once. A request that takes long has one time slice after the other, and between two
+//! of them the worker serves what has arrived. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::GROUP;
-use super::answer::Answerer;
+use super::answer::{Answer, Answerer, Unfinished};
+use super::long::{LongRequests, Request};
 use super::parked::{Doors, Gone, Outcome, Parked};
 use super::settings::Settings;
 use crate::logging::Throttle;
+use crate::mi::Fault;
 use crate::module::{OpenError, Process};
 use crate::shm::Inbox;
 use crate::system::datagram::{Peer, Socket, Wait};
@@ -33,6 +36,15 @@ const AFTER_RECEIVE_ERROR: Duration = Duration::from_millis(10);
 /// How long a worker that was told to stop goes on answering what is queued.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
+/// Requests that are served between two time slices of those that take long, at most.
+const BURST: usize = 32;
+
+/// What is answered to a request for which there is no room among those that take long.
+const TOO_MANY: Fault = Fault::new(503, "Too many long requests, send it again later");
+
+/// What is answered to those that are in hand when the server ends.
+const ENDING: Fault = Fault::new(503, "Server is stopping");
+
 /// One worker process.
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
@@ -40,6 +52,7 @@ pub(super) struct Worker<'a> {
     answerer: Answerer<'a>,
     delivery: Delivery<'a>,
     inbox: Inbox,
+    long: LongRequests,
     request: Vec<u8>,
 }
 
@@ -64,6 +77,7 @@ impl<'a> Worker<'a> {
                 undeliverable: Throttle::new(module_path!()),
             },
             inbox: Inbox::new(process.context().pending, process.context().slot),
+            long: LongRequests::default(),
             request: vec![0; MAX_DATAGRAM_BYTES],
         })
     }
@@ -74,25 +88,71 @@ impl<'a> Worker<'a> {
         let mut peer = Peer::new();
         while !self.process.should_stop() {
             self.deliver_later();
-            match self.receive(&mut peer) {
-                Ok(length) => self.handle(length, &peer),
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                Err(error) => {
-                    self.delivery.report_receive_error(&error);
-                    std::thread::sleep(AFTER_RECEIVE_ERROR);
-                }
-            }
+            self.serve_next(&mut peer);
             if !self.delivery.parked.is_empty() {
                 self.delivery.retry_when_due();
+            }
+            if !self.long.is_empty() {
+                self.serve_arrived(&mut peer);
+                self.go_on();
             }
         }
         self.drain();
     }
 
+    /// Serves the next request. True when there was one.
+    fn serve_next(&mut self, peer: &mut Peer) -> bool {
+        match self.receive(peer) {
+            Ok(length) => {
+                self.handle(length, peer);
+                return true;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => {
+                self.delivery.report_receive_error(&error);
+                std::thread::sleep(AFTER_RECEIVE_ERROR);
+            }
+        }
+        false
+    }
+
+    /// Serves some of what has arrived, while requests that take long wait for their next time slice.
+    fn serve_arrived(&mut self, peer: &mut Peer) {
+        for _ in 0..BURST {
+            if self.process.should_stop() || !self.serve_next(peer) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the next one of the clients whose requests take long its time slice.
+    fn go_on(&mut self) {
+        let Some(mut client) = self.long.take() else { return };
+        self.process.set_busy(true);
+        let answer = if let Some(unfinished) = client.unfinished.take() {
+            Some(self.answerer.go_on(unfinished))
+        } else {
+            client.next_request().map(|request| {
+                let Request { bytes, length } = request;
+                self.answerer.answer(&bytes, length, client.peer.as_bytes())
+            })
+        };
+        match answer {
+            None => {}
+            Some(Answer::Unfinished(unfinished)) => client.unfinished = Some(unfinished),
+            Some(Answer::Later(number)) => self.inbox.expect(number),
+            Some(Answer::Whole { bytes, is_error }) => self.delivery.conclude(bytes, is_error, &client.peer),
+        }
+        self.process.set_busy(false);
+        self.long.put_back(client);
+    }
+
     /// The plain call, unless there is something else to be done meanwhile.
     fn receive(&mut self, peer: &mut Peer) -> io::Result<usize> {
         let Delivery { doors, parked, .. } = &self.delivery;
+        if !self.long.is_empty() {
+            return doors.bound.receive(&mut self.request, peer, Wait::No);
+        }
         let bell = self.inbox.bell().filter(|_| !self.inbox.is_empty());
         let pause = (!parked.is_empty()).then(|| parked.pause());
         if pause.is_none() && bell.is_none() {
@@ -109,13 +169,12 @@ impl<'a> Worker<'a> {
         }
         self.inbox.listen();
         while let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address), |_| ()) {
+            let Some(peer) = Peer::from_bytes(&due.address) else { continue };
             self.process.set_busy(true);
-            let answer = self.answerer.tell(&due);
-            if answer.is_error {
-                count(self.delivery.counters.errors);
-            }
-            if let Some(peer) = Peer::from_bytes(&due.address) {
-                self.delivery.deliver(answer.bytes, &peer);
+            match self.answerer.tell(&due) {
+                Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, &peer),
+                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer),
+                Answer::Later(_) => {} // never, as it has come
             }
             self.process.set_busy(false);
         }
@@ -132,21 +191,36 @@ impl<'a> Worker<'a> {
         if is_udp && !is_request(request) {
             return count(self.delivery.counters.ignored);
         }
+        // Looked at only when it matters: it takes as long as the request.
+        let is_reply = || is_udp && json_rpc::is_reply(request);
+        if !self.long.is_empty() && self.long.holds(peer) && !is_reply() {
+            count(self.delivery.counters.requests);
+            if !self.long.add_behind(peer, request, length) {
+                let bytes = self.answerer.refuse_unread(request, &TOO_MANY);
+                self.delivery.conclude(bytes, true, peer);
+            }
+            return;
+        }
         self.process.set_busy(true);
-        let answer = self.answerer.answer(request, length, peer.as_bytes());
-        if is_udp && answer.is_error && json_rpc::is_reply(request) {
-            self.process.set_busy(false);
-            return count(self.delivery.counters.ignored);
+        match self.answerer.answer(request, length, peer.as_bytes()) {
+            Answer::Whole { is_error: true, .. } | Answer::Unfinished(_) if is_reply() => {
+                self.process.set_busy(false);
+                return count(self.delivery.counters.ignored);
+            }
+            Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, peer),
+            Answer::Unfinished(unfinished) => self.keep(unfinished, peer),
+            Answer::Later(number) => self.inbox.expect(number),
         }
-        answer.later.into_iter().for_each(|number| self.inbox.expect(number));
         count(self.delivery.counters.requests);
-        if answer.is_error {
-            count(self.delivery.counters.errors);
-        }
-        if !answer.bytes.is_empty() {
-            self.delivery.deliver(answer.bytes, peer);
-        }
         self.process.set_busy(false);
+    }
+
+    /// Keeps a request for its next time slice.
+    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer) {
+        if let Err(unfinished) = self.long.add(peer, unfinished) {
+            let bytes = self.answerer.give_up(*unfinished, &TOO_MANY);
+            self.delivery.conclude(bytes, true, peer);
+        }
     }
 
     /// Requests that had arrived before the stop are answered too, and parked replies get a last chance.
@@ -158,12 +232,26 @@ impl<'a> Worker<'a> {
             match self.delivery.doors.bound.receive(&mut self.request, &mut peer, Wait::No) {
                 Ok(length) => self.handle(length, &peer),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) if !self.long.is_empty() => {
+                    self.go_on();
+                    self.delivery.retry_when_due();
+                }
                 Err(_) if self.delivery.parked.is_empty() => return,
                 Err(_) => {
                     // A signal may end the pause early, which does no harm.
                     let _paused = self.delivery.doors.bound.wait(None, Some(self.delivery.parked.pause()));
                     self.delivery.retry_when_due();
                 }
+            }
+        }
+        while let Some(mut client) = self.long.take() {
+            if let Some(unfinished) = client.unfinished.take() {
+                let bytes = self.answerer.give_up(*unfinished, &ENDING);
+                self.delivery.conclude(bytes, true, &client.peer);
+            }
+            while let Some(request) = client.next_request() {
+                let bytes = self.answerer.refuse_unread(&request.bytes, &ENDING);
+                self.delivery.conclude(bytes, true, &client.peer);
             }
         }
     }
@@ -217,6 +305,16 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
+    /// Counts a reply and sends it, unless it is one that nobody wants.
+    fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer) {
+        if is_error {
+            count(self.counters.errors);
+        }
+        if !bytes.is_empty() {
+            self.deliver(bytes, peer);
+        }
+    }
+
     fn deliver(&mut self, bytes: &[u8], peer: &Peer) {
         if !peer.has_address() {
             return self.drop_reply(peer, "the client has bound no name to answer to");

@@ -2,12 +2,10 @@
 //!
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
-use crate::mi::{
-    COMMAND_FAILED, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Rest, Told,
-};
+use crate::mi::{COMMAND_FAILED, Caller, Classic, Context, Fault, Generation, Outcome, Params, Rest, Told};
 use crate::shm::pending::Due;
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
-use crate::wire::text::{self, Encoder, Refused, State};
+use crate::wire::text::{self, Encoder, Refused, State, Unfinished};
 use crate::wire::{Output, Pieces, Stream, json_rpc};
 
 /// What answering needs and reuses.
@@ -25,7 +23,7 @@ pub(super) struct Answer {
     /// Whether the reply says that something went wrong.
     pub(super) is_error: bool,
     /// What is left to be written.
-    pub(super) more: Option<Box<dyn Pieces>>,
+    pub(super) more: Option<Box<dyn Pieces<Stream>>>,
     /// The number of a reply that comes later.
     pub(super) later: Option<u64>,
 }
@@ -33,27 +31,6 @@ pub(super) struct Answer {
 impl Answer {
     fn whole(is_error: bool) -> Answer {
         Answer { is_error, more: None, later: None }
-    }
-}
-
-/// The rest of a reply in text.
-struct Unfinished {
-    rest: Rest,
-    state: State,
-    indent: Box<[u8]>,
-}
-
-impl Pieces for Unfinished {
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
-        let mut encoder = Encoder::resume(output, &self.indent, self.state);
-        let progress = (self.rest)(context, &mut encoder);
-        if progress == Progress::Done {
-            encoder.finish();
-            output.push(b"\n");
-        } else {
-            self.state = encoder.state();
-        }
-        progress
     }
 }
 
@@ -95,10 +72,8 @@ impl<'a> Answerer<'a> {
         let is_error = result.is_err();
         match result {
             Ok(Some(rest)) => {
-                return Answer {
-                    more: Some(Box::new(Unfinished { rest, state, indent: self.indent.into() })),
-                    ..Answer::whole(false)
-                };
+                let more = Unfinished::new(rest, state, self.indent, b"\n");
+                return Answer { more: Some(Box::new(more)), ..Answer::whole(false) };
             }
             Err(fault) if fault == COMMAND_FAILED => {
                 // Nothing has left before the command has returned.
@@ -138,7 +113,7 @@ impl<'a> Answerer<'a> {
 }
 
 fn json_answer(answer: json_rpc::Answer) -> Answer {
-    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces>);
+    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
     Answer { is_error: answer.is_error, more, later: answer.later }
 }
 

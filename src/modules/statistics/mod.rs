@@ -6,7 +6,8 @@
 mod script;
 
 use crate::mi::{
-    Call, Cell, Classic, Command, Context, Fault, Parameter, Progress, Reply, Statistic, Value, required,
+    Call, Cell, Classic, Command, Context, Fault, Parameter, Progress, Reply, Rest, Statistic, Value,
+    required,
 };
 use crate::module::Module;
 
@@ -95,37 +96,49 @@ type Show = fn(&Context, &[u8], &mut dyn Reply) -> usize;
 /// Statistics, or names of none, that one piece of a reply takes.
 const PIECE_CELLS: usize = 512;
 
-/// Shows what `names` stand for; what comes after the first piece is left as the rest. Gives how many there were in
-/// that piece.
-fn show_all<'a>(call: &mut Call<'_>, mut names: impl Iterator<Item = &'a [u8]>, show: Show) -> usize {
-    let mut shown = 0;
+/// Names in the parameter of all commands here.
+const LIST: &str = "statistics";
+
+/// What the caller is told when none of its names is known; `None` when that is no error.
+type WhenNone = Option<Fault>;
+
+/// Shows what the names stand for; what comes after the first piece is left as the rest.
+fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), Fault> {
+    let mut names = call.args.list(LIST);
+    let (mut shown, mut passed, mut size) = (0, 0, 0);
     call.reply.open_around("", Value::Nothing);
-    while shown < PIECE_CELLS {
-        let Some(wanted) = names.next() else {
-            call.reply.close_around();
-            return shown;
-        };
-        shown += show(call.context, wanted, call.reply);
+    while size < PIECE_CELLS {
+        let Some(wanted) = names.next() else { return end(call.reply, shown, when_none) };
+        let count = show(call.context, wanted, call.reply);
+        shown += count;
+        passed += 1;
+        size += count.max(1);
     }
-    let mut names = names.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter();
-    call.rest = Some(Box::new(move |context, reply| {
-        let mut shown = 0;
-        while shown < PIECE_CELLS {
-            let Some(wanted) = names.next() else {
-                reply.close_around();
-                return Progress::Done;
+    let mut names = call.args.list_after(LIST, passed);
+    call.rest = Some(Rest::of_reply(move |context, reply| {
+        let mut size = 0;
+        while size < PIECE_CELLS {
+            let Some(wanted) = names.next_value() else {
+                return end(reply, shown, when_none.clone()).map(|()| Progress::Done);
             };
-            shown += show(context, &wanted, reply).max(1);
+            let count = show(context, wanted, reply);
+            shown += count;
+            size += count.max(1);
         }
-        Progress::More
+        Ok(Progress::More)
     }));
-    shown
+    Ok(())
+}
+
+fn end(reply: &mut dyn Reply, shown: usize, when_none: WhenNone) -> Result<(), Fault> {
+    reply.close_around();
+    if shown > 0 { Ok(()) } else { when_none.map_or(Ok(()), Err) }
 }
 
 /// JSON-RPC leaves out what it does not know; classic callers get an error when nothing is known.
 fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let names = call.args.list("statistics");
-    let shown = show_all(call, names, |context, wanted, reply| {
+    let when_none = (!call.reply.is_json()).then_some(NOT_FOUND);
+    show_all(call, when_none, |context, wanted, reply| {
         let mut shown = 0;
         each(context, wanted, reply.is_json(), |cell, _| {
             shown += 1;
@@ -133,41 +146,66 @@ fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
             reply.close();
         });
         shown
-    });
-    if shown > 0 || call.reply.is_json() { Ok(()) } else { Err(NOT_FOUND) }
+    })
 }
 
 /// What kind each is. One that is asked for by its name has no group before it. C: `w_mi_list_stats`.
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn list_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let all = [&b"all"[..]].into_iter().take(usize::from(call.args.count() == 0));
-    let names = call.args.list("statistics").chain(all);
-    show_all(call, names, |context, wanted, reply| {
-        let mut shown = 0;
-        each(context, wanted, true, |cell, is_single| {
-            shown += 1;
-            let name = if is_single { cell.name() } else { &cell.full_name };
-            let kind = if cell.is_counter() { "incremental" } else { "non-incremental" };
-            reply.open(name, kind.into());
-            reply.close();
-        });
-        shown
+    if call.args.count() == 0 {
+        call.reply.open_around("", Value::Nothing);
+        list_one(call.context, b"all", call.reply);
+        call.reply.close_around();
+        return Ok(());
+    }
+    show_all(call, None, list_one)
+}
+
+fn list_one(context: &Context, wanted: &[u8], reply: &mut dyn Reply) -> usize {
+    let mut shown = 0;
+    each(context, wanted, true, |cell, is_single| {
+        shown += 1;
+        let name = if is_single { cell.name() } else { &cell.full_name };
+        let kind = if cell.is_counter() { "incremental" } else { "non-incremental" };
+        reply.open(name, kind.into());
+        reply.close();
     });
-    Ok(())
+    shown
+}
+
+/// Resets the statistic of that name. True when there is one.
+fn reset_one(context: &Context, wanted: &[u8], is_json: bool) -> bool {
+    let registry = &context.statistics;
+    let cell = if is_json { registry.find_in_any_case(wanted) } else { registry.find(wanted) };
+    cell.map(|cell| cell.reset(context)).is_some()
 }
 
 fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    let is_json = call.reply.is_json();
-    let registry = &call.context.statistics;
-    let find = |wanted| if is_json { registry.find_in_any_case(wanted) } else { registry.find(wanted) };
-    let cells = call.args.list("statistics").filter_map(find);
-    let reset = cells.map(|cell| cell.reset(call.context)).count();
-    if reset > 0 { Ok(()) } else { Err(NOT_FOUND) }
+    let (is_json, mut reset) = (call.reply.is_json(), 0);
+    let mut names = call.args.list_after(LIST, 0);
+    let mut step = move |context: &Context| {
+        for _ in 0..PIECE_CELLS {
+            let Some(name) = names.next_value() else {
+                return if reset > 0 { Ok(Progress::Done) } else { Err(NOT_FOUND) };
+            };
+            reset += usize::from(reset_one(context, name, is_json));
+        }
+        Ok(Progress::More)
+    };
+    if step(call.context)? == Progress::More {
+        call.rest = Some(Rest::of_change(move |context, _| step(context)));
+    }
+    Ok(())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
-    call.context.statistics.all().for_each(|cell| cell.reset(call.context));
+    let mut done = 0;
+    call.rest = Some(Rest::of_change(move |context, _| {
+        let cells = context.statistics.all().skip(done).take(PIECE_CELLS);
+        let count = cells.map(|cell| cell.reset(context)).count();
+        done += count;
+        Ok(if count == PIECE_CELLS { Progress::More } else { Progress::Done })
+    }));
     Ok(())
 }
 
@@ -190,7 +228,7 @@ mod tests {
         let ran = run(command, recipe, &context, &params, &mut reply, Caller::Nobody).unwrap();
         let mut rest = ran.rest().unwrap();
         let mut pieces = vec![reply.nodes.len()];
-        while rest(&context, &mut reply) == Progress::More {
+        while rest.go_on(&context, &mut reply) == Ok(Progress::More) {
             pieces.push(reply.nodes.len());
         }
         assert_eq!(pieces, [PIECE_CELLS, 2 * PIECE_CELLS, 2 * PIECE_CELLS]);
@@ -200,5 +238,35 @@ mod tests {
             run(command, recipe, &context, &params, &mut reply, Caller::Nobody).err(),
             Some(NOT_FOUND)
         );
+    }
+
+    /// What comes of names, the last of which may be a known one.
+    fn outcome(command: &'static Command, unknown: usize, known: &[u8]) -> Result<usize, Fault> {
+        let mut context = context();
+        context.statistics.add([&Statistic::counter("a", "one")]);
+        let mut params = Params::new();
+        (0..unknown).for_each(|_| params.push(b"", b"nope"));
+        params.push(b"", known);
+        let mut reply = Recorder::default();
+        let recipe = classic_recipe(command, &params).unwrap();
+        let mut rest = run(command, recipe, &context, &params, &mut reply, Caller::Nobody)?.rest();
+        let mut pieces = 1;
+        while let Some(rest) = &mut rest
+            && rest.go_on(&context, &mut reply)? == Progress::More
+        {
+            pieces += 1;
+        }
+        Ok(pieces)
+    }
+
+    #[test]
+    fn names_that_are_all_unknown_are_an_error_however_many_there_are() {
+        for command in [&MODULE.commands[0], &MODULE.commands[2]] {
+            for unknown in [0, 1, PIECE_CELLS, 10 * PIECE_CELLS] {
+                assert!(outcome(command, unknown, b"one").is_ok(), "{} {unknown}", command.name);
+                assert_eq!(outcome(command, unknown, b"two"), Err(NOT_FOUND), "{} {unknown}", command.name);
+            }
+            assert!(outcome(command, 10 * PIECE_CELLS, b"one").unwrap() >= 10, "{}", command.name);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::qvalue::Q;
 use super::record::{self, Contact};
 use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
 use crate::mi::{
-    BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, SERVER_ERROR, optional,
+    BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, Rest, SERVER_ERROR, optional,
     required, unsigned,
 };
 use crate::shm::keyed::{Full, NEVER, Space, Update};
@@ -204,7 +204,8 @@ fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<
 /// C: `mi_usrloc_flush`, which without a database does what the timer does.
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
-    expiry::remove_expired(call.context);
+    let mut step = expiry::removal(call.context.segment);
+    call.rest = Some(Rest::of_change(move |context, _| Ok(step(context))));
     Ok(())
 }
 

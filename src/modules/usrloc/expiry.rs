@@ -7,30 +7,60 @@ use super::DELETE_EVENT;
 use super::locations::{Buffers, LocationTable, Locations, parts};
 use super::record;
 use crate::logging::Shown;
-use crate::mi::Context;
-use crate::shm::keyed::{Full, Space, Update};
+use crate::mi::{Context, Progress};
+use crate::shm::Segment;
+use crate::shm::keyed::{Entry, Full, Space, Update};
 
-/// Removes what has expired, counts it, and tells of the AoRs that go.
+/// Buckets that one step of a removal looks at.
+const STEP_BUCKETS: usize = 64;
+
+/// Removes what has expired, counts it, and tells of the AoRs that go: a step of it with each call of what it gives.
+pub(super) fn removal(segment: &'static Segment) -> impl FnMut(&Context) -> Progress {
+    let (table, now) = (segment.table(), segment.now());
+    let mut expired = table.expired_batches(Space::Location, now);
+    let mut left = table.batches(Space::Location, now);
+    move |context| {
+        let Some(locations) = context.states.get::<Locations>() else { return Progress::Done };
+        for _ in 0..STEP_BUCKETS {
+            let is_changed = if let Some(gone) = expired.next() {
+                gone.iter().for_each(|entry| note_removed(context, locations, entry));
+                !gone.is_empty()
+            } else if let Some(batch) = left.next() {
+                batch.iter().filter(|entry| thin_out_if_due(context, locations, entry, now)).count() > 0
+            } else {
+                return Progress::Done;
+            };
+            // An event may have many subscribers.
+            if is_changed {
+                return Progress::More;
+            }
+        }
+        Progress::More
+    }
+}
+
+/// All steps of a removal, one after the other.
 pub(super) fn remove_expired(context: &Context) {
-    let Some(locations) = context.states.get::<Locations>() else { return };
-    let (table, now) = (context.segment.table(), context.segment.now());
-    table.expire(Space::Location, now, |entry| {
-        if let Some((name, aor)) = parts(&entry.key)
-            && let Some(table) = locations.table(name)
-        {
-            table.count_expired(context, entry.weight.into());
-            table.raise(context, DELETE_EVENT, aor);
-        }
-    });
-    table.list(Space::Location, now, |entry| {
-        if let Some((name, aor)) = parts(&entry.key)
-            && let Some(table) = locations.table(name)
-            && record::contacts(&entry.value).any(|contact| contact.is_expired(now))
-        {
-            thin_out(context, locations, table, aor);
-        }
-        true
-    });
+    let mut step = removal(context.segment);
+    while step(context) == Progress::More {}
+}
+
+fn note_removed(context: &Context, locations: &Locations, entry: &Entry) {
+    if let Some((name, aor)) = parts(&entry.key)
+        && let Some(table) = locations.table(name)
+    {
+        table.count_expired(context, entry.weight.into());
+        table.raise(context, DELETE_EVENT, aor);
+    }
+}
+
+/// Removes the expired contacts of a record, if it has any.
+fn thin_out_if_due(context: &Context, locations: &Locations, entry: &Entry, now: u64) -> bool {
+    let table = parts(&entry.key).and_then(|(name, aor)| Some((locations.table(name)?, aor)));
+    let is_due = || record::contacts(&entry.value).any(|contact| contact.is_expired(now));
+    let due = table.filter(|_| is_due());
+    due.into_iter().for_each(|(table, aor)| thin_out(context, locations, table, aor));
+    due.is_some()
 }
 
 /// Removes the expired contacts of one AoR.

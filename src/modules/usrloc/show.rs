@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::commands::{AOR_NOT_FOUND, locations, table_and_aor};
 use super::locations::{LocationTable, Locations};
 use super::record::{self, Contact};
-use crate::mi::{Call, Context, Fault, Progress, Reply, Value};
+use crate::mi::{Call, Context, Fault, Progress, Reply, Rest, Value};
 use crate::shm::keyed::{Entry, NEVER, Space};
 
 /// What every contact of an MI command has. C: the constants of ul_mi.c.
@@ -19,6 +19,9 @@ const STATE: &str = "CS_NEW";
 
 /// Bytes of records that one piece of a dump shows, or one record more.
 const PIECE_BYTES: usize = 8192;
+
+/// Buckets that one piece of a dump looks at, with records or without.
+const PIECE_BUCKETS: usize = 256;
 
 /// All tables with their AORs, and unless the caller wants it brief, with their contacts.
 ///
@@ -32,7 +35,7 @@ pub(super) fn dump(call: &mut Call<'_>) -> Result<(), Fault> {
     });
     call.reply.open_around("Domains", Value::List);
     let mut dump = Dump { is_brief, place: 0, batches: None };
-    call.rest = Some(Box::new(move |context, reply| dump.go_on(context, reply)));
+    call.rest = Some(Rest::of_reply(move |context, reply| Ok(dump.go_on(context, reply))));
     Ok(())
 }
 
@@ -62,14 +65,14 @@ impl Dump {
         });
         let now = segment.now();
         let mut bytes = 0;
-        for batch in batches {
+        for (passed, batch) in (1..).zip(batches) {
             for entry in &batch {
                 if let Some(aor) = table.aor_of(&entry.key) {
                     bytes += entry.key.len() + if self.is_brief { 0 } else { entry.value.len() };
                     show_aor(reply, table, aor, (!self.is_brief).then_some(&entry.value), now);
                 }
             }
-            if bytes >= PIECE_BYTES {
+            if bytes >= PIECE_BYTES || passed >= PIECE_BUCKETS {
                 return Progress::More;
             }
         }

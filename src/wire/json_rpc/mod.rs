@@ -11,19 +11,21 @@
 //! Differs, where C breaks the standard: what is not JSON and what is no request is answered in JSON with the id null,
 //! an array is a batch, an id goes back exactly as it came, and one that is neither string nor number nor null makes
 //! the request invalid. Text after the request makes it no JSON; C ignores it. A batch has at most 1024
-//! requests.
+//! requests, and those that have not begun after [`MAX_BATCH_TIME`] get an error each.
 
 mod bind;
 mod encode;
 mod request;
 
 use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
 
 pub use encode::{Encoder, State, notify};
 use request::{NULL, Refused, Request};
 use serde_json::value::RawValue;
 
-use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream, too_large};
+use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, too_large};
 use crate::mi::{self, Caller, Context, Fault, Generation, Outcome, Params, Progress, Reply, Rest, Told};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
@@ -67,9 +69,6 @@ pub struct Answerer {
     params: Params,
 }
 
-/// Requests of a batch that run in one piece of its reply, so that others have a turn in between.
-const PIECE_REQUESTS: usize = 32;
-
 /// How much of a refused request the log shows, in bytes.
 const SHOWN_BYTES: usize = 100;
 
@@ -111,23 +110,26 @@ pub struct Unfinished {
 
 /// The reply that is being written.
 struct Current {
-    id: String,
+    /// `None` for a notification, whose reply nobody gets.
+    id: Option<String>,
     state: State,
     rest: Rest,
 }
 
 /// The replies to a batch: an array of those that there are.
-#[derive(Default)]
 struct Batch {
-    /// Requests that have not run, the next one last.
-    waiting: Vec<String>,
+    text: Box<str>,
+    /// Where in it the requests are that have not run, the next one last.
+    waiting: Vec<Range<usize>>,
     has_replies: bool,
+    /// What the requests that have not run are answered.
+    refusal: Option<Fault>,
 }
 
 /// Whether other replies stand around the one to a request.
 enum Among<'a> {
     None { address: &'a [u8] },
-    Batch(&'a mut Batch),
+    Batch { has_replies: &'a mut bool },
 }
 
 impl fmt::Debug for Unfinished {
@@ -149,7 +151,7 @@ impl Answerer {
     ) -> Answer {
         let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
         if !text.trim_ascii_start().starts_with('[') {
-            return match self.one(context, text, Among::None { address }, output) {
+            return match self.one(context, text, Among::None { address }, None, output) {
                 One::Now(is_error, current) => Answer::one(is_error, current),
                 One::Later(number) => Answer { is_error: false, unfinished: None, later: Some(number) },
             };
@@ -162,51 +164,45 @@ impl Answerer {
             let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
             return refuse(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
-        let mut batch = Batch::default();
-        let mut any_error = false;
-        let mut elements = elements.into_iter();
-        for ran in 1.. {
-            let Some(element) = elements.next() else { break };
-            let (is_error, current) = self.one_of(context, element.get(), &mut batch, output);
-            any_error |= is_error;
-            let is_enough = ran >= PIECE_REQUESTS || output.held() >= PIECE_BYTES;
-            if current.is_some() || (is_enough && elements.len() > 0) {
-                batch.waiting = elements.rev().map(|element| element.get().to_owned()).collect();
-                let unfinished = Some(Unfinished::new(current, Some(batch)));
-                return Answer::now(any_error, unfinished);
-            }
-        }
-        batch.end(output);
-        Answer::now(any_error, None)
+        let batch = Batch::new(text, &elements);
+        Answer::now(false, Some(Unfinished::new(None, Some(batch))))
     }
 
-    /// Runs one request of a batch and writes its reply. True when that says that something went wrong.
-    fn one_of<O: Output>(
+    /// Answers what `text` asks for with an error, without running it.
+    pub fn refuse<O: Output>(&mut self, context: &Context, text: &[u8], fault: &Fault, output: &mut O) {
+        let Ok(text) = str::from_utf8(text) else {
+            refuse(&PARSE_ERROR, output);
+            return;
+        };
+        match request::elements(text) {
+            Some(elements) if (1..=MAX_BATCH).contains(&elements.len()) => {
+                let batch = Batch::new(text, &elements);
+                Unfinished::new(None, Some(batch)).give_up(context, fault, output);
+            }
+            _ => {
+                self.one(context, text, Among::None { address: b"" }, Some(fault), output);
+            }
+        }
+    }
+
+    /// Runs one request and writes its reply. With a `refusal` it is not run, and that is the reply.
+    fn one<O: Output>(
         &mut self,
         context: &Context,
         text: &str,
-        batch: &mut Batch,
+        among: Among<'_>,
+        refusal: Option<&Fault>,
         output: &mut O,
-    ) -> (bool, Option<Current>) {
-        match self.one(context, text, Among::Batch(batch), output) {
-            One::Now(is_error, current) => (is_error, current),
-            One::Later(_) => (false, None), // never, as its caller is told to be one among others
-        }
-    }
-
-    /// Runs one request and writes its reply.
-    fn one<O: Output>(&mut self, context: &Context, text: &str, among: Among<'_>, output: &mut O) -> One {
+    ) -> One {
         let parsed = Request::parse(text);
         if let Ok(request @ Request { id: None, .. }) = &parsed {
-            let (mut nowhere, caller) = (Nowhere, Caller::Nobody);
-            let outcome = self.run(context, request, &mut Encoder::new(&mut nowhere, NULL), caller);
-            return One::Now(outcome.is_err(), None);
+            return if refusal.is_some() { One::Now(true, None) } else { self.notified(context, request) };
         }
         let address = match among {
             Among::None { address } => Some(address),
-            Among::Batch(batch) => {
-                output.push(if batch.has_replies { b"," } else { b"[" });
-                batch.has_replies = true;
+            Among::Batch { has_replies } => {
+                output.push(if *has_replies { b"," } else { b"[" });
+                *has_replies = true;
                 None
             }
         };
@@ -220,10 +216,11 @@ impl Answerer {
             None => Caller::AmongOthers,
         };
         let mut encoder = Encoder::new(output, id);
-        let result = match &parsed {
-            Ok(request) => self.run(context, request, &mut encoder, caller),
-            Err(Refused::Invalid(_)) => Err(INVALID_REQUEST),
-            Err(Refused::Parse) => Err(PARSE_ERROR),
+        let result = match (&parsed, refusal) {
+            (Ok(_), Some(refusal)) => Err(refusal.clone()),
+            (Ok(request), None) => self.run(context, request, &mut encoder, caller),
+            (Err(Refused::Invalid(_)), _) => Err(INVALID_REQUEST),
+            (Err(Refused::Parse), _) => Err(PARSE_ERROR),
         };
         if let Err(fault) = &result {
             let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
@@ -234,6 +231,15 @@ impl Answerer {
         }
         let (is_error, current) = conclude(result.map(Outcome::rest), encoder, id);
         One::Now(is_error, current)
+    }
+
+    /// Runs a request that nobody wants a reply to.
+    fn notified(&mut self, context: &Context, request: &Request<'_>) -> One {
+        let (mut nowhere, caller) = (Nowhere, Caller::Nobody);
+        let outcome = self.run(context, request, &mut Encoder::new(&mut nowhere, NULL), caller);
+        let is_error = outcome.is_err();
+        let rest = outcome.ok().and_then(Outcome::rest).filter(Rest::is_change);
+        One::Now(is_error, rest.map(|rest| Current { id: None, state: State::default(), rest }))
     }
 
     fn run(
@@ -255,52 +261,116 @@ impl Unfinished {
         Unfinished { answerer: Answerer::default(), current, batch, is_error: false }
     }
 
-    /// Writes the next piece.
-    pub fn go_on<O: Output>(&mut self, context: &Context, output: &mut O) -> Progress {
-        if let Some(Current { id, state, rest }) = &mut self.current {
-            let mut encoder = Encoder::resume(output, id, std::mem::take(state));
-            let progress = rest(context, &mut encoder);
-            // The size of one reply is counted to its end; among many it is enough that it is too long.
-            let is_hopeless = self.batch.is_some() && encoder.excess().is_some();
-            if progress == Progress::More && !is_hopeless {
-                *state = encoder.into_state();
-                return Progress::More;
+    /// Writes the next piece of the reply in hand, or runs the next request. `spent` as for [`Pieces::go_on`].
+    pub fn go_on<O: Output>(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
+        if let Some(current) = &mut self.current {
+            match current.go_on(context, output, self.batch.is_some()) {
+                Step::More => return Progress::More,
+                Step::Done { is_error } => self.is_error |= is_error,
             }
-            self.is_error |= finish(encoder);
             self.current = None;
         }
         let Some(batch) = &mut self.batch else { return Progress::Done };
-        for _ in 0..PIECE_REQUESTS {
-            let Some(text) = batch.waiting.pop() else {
-                batch.end(output);
-                return Progress::Done;
-            };
-            let (is_error, current) = self.answerer.one_of(context, &text, batch, output);
-            self.is_error |= is_error;
-            self.current = current;
-            if self.current.is_some() || output.held() >= PIECE_BYTES {
-                break;
+        let Some(range) = batch.waiting.pop() else {
+            batch.end(output);
+            return Progress::Done;
+        };
+        if spent >= MAX_BATCH_TIME && batch.refusal.is_none() {
+            let (count, limit) = (batch.waiting.len() + 1, MAX_BATCH_TIME.as_millis());
+            log::warn!(often = true; "{count} requests of a batch are not run: those before took more than {limit} ms");
+            batch.refusal = Some(NO_TIME_LEFT);
+        }
+        let (text, among) = (&batch.text[range], Among::Batch { has_replies: &mut batch.has_replies });
+        match self.answerer.one(context, text, among, batch.refusal.as_ref(), output) {
+            One::Now(is_error, current) => {
+                self.is_error |= is_error;
+                self.current = current;
             }
+            One::Later(_) => {} // never, as its caller is told to be one among others
         }
         Progress::More
     }
+
+    /// Ends it now: with an error in the place of the reply in hand, and of each one that has not begun.
+    pub fn give_up<O: Output>(&mut self, context: &Context, fault: &Fault, output: &mut O) {
+        if let Some(Current { id: Some(id), state, .. }) = self.current.take() {
+            let mut encoder = Encoder::resume(output, &id, state);
+            encoder.fail(fault);
+            encoder.finish();
+        }
+        if let Some(batch) = &mut self.batch {
+            batch.refusal = Some(fault.clone());
+            while self.go_on(context, output, Duration::ZERO) == Progress::More {}
+        }
+    }
 }
 
-impl Pieces for Unfinished {
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
-        Unfinished::go_on(self, context, output)
+/// What became of a reply by one step.
+enum Step {
+    More,
+    Done { is_error: bool },
+}
+
+impl Current {
+    fn go_on<O: Output>(&mut self, context: &Context, output: &mut O, is_in_batch: bool) -> Step {
+        let Some(id) = &self.id else {
+            let mut nowhere = Nowhere;
+            return match self.rest.go_on(context, &mut Encoder::new(&mut nowhere, NULL)) {
+                Ok(Progress::More) => Step::More,
+                ended => Step::Done { is_error: ended.is_err() },
+            };
+        };
+        let mut encoder = Encoder::resume(output, id, std::mem::take(&mut self.state));
+        match self.rest.go_on(context, &mut encoder) {
+            Ok(progress) => {
+                // The size of one reply is counted to its end; among many it is enough that it is too long.
+                let is_hopeless = is_in_batch && !self.rest.is_change() && encoder.excess().is_some();
+                if progress == Progress::More && !is_hopeless {
+                    self.state = encoder.into_state();
+                    return Step::More;
+                }
+                Step::Done { is_error: finish(encoder) }
+            }
+            Err(fault) => {
+                encoder.fail(&reworded(fault));
+                encoder.finish();
+                Step::Done { is_error: true }
+            }
+        }
+    }
+}
+
+impl<O: Output> Pieces<O> for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
+        Unfinished::go_on(self, context, output, spent)
     }
 
     fn is_error(&self) -> bool {
         self.is_error
     }
 
-    fn has_requests(&self) -> bool {
+    fn has_work(&self) -> bool {
         self.batch.as_ref().is_some_and(|batch| !batch.waiting.is_empty())
+            || self.current.as_ref().is_some_and(|current| current.rest.is_change())
     }
 }
 
 impl Batch {
+    /// With all requests waiting; `elements` are parts of `text`.
+    fn new(text: &str, elements: &[&RawValue]) -> Batch {
+        let start = text.as_ptr().addr();
+        let place = |element: &&RawValue| {
+            let begin = element.get().as_ptr().addr() - start;
+            begin..begin + element.get().len()
+        };
+        Batch {
+            text: text.into(),
+            waiting: elements.iter().rev().map(place).collect(),
+            has_replies: false,
+            refusal: None,
+        }
+    }
+
     /// A batch of notifications alone is not answered at all.
     fn end<O: Output>(&self, output: &mut O) {
         if self.has_replies {
@@ -334,7 +404,9 @@ fn conclude<O: Output>(
     id: &str,
 ) -> (bool, Option<Current>) {
     match result {
-        Ok(Some(rest)) => (false, Some(Current { id: id.to_owned(), state: encoder.into_state(), rest })),
+        Ok(Some(rest)) => {
+            (false, Some(Current { id: Some(id.to_owned()), state: encoder.into_state(), rest }))
+        }
         Ok(None) => (finish(encoder), None),
         Err(fault) => {
             encoder.fail(&fault);

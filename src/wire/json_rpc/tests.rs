@@ -31,9 +31,9 @@ static ROWS: [Command; 5] = [
         json_rpc: &[&[]],
         run: &|call: &mut Call<'_>| {
             call.reply.open(b"Lines", Value::List);
-            call.rest = Some(Box::new(|_, reply| {
+            call.rest = Some(Rest::of_reply(|_, reply| {
                 reply.node("", "x".repeat(1000).as_str());
-                Progress::More
+                Ok(Progress::More)
             }));
             Ok(())
         },
@@ -52,14 +52,14 @@ static ROWS: [Command; 5] = [
 fn count(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.open(b"Numbers", Value::List);
     let mut next = 0;
-    call.rest = Some(Box::new(move |_, reply| {
+    call.rest = Some(Rest::of_reply(move |_, reply| {
         reply.node("", Value::Unsigned(next));
         next += 1;
         if next < 3 {
-            return Progress::More;
+            return Ok(Progress::More);
         }
         reply.close();
-        Progress::Done
+        Ok(Progress::Done)
     }));
     Ok(())
 }
@@ -73,7 +73,7 @@ fn asked(text: &str) -> (String, usize) {
     let mut pieces = 1;
     while let Some(unfinished) = &mut answer.unfinished {
         pieces += 1;
-        if unfinished.go_on(&context, &mut datagram) == Progress::Done {
+        if unfinished.go_on(&context, &mut datagram, Duration::ZERO) == Progress::Done {
             break;
         }
     }
@@ -165,7 +165,7 @@ fn a_batch_of_large_replies_waits_for_its_reader() {
     let mut longest = stream.held();
     let mut all = stream.held();
     stream.sent(all);
-    while unfinished.go_on(&context, &mut stream) == Progress::More {
+    while unfinished.go_on(&context, &mut stream, Duration::ZERO) == Progress::More {
         longest = longest.max(stream.held());
         all += stream.held();
         stream.sent(stream.held());
@@ -180,6 +180,62 @@ fn a_batch_has_its_limit() {
     assert_eq!(asked(&batch(MAX_BATCH)).0.matches(r#""OK""#).count(), MAX_BATCH);
     let refused = asked(&batch(MAX_BATCH + 1)).0;
     assert!(refused.contains(r#""data":"1025 requests in a batch, at most 1024"},"id":null}"#), "{refused}");
+}
+
+#[test]
+fn requests_of_a_batch_for_which_there_is_no_time_get_an_error_each() {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let (one, two) = (request("1", r#""done""#), request("2", r#""count""#));
+    let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
+    let text = format!("[{one},{two},{one},{silent},5,{two}]");
+    let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
+    let mut left = answerer.answer(&context, text.as_bytes(), b"", &mut datagram).unfinished.unwrap();
+    // The two that have begun are answered.
+    let spent = |pieces: u32| if pieces < 2 { Duration::ZERO } else { MAX_BATCH_TIME };
+    let mut pieces = 0;
+    while left.go_on(&context, &mut datagram, spent(pieces)) == Progress::More {
+        pieces += 1;
+    }
+    let late = |id: u32| {
+        let message = &NO_TIME_LEFT.reason;
+        format!(r#"{{"jsonrpc":"2.0","error":{{"code":503,"message":"{message}"}},"id":{id}}}"#)
+    };
+    let wanted = format!("[{OK_1},{NUMBERS_2},{},{INVALID},{}]", late(1), late(2));
+    assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
+    assert!(left.is_error);
+}
+
+#[test]
+fn what_is_given_up_has_an_error_for_each_request() {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let fault = Fault::new(503, "Enough");
+    let gone =
+        |id: &str| format!(r#"{{"jsonrpc":"2.0","error":{{"code":503,"message":"Enough"}},"id":{id}}}"#);
+    let (done, endless) = (request("1", r#""done""#), request("\"x\"", r#""endless""#));
+    let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
+    for (text, pieces, wanted) in [
+        (endless.clone(), 3, gone("\"x\"")),
+        (
+            format!("[{done},{endless},{silent},{done}]"),
+            5,
+            format!("[{OK_1},{},{}]", gone("\"x\""), gone("1")),
+        ),
+        (format!("[{silent},{silent}]"), 1, String::new()),
+    ] {
+        let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
+        let mut left = answerer.answer(&context, text.as_bytes(), b"", &mut datagram).unfinished.unwrap();
+        (0..pieces)
+            .for_each(|_| assert_eq!(left.go_on(&context, &mut datagram, Duration::ZERO), Progress::More));
+        left.give_up(&context, &fault, &mut datagram);
+        assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
+        // Before any of it was run, too.
+        datagram.clear();
+        answerer.refuse(&context, text.as_bytes(), &fault, &mut datagram);
+        let wanted = wanted.replace(OK_1, &gone("1"));
+        assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
+    }
 }
 
 #[test]

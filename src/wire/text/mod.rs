@@ -12,10 +12,13 @@
 mod decode;
 mod encode;
 
+use std::time::Duration;
+
 pub use decode::{NotAvailable, ParseError, decode_params, split_command};
 pub use encode::{Encoder, State};
 
-use crate::mi::{self, Caller, Classic, Context, Entry, Fault, Outcome, Params, Reply};
+use super::{Output, Pieces};
+use crate::mi::{self, Caller, Classic, Context, Entry, Fault, Outcome, Params, Progress, Reply, Rest};
 
 /// Why a command that exists answers with an error.
 #[derive(Debug)]
@@ -48,4 +51,58 @@ pub fn run(
     }
     let recipe = mi::classic_recipe(command, params).map_err(Refused::Command)?;
     mi::run(command, recipe, context, params, reply, caller).map_err(Refused::Command)
+}
+
+/// A reply that is not whole yet.
+#[derive(Debug)]
+pub struct Unfinished {
+    rest: Rest,
+    state: State,
+    indent: Box<[u8]>,
+    end: &'static [u8],
+    is_error: bool,
+}
+
+impl Unfinished {
+    /// The reply that an encoder was left in `state` with. `end` stands behind it.
+    #[must_use]
+    pub fn new(rest: Rest, state: State, indent: &[u8], end: &'static [u8]) -> Unfinished {
+        Unfinished { rest, state, indent: indent.into(), end, is_error: false }
+    }
+
+    /// Ends it now, with an error in the place of the reply.
+    pub fn give_up<O: Output>(&mut self, fault: &Fault, output: &mut O) {
+        let mut encoder = Encoder::resume(output, &self.indent, self.state);
+        encoder.fail(fault);
+        encoder.finish();
+        output.push(self.end);
+    }
+}
+
+impl<O: Output> Pieces<O> for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut O, _spent: Duration) -> Progress {
+        let mut encoder = Encoder::resume(output, &self.indent, self.state);
+        match self.rest.go_on(context, &mut encoder) {
+            Ok(Progress::More) => {
+                self.state = encoder.state();
+                return Progress::More;
+            }
+            Ok(Progress::Done) => {}
+            Err(fault) => {
+                encoder.fail(&fault);
+                self.is_error = true;
+            }
+        }
+        encoder.finish();
+        output.push(self.end);
+        Progress::Done
+    }
+
+    fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    fn has_work(&self) -> bool {
+        self.rest.is_change()
+    }
 }

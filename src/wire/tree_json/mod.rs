@@ -13,6 +13,7 @@
 //! errors are escaped, and every byte has a form that is JSON.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::http::{Answer, Dialect, Method, Request};
 use super::json_text::characters;
@@ -156,15 +157,25 @@ struct Unfinished {
     rest: Rest,
 }
 
-impl Pieces for Unfinished {
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
+impl Pieces<Stream> for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut Stream, _spent: Duration) -> Progress {
         let mut encoder = Encoder { output, state: std::mem::take(&mut self.state) };
-        let progress = (self.rest)(context, &mut encoder);
-        if progress == Progress::Done {
-            encoder.finish();
+        let step = self.rest.go_on(context, &mut encoder);
+        match &step {
+            Ok(Progress::More) => {}
+            Ok(Progress::Done) => encoder.finish(),
+            Err(fault) => encoder.fail(&reworded(fault.clone())),
         }
         self.state = encoder.state;
-        progress
+        step.unwrap_or(Progress::Done)
+    }
+
+    fn is_error(&self) -> bool {
+        self.state.is_error
+    }
+
+    fn has_work(&self) -> bool {
+        self.rest.is_change()
     }
 }
 

@@ -30,10 +30,10 @@ static ROWS: [Command; 7] = [
     row("long", Classic::NoInput, &|call: &mut mi::Call<'_>| {
         call.reply.open_around("Numbers", Value::List);
         let mut next = 0;
-        call.rest = Some(Box::new(move |_, reply| {
+        call.rest = Some(Rest::of_reply(move |_, reply| {
             reply.node("Number", Value::Unsigned(next));
             next += 1;
-            if next < 3 { Progress::More } else { Progress::Done }
+            Ok(if next < 3 { Progress::More } else { Progress::Done })
         }));
         Ok(())
     }),
@@ -80,7 +80,7 @@ fn asked(path: &str, query: &str) -> (String, bool, usize) {
     let mut pieces = 1;
     while let Some(more) = &mut answer.more {
         pieces += 1;
-        if more.go_on(&context, &mut stream) == Progress::Done {
+        if more.go_on(&context, &mut stream, Duration::ZERO) == Progress::Done {
             break;
         }
     }

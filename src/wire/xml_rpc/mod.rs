@@ -20,13 +20,14 @@ mod introspect;
 mod scalar;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use call::{Call, Malformed, Value};
 use encode::{Encoder, Place, State};
 use introspect::MULTICALL;
 
 use super::http::{Answer, Dialect, Method, Request};
-use super::{MAX_BATCH, Output, PIECE_BYTES, Pieces, Stream};
+use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
 use crate::mi::{self, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Rest, Told};
 
 /// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
@@ -142,7 +143,7 @@ impl Dialect for Format {
                 let reason = format_args!("{} calls in system.multicall, at most {MAX_BATCH}", calls.len());
                 return refuse(format, body, &Fault::because(-509, reason), output);
             }
-            return answer_all(format, context, calls, output);
+            return begin_all(format, calls, output);
         }
         let mut encoder = Encoder::new(output, format, Place::Document);
         let caller = Caller::Waits { address: b"", form: call.method.as_bytes() };
@@ -161,14 +162,16 @@ impl Dialect for Format {
 }
 
 fn encoded(is_error: bool, more: Option<Unfinished>) -> Answer {
-    let more = more.map(|more| Box::new(more) as Box<dyn Pieces>);
+    let more = more.map(|more| Box::new(more) as Box<dyn Pieces<Stream>>);
     Answer { status: 200, content_type: XML, is_error, more, later: None }
 }
 
 /// Ends the reply to the only call, but for the rest of a long one.
 fn alone(format: Format, result: Result<Option<Rest>, Fault>, name: &str, encoder: Encoder<'_>) -> Answer {
     let (is_error, current) = conclude(result, name, encoder);
-    encoded(is_error, current.map(|current| Unfinished { format, current: Some(current), calls: None }))
+    let unfinished =
+        |current| Unfinished { format, current: Some(current), calls: None, has_fault: is_error };
+    encoded(is_error, current.map(unfinished))
 }
 
 fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> Answer {
@@ -190,7 +193,10 @@ fn conclude(
     mut encoder: Encoder<'_>,
 ) -> (bool, Option<Current>) {
     match result {
-        Ok(Some(rest)) => return (encoder.is_fault(), Some(Current { state: encoder.into_state(), rest })),
+        Ok(Some(rest)) => {
+            let is_fault = encoder.is_fault();
+            return (is_fault, Some(Current { name: name.to_owned(), state: encoder.into_state(), rest }));
+        }
         Ok(None) => encoder.finish(),
         Err(fault) => {
             log_fault(&fault, name.as_bytes());
@@ -253,24 +259,12 @@ fn call_in(value: Value) -> Result<Call, Fault> {
     if method == MULTICALL { Err(NO_RECURSION) } else { Ok(Call { method, params }) }
 }
 
-/// Runs calls until one has a long reply, or all of theirs are. An array of one value each, with structs for faults.
-fn answer_all(
-    format: Format,
-    context: &Context,
-    calls: VecDeque<Result<Call, Fault>>,
-    output: &mut Stream,
-) -> Answer {
+/// Begins the reply to several calls: an array of one value each, with structs for faults. None of them has run yet.
+fn begin_all(format: Format, calls: VecDeque<Result<Call, Fault>>, output: &mut Stream) -> Answer {
     output.push(encode::PROLOGUE);
     output.push(b"<params>\r\n<param><value><array><data>\r\n");
-    let start = output.waiting().len();
-    let mut unfinished =
-        Unfinished { format, current: None, calls: Some(Calls { waiting: calls, has_fault: false }) };
-    while unfinished.go_on(context, output) == Progress::More {
-        if unfinished.current.is_some() || output.waiting().len() - start > PIECE_BYTES {
-            return encoded(unfinished.has_fault(), Some(unfinished));
-        }
-    }
-    encoded(unfinished.has_fault(), None)
+    let calls = Calls { waiting: calls, is_out_of_time: false };
+    encoded(false, Some(Unfinished { format, current: None, calls: Some(calls), has_fault: false }))
 }
 
 /// A reply, or the replies of several calls, that are not whole yet.
@@ -278,10 +272,14 @@ struct Unfinished {
     format: Format,
     current: Option<Current>,
     calls: Option<Calls>,
+    /// One of those that have run had a fault.
+    has_fault: bool,
 }
 
 /// The reply that is being written.
 struct Current {
+    /// The command.
+    name: String,
     state: State,
     rest: Rest,
 }
@@ -289,28 +287,41 @@ struct Current {
 /// The calls of a `system.multicall`.
 struct Calls {
     waiting: VecDeque<Result<Call, Fault>>,
-    /// One of those that have run had a fault.
-    has_fault: bool,
+    is_out_of_time: bool,
 }
 
-impl Unfinished {
-    fn has_fault(&self) -> bool {
-        self.calls.as_ref().is_some_and(|calls| calls.has_fault)
+impl Calls {
+    /// The next call with what is wrong with it, if something is. `spent` as for [`Pieces::go_on`].
+    fn next(&mut self, spent: Duration) -> Option<Result<Call, Fault>> {
+        let count = self.waiting.len();
+        let call = self.waiting.pop_front()?;
+        if spent < MAX_BATCH_TIME {
+            return Some(call);
+        }
+        if !std::mem::replace(&mut self.is_out_of_time, true) {
+            let limit = MAX_BATCH_TIME.as_millis();
+            log::warn!(often = true; "the last {count} calls of {MULTICALL} are not run, it took more than {limit} ms");
+        }
+        Some(call.and(Err(NO_TIME_LEFT)))
     }
 }
 
-impl Pieces for Unfinished {
-    fn go_on(&mut self, context: &Context, output: &mut Stream) -> Progress {
-        if let Some(Current { state, mut rest }) = self.current.take() {
+impl Pieces<Stream> for Unfinished {
+    fn go_on(&mut self, context: &Context, output: &mut Stream, spent: Duration) -> Progress {
+        if let Some(Current { name, state, mut rest }) = self.current.take() {
             let mut encoder = Encoder::resume(output, state);
-            if rest(context, &mut encoder) == Progress::More {
-                self.current = Some(Current { state: encoder.into_state(), rest });
-                return Progress::More;
+            match rest.go_on(context, &mut encoder) {
+                Ok(Progress::More) => {
+                    self.current = Some(Current { name, state: encoder.into_state(), rest });
+                    return Progress::More;
+                }
+                Ok(Progress::Done) => encoder.finish(),
+                Err(fault) => encoder.fail(&self.format.reworded(&name, fault)),
             }
-            encoder.finish();
+            self.has_fault |= encoder.is_fault();
         }
         let Some(calls) = &mut self.calls else { return Progress::Done };
-        let Some(call) = calls.waiting.pop_front() else {
+        let Some(call) = calls.next(spent) else {
             output.push(b"</data></array></value></param>\r\n</params>\r\n</methodResponse>\r\n");
             return Progress::Done;
         };
@@ -319,8 +330,7 @@ impl Pieces for Unfinished {
                 let mut encoder = Encoder::new(output, self.format, Place::Among);
                 let (params, caller) = (&mut Params::new(), Caller::AmongOthers);
                 let outcome = run(self.format, context, &call, params, &mut encoder, caller);
-                let result = outcome.map(Outcome::rest);
-                let (is_error, current) = conclude(result, &call.method, encoder);
+                let (is_error, current) = conclude(outcome.map(Outcome::rest), &call.method, encoder);
                 self.current = current;
                 is_error
             }
@@ -329,16 +339,17 @@ impl Pieces for Unfinished {
                 true
             }
         };
-        calls.has_fault |= is_error;
+        self.has_fault |= is_error;
         Progress::More
     }
 
     fn is_error(&self) -> bool {
-        self.has_fault()
+        self.has_fault
     }
 
-    fn has_requests(&self) -> bool {
+    fn has_work(&self) -> bool {
         self.calls.as_ref().is_some_and(|calls| !calls.waiting.is_empty())
+            || self.current.as_ref().is_some_and(|current| current.rest.is_change())
     }
 }
 

@@ -23,10 +23,10 @@ static ROWS: [Command; 6] = [
     row("long", Classic::takes(&[optional("a").list()]), &|call: &mut mi::Call<'_>| {
         call.reply.open_around("Numbers", Value::List);
         let mut next = 0;
-        call.rest = Some(Box::new(move |_, reply| {
+        call.rest = Some(Rest::of_reply(move |_, reply| {
             reply.node("Number", Value::Unsigned(next));
             next += 1;
-            if next < 3 { Progress::More } else { Progress::Done }
+            Ok(if next < 3 { Progress::More } else { Progress::Done })
         }));
         Ok(())
     }),
@@ -74,7 +74,7 @@ fn asked(format: Format, body: &str) -> (String, bool, usize) {
     let mut pieces = 1;
     while let Some(more) = &mut answer.more {
         pieces += 1;
-        let progress = more.go_on(&context, &mut stream);
+        let progress = more.go_on(&context, &mut stream, Duration::ZERO);
         answer.is_error |= more.is_error();
         if progress == Progress::Done {
             break;
@@ -269,6 +269,26 @@ fn many_calls_do_not_run_in_one_go() {
     assert_eq!(reply.matches("unnamed").count(), 1000);
     assert!(!is_error && pieces > 900, "{pieces}");
     assert!(asked(Format::Array, &multicall(&(calls + &among("nope", "")))).1, "a fault at the end");
+}
+
+#[test]
+fn calls_for_which_there_is_no_time_get_a_fault_each() {
+    let mut context = context();
+    context.commands.add("test", &ROWS).unwrap();
+    let body = multicall(&(among("tree", "").repeat(2) + &among("nope", "") + &among(MULTICALL, "")));
+    let mut stream = Stream::default();
+    let mut more = Format::String.answer(&context, &post(&body), &mut stream).more.unwrap();
+    let mut spent = Duration::ZERO;
+    while more.go_on(&context, &mut stream, spent) == Progress::More {
+        spent = MAX_BATCH_TIME;
+    }
+    let reply = String::from_utf8(stream.waiting().to_vec()).unwrap();
+    let late = fault(503, &NO_TIME_LEFT.reason);
+    assert_eq!((reply.matches("unnamed").count(), reply.matches(&late).count()), (1, 2), "{reply}");
+    assert!(
+        reply.contains("Recursive") && reply.ends_with("</methodResponse>\r\n") && more.is_error(),
+        "{reply}"
+    );
 }
 
 #[test]

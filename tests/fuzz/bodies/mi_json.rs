@@ -19,7 +19,7 @@ pub(crate) fn check(input: &[u8]) -> bool {
         let mut stream = Stream::default();
         let mut answer = TreeJson.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.more {
-            if more.go_on(server, &mut stream) == Progress::Done {
+            if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

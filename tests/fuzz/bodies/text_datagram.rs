@@ -104,7 +104,13 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
     match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::Nobody) {
         Ok(outcome) => {
             if let Some(mut rest) = outcome.rest() {
-                while rest(server, &mut encoder) == Progress::More {}
+                while match rest.go_on(server, &mut encoder) {
+                    Ok(progress) => progress == Progress::More,
+                    Err(fault) => {
+                        encoder.fail(&fault);
+                        false
+                    }
+                } {}
             }
             encoder.finish();
         }

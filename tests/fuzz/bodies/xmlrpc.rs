@@ -34,7 +34,7 @@ fn answered(format: Format, input: &[u8]) -> Reply {
         let mut stream = Stream::default();
         let mut answer = format.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.more {
-            if more.go_on(server, &mut stream) == Progress::Done {
+            if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

@@ -30,7 +30,7 @@ const MAX_REPLIES_OF_ONE: usize = 64;
 /// What may wait for clients that do not read, in bytes, besides the last reply.
 const MAX_WAITING_BYTES: usize = 16 << 20;
 
-/// Batches at most whose requests are to run though their replies go nowhere, before other requests are served.
+/// Requests at most whose work goes on though their replies go nowhere, before other requests are served.
 const MAX_NOWHERE: usize = 16;
 
 /// Largest buffer that is kept for the next reply, in bytes.
@@ -135,10 +135,10 @@ impl<'a> Replies<'a> {
 
     /// Whether one of them goes on as soon as it has its turn.
     pub(super) fn is_any_ready(&self) -> bool {
-        self.kept.iter().any(|reply| reply.condition == Condition::Ready)
+        self.kept.iter().any(Reply::can_go_on)
     }
 
-    /// Whether replies that are not read any more come first, as their requests are to run.
+    /// Whether replies that are not read any more come first, as their work is to be done.
     pub(super) fn is_behind(&self) -> bool {
         self.kept.iter().filter(|reply| reply.path.is_none()).count() >= MAX_NOWHERE
     }
@@ -202,13 +202,13 @@ impl<'a> Replies<'a> {
     pub(super) fn send(
         &mut self,
         mut reply: Reply<'a>,
-        more: Option<Box<dyn Pieces>>,
+        more: Option<Box<dyn Pieces<Stream>>>,
         context: &Context,
         tell: &mut Tell<'_>,
     ) {
         reply.more = more;
         let mut turn = if reply.was_not_opened() { reply.look(Instant::now()) } else { Turn::GoesOn };
-        if reply.condition == Condition::Ready {
+        if reply.can_go_on() {
             turn = reply.go_on(context, tell);
         }
         if let Turn::Ends = turn {
@@ -265,7 +265,7 @@ impl<'a> Replies<'a> {
         quiet.or_else(any).map(|(at, _)| at)
     }
 
-    /// Tries again what is due, gives up what is late, and lets one reply go on that can.
+    /// Tries again what is due, gives up what is late, and lets one reply go on that can, for a time slice.
     pub(super) fn take_turn(&mut self, context: &Context, tell: &mut Tell<'_>) {
         let now = Instant::now();
         let mut at = 0;
@@ -276,8 +276,7 @@ impl<'a> Replies<'a> {
             }
             at += usize::from(!self.settle(at, turn, tell));
         }
-        let ready = |reply: &&Reply| reply.condition == Condition::Ready;
-        let numbers = || self.kept.iter().filter(ready).map(|reply| reply.number);
+        let numbers = || self.kept.iter().filter(|reply| reply.can_go_on()).map(|reply| reply.number);
         let next = numbers().find(|&number| number > self.last).or_else(|| numbers().next());
         if let Some(at) = self.kept.iter().position(|reply| Some(reply.number) == next) {
             let reply = &mut self.kept[at];
@@ -306,7 +305,7 @@ impl<'a> Replies<'a> {
         self.let_go(at, has_moved, tell)
     }
 
-    /// Forgets a reply, but for requests that are to run, and lets the next one to its FIFO begin. One that has waited
+    /// Forgets a reply, but for work that is to be done, and lets the next one to its FIFO begin. One that has waited
     /// for the same client as long as that may goes with it, unless that client has made a move. True when it is gone.
     fn let_go(&mut self, at: usize, has_moved: bool, tell: &mut Tell<'_>) -> bool {
         let now = Instant::now();

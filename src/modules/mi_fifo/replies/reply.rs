@@ -10,6 +10,7 @@ use super::{Event, Tell};
 use crate::mi::{Context, Progress};
 use crate::shm::{Parcel, Parcels};
 use crate::system::fifo::{self, Identity, ReplyError};
+use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::{Pieces, Stream};
 
 /// How long a client may take to open its FIFO, or to read on.
@@ -49,8 +50,10 @@ pub(in super::super) struct Reply<'a> {
     pub(in super::super) asked: usize,
     /// Whether it was told of as one with an error.
     pub(in super::super) is_error: bool,
+    /// How long its request has kept the process busy.
+    spent: TimeSpent,
     /// What is not written yet.
-    pub(super) more: Option<Box<dyn Pieces>>,
+    pub(super) more: Option<Box<dyn Pieces<Stream>>>,
     pub(super) condition: Condition,
     /// When the client made its last move, once it is waited for.
     pub(super) since: Option<Instant>,
@@ -117,6 +120,7 @@ impl<'a> Reply<'a> {
             stream,
             asked: 0,
             is_error: false,
+            spent: TimeSpent::default(),
             more: None,
             condition,
             since: None,
@@ -163,12 +167,17 @@ impl<'a> Reply<'a> {
 
     /// What it holds at most, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.stream.waiting().len() + if self.has_requests() { self.asked } else { 0 }
+        self.stream.waiting().len() + if self.has_work() { self.asked } else { 0 }
     }
 
-    /// Whether it is more than a reply: requests of a batch that are to run, whoever reads what they say.
-    fn has_requests(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| more.has_requests())
+    /// Whether it is more than a reply, whoever reads it: a change to be made, or requests of a batch to be run.
+    fn has_work(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.has_work())
+    }
+
+    /// Whether it goes on as soon as it has its turn. Work does not wait for the client until there is a reply to it.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.condition == Condition::Ready || (self.stream.waiting().is_empty() && self.has_work())
     }
 
     /// Whether its client lets time pass: all of it that it has.
@@ -230,20 +239,30 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Makes the next piece of what is not written yet, for a time slice.
+    fn make(&mut self, context: &Context, tell: &mut Tell<'_>) {
+        let Reply { more: Some(more), stream, spent, .. } = self else { return };
+        let mut progress = Progress::More;
+        spent.slice(|spent| {
+            progress = more.go_on(context, stream, spent);
+            let is_enough = progress == Progress::Done || stream.waiting().len() >= PIECE_BYTES;
+            if is_enough { Step::Done } else { Step::More }
+        });
+        if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
+            tell(Event::Erred);
+        }
+        if progress == Progress::Done {
+            self.more = None;
+        }
+    }
+
     /// Writes what there is room for, and the next piece when that has left.
     pub(super) fn go_on(&mut self, context: &Context, tell: &mut Tell<'_>) -> Turn {
         if self.stream.waiting().is_empty() {
-            while self.stream.waiting().len() < PIECE_BYTES
-                && let Some(more) = &mut self.more
-            {
-                let progress = more.go_on(context, &mut self.stream);
-                if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
-                    tell(Event::Erred);
-                }
-                if progress == Progress::Done {
-                    self.more = None;
-                }
-            }
+            self.make(context, tell);
+        }
+        if self.condition != Condition::Ready {
+            return Turn::GoesOn;
         }
         self.largest = self.largest.max(self.stream.waiting().len());
         // Before anything is written, so that nothing is written twice.
@@ -275,9 +294,9 @@ impl<'a> Reply<'a> {
         Turn::GoesOn
     }
 
-    /// What has lost its client goes on without it, when there are requests that are to run. False when not.
+    /// What has lost its client goes on without it, when there is work to be done. False when not.
     pub(super) fn go_nowhere(&mut self) -> bool {
-        let goes_on = self.has_requests();
+        let goes_on = self.has_work();
         if goes_on {
             self.path = None;
             self.fifo = None;

@@ -1,16 +1,18 @@
 //! `[…]`: what stands between brackets in a pattern.
 
-use super::{ALL, Set, add};
+use super::{ALL, MAX_PARTS, Set, add};
 
 /// What a `[` begins.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Bracket<'a> {
-    /// A set, and the pattern behind it.
-    Set(Set, &'a [u8]),
+    /// A set with how many members were named, and the pattern behind it.
+    Set { set: Set, members: usize, rest: &'a [u8] },
     /// Nothing; it has no end and stands for itself.
     Literal,
     /// Something that no byte matches, so that nothing matches the pattern.
     Nothing,
+    /// More members than a pattern may have parts.
+    TooLong,
 }
 
 /// A name, and what bytes are in it.
@@ -56,6 +58,7 @@ pub(super) fn parse<'a>(text: &'a [u8], open: &mut Open) -> Bracket<'a> {
     let mut reader = Reader { rest: &text[usize::from(is_inverse)..], ..Reader::default() };
     match reader.read(open) {
         None => Bracket::Nothing,
+        Some(End::TooLong) => Bracket::TooLong,
         Some(End::Open) if reader.is_flawed => Bracket::Nothing,
         Some(End::Open) => {
             reader.passed.iter().for_each(|&place| open.0[place] = true);
@@ -67,7 +70,11 @@ pub(super) fn parse<'a>(text: &'a [u8], open: &mut Open) -> Bracket<'a> {
                 (true, false) => std::array::from_fn(|word| ALL[word] & !reader.seen[word]),
                 (true, true) => Set::default(),
             };
-            if set == Set::default() { Bracket::Nothing } else { Bracket::Set(set, reader.rest) }
+            if set == Set::default() {
+                Bracket::Nothing
+            } else {
+                Bracket::Set { set, members: reader.members, rest: reader.rest }
+            }
         }
     }
 }
@@ -81,6 +88,8 @@ struct Reader<'a> {
     set: Set,
     /// Whether what is named now is not looked at any more.
     is_flawed: bool,
+    /// How many members were named.
+    members: usize,
     /// Where something was named, by the number of bytes behind it.
     passed: Vec<usize>,
 }
@@ -90,6 +99,8 @@ enum End {
     Closed,
     /// At the end of the pattern.
     Open,
+    /// At the member that is one too many.
+    TooLong,
 }
 
 impl<'a> Reader<'a> {
@@ -106,6 +117,10 @@ impl<'a> Reader<'a> {
             let Some(&byte) = self.rest.split_off_first() else { return Some(End::Open) };
             if !std::mem::take(&mut is_first) && byte == b']' {
                 return Some(End::Closed);
+            }
+            self.members += 1;
+            if self.members > MAX_PARTS {
+                return Some(End::TooLong);
             }
             match (byte, self.rest.first()) {
                 (b'\\', _) => {

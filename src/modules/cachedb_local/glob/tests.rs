@@ -1,21 +1,12 @@
-//! Against fnmatch(3), and against the clock.
-#![expect(unsafe_code, reason = "fnmatch(3)")]
-
-use std::ffi::CString;
+//! Against fnmatch(3), and against the limits.
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::system::fnmatch::fnmatch;
 
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    Pattern::new(pattern).unwrap().matches(text)
-}
-
-/// What the C library says.
-fn fnmatch(pattern: &[u8], text: &[u8]) -> bool {
-    let (pattern, text) = (CString::new(pattern).unwrap(), CString::new(text).unwrap());
-    // SAFETY: both are NUL-terminated and alive.
-    unsafe { libc::fnmatch(pattern.as_ptr(), text.as_ptr(), 0) == 0 }
+    Comparison::default().go_on(&Glob::new(pattern).unwrap(), text, &mut usize::MAX.clone()).unwrap()
 }
 
 #[test]
@@ -23,7 +14,7 @@ fn patterns_match_as_in_a_shell() {
     let matches = |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes());
     assert!(matches("chunk_*", "chunk_a") && matches("*", "") && matches("a?[b-d]", "axc"));
     assert!(!matches("chunk_*", "other") && !matches("a", "ab") && !matches("*", "a\0b"));
-    assert!(Pattern::new(b"a\0").is_none());
+    assert_eq!(Glob::new(b"a\0").unwrap_err(), GlobError::Nul);
 }
 
 #[test]
@@ -207,22 +198,53 @@ proptest! {
     }
 }
 
-/// What keeps fnmatch(3) busy for so long that this test would never end.
 #[test]
-fn no_pattern_takes_for_ever() {
+fn a_pattern_has_its_limit_of_parts() {
+    let repeated = |part: &str, count: usize| part.repeat(count).into_bytes();
+    for (part, parts) in
+        [("a", 1), ("?", 1), ("*", 1), ("\\*", 1), ("[a]", 2), ("[!a-z[:digit:]]", 3), ("[", 1)]
+    {
+        assert!(Glob::new(&repeated(part, MAX_PARTS / parts)).is_ok(), "{part}");
+        let error = Glob::new(&repeated(part, MAX_PARTS / parts + 1)).err();
+        assert_eq!(error, Some(GlobError::TooLong), "{part}");
+    }
+    for member in ["a", "a-z", "[:alpha:]", "[=a=]", "[.a.]"] {
+        let pattern = |count: usize| [b"[", &repeated(member, count)[..], b"]"].concat();
+        assert!(Glob::new(&pattern(MAX_PARTS - 1)).is_ok(), "{member}");
+        assert_eq!(Glob::new(&pattern(1 << 17)).err(), Some(GlobError::TooLong), "{member}");
+    }
+}
+
+/// The steps that each key takes, in pieces, and whether it matches.
+#[test]
+fn no_key_takes_more_steps_than_the_product_of_the_lengths() {
     let key = |text: &str, count: usize| text.repeat(count).into_bytes();
     for (pattern, text, wanted) in [
-        (key("*[a-z", 1000), key("a", 6000), false),
-        (key("*[a-z]", 1000), key("a", 6000), true),
-        (key("*a", 1000), key("a", 999), false),
+        ([b"*", &key("?", 1000)[..], b"b"].concat(), key("a", 30_000), false),
+        (key("*[a-z", 200), key("a", 6000), false),
+        (key("*[a-z]", 200), key("a", 6000), true),
+        (key("*a", 500), key("a", 499), false),
         ([b"*", &key("a", 1000)[..], b"b"].concat(), key("a", 2000), false),
+        ([b"*", &key("a", 1000)[..], b"b*"].concat(), key("a", 2000), false),
         ([b"*", &key("?a", 500)[..], b"b*"].concat(), key("a", 2000), false),
-        (key("[", 6000), key("[", 6000), true),
-        ([&key("[", 6000)[..], b"\\]"].concat(), key("[", 6001), false),
-        ([&key("[", 6000)[..], b"a--"].concat(), key("[", 6003), false),
+        (key("[", 1000), key("[", 1000), true),
+        ([&key("[", 1000)[..], b"\\]"].concat(), key("[", 1001), false),
+        ([&key("[", 1000)[..], b"a--"].concat(), key("[", 1003), false),
         ([b"[", &key("[:alpha:]", 600)[..], b"]"].concat(), key("a", 6000), false),
-        ([b"[", &key("[:alpha:]", 600)[..]].concat(), key("a", 6000), false),
     ] {
-        assert_eq!(matches(&pattern, &text), wanted, "{}", pattern[..20].escape_ascii());
+        let glob = Glob::new(&pattern).unwrap();
+        let (mut comparison, mut taken) = (Comparison::default(), 0);
+        let found = loop {
+            let mut steps = 100;
+            let found = comparison.go_on(&glob, &text, &mut steps);
+            taken += 100 - steps;
+            if let Some(found) = found {
+                break found;
+            }
+        };
+        assert_eq!(found, wanted, "{}", pattern[..20].escape_ascii());
+        assert!(taken <= (text.len() + 1) * (pattern.len() + 1), "{taken}");
+        let is_one_star = pattern.iter().filter(|&&byte| byte == b'*').count() == 1;
+        assert!(!is_one_star || taken <= text.len() + pattern.len(), "{taken}");
     }
 }
