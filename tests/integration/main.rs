@@ -79,6 +79,8 @@ mod scripted;
 mod scripts;
 /// A killed worker or attendant, signals, a deleted socket, the end.
 mod supervision;
+/// The most expensive request of each command beside another client.
+mod time_slices;
 /// Kills under load, at the start and at the end.
 mod torture;
 /// UDP over IPv4 and IPv6.

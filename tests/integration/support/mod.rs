@@ -5,6 +5,7 @@ mod client;
 mod compare;
 mod fifo;
 mod folder;
+pub(crate) mod heavy;
 mod http;
 mod ports;
 mod process;
@@ -13,6 +14,7 @@ mod python;
 mod server;
 mod setup;
 mod skip;
+mod stretch;
 pub(crate) mod unread;
 mod wait;
 
@@ -28,6 +30,7 @@ pub(crate) use python::python_clients;
 pub(crate) use server::Server;
 pub(crate) use setup::{Endpoint, Outcome, Setup};
 pub(crate) use skip::skip;
+pub(crate) use stretch::longest_stretch;
 pub(crate) use wait::{DEADLINE, StopOnDrop, wait_for, within};
 
 /// A request that every server answers at once.
