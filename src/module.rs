@@ -54,6 +54,8 @@ pub struct Loaded {
     pub timers: Vec<Timer>,
     /// What is to be done once, before the first fork, when the state that survived a restart is there.
     pub restored: Option<fn(&Context)>,
+    /// Keyed state of it, which has a share of the shared memory.
+    pub keyed: Option<Space>,
     /// Keyed state of it that is to survive a restart.
     pub persistent: Vec<Space>,
     /// Settings of it that cannot work, each with its place: for parameters that are set several times.

@@ -18,8 +18,9 @@ use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
 use crate::mi::{self, Command, Context, Registry, States, Table};
-use crate::module::{Identity, Lives, Loaded, Module, OpenError};
+use crate::module::{Identity, Lives, Loaded, Module, OpenError, Service};
 use crate::modules;
+use crate::shm::keyed::Space;
 use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
 use crate::system::bell::Bell;
 use crate::system::process::{self, ProcessId};
@@ -275,6 +276,7 @@ fn build(
     let mut backends = Backends::default();
     let mut doors = Doors::default();
     let mut timers = Vec::new();
+    let mut keyed = Vec::new();
     let mut persistent = Vec::new();
     let mut restored = Vec::new();
     let made = loaded.into_iter().map(|(_, made)| made);
@@ -288,10 +290,12 @@ fn build(
         made.transports.into_iter().try_for_each(|transport| events.add(transport)).map_err(refused)?;
         made.doors.into_iter().for_each(|door| doors.add(door));
         timers.extend(made.timers);
+        keyed.extend(made.keyed);
         persistent.extend(made.persistent);
         restored.extend(made.restored);
     }
     states.add(Box::new(backends));
+    keyed.extend(events.has_transport().then_some(Space::Subscription));
     states.add(Box::new(events));
     states.add(Box::new(doors));
     states.add(Box::new(lives));
@@ -299,17 +303,12 @@ fn build(
     if answers_later {
         statistics.add(&mi::STATISTICS);
         timers.push(PENDING_TIMER);
+        keyed.push(Space::Pending);
     }
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
     services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
 
-    let mut processes = vec![String::from("attendant")];
-    let mut pools = Vec::new();
-    for (module, service) in services {
-        let first = processes.len();
-        processes.extend((0..service.workers()).map(|_| service.description().to_owned()));
-        pools.push(Pool { module, service, slots: first..processes.len() });
-    }
+    let (processes, pools) = number_processes(services);
     // A process that serves no endpoint has no load, and clients do not miss it while it is replaced.
     let endpoints = || pools.iter().filter_map(|pool| Some((pool, pool.service.load_name()?)));
     for (pool, _) in endpoints() {
@@ -323,6 +322,7 @@ fn build(
     let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
     let persistent = Persistent { path, spaces: &persistent, run_user: identity.uid };
     let segment = segment(bytes, contiguous, persistent, processes.len(), statistics.counters())?;
+    segment.share(&keyed);
     let pending = pending(globals, segment, if answers_later { processes.len() } else { 0 })?;
     let context = Context {
         segment,
@@ -339,6 +339,18 @@ fn build(
     };
     restored.into_iter().for_each(|look| look(&context));
     Ok((context, pools))
+}
+
+/// The descriptions of all processes by their slots, and the services with the slots of their workers.
+fn number_processes(services: Vec<(&'static str, Box<dyn Service>)>) -> (Vec<String>, Vec<Pool>) {
+    let mut processes = vec![String::from("attendant")];
+    let mut pools = Vec::new();
+    for (module, service) in services {
+        let first = processes.len();
+        processes.extend((0..service.workers()).map(|_| service.description().to_owned()));
+        pools.push(Pool { module, service, slots: first..processes.len() });
+    }
+    (processes, pools)
 }
 
 /// Replies that come later, with a bell for each process.

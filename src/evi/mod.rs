@@ -164,6 +164,12 @@ impl Events {
         Ok(())
     }
 
+    /// Whether anybody can subscribe.
+    #[must_use]
+    pub fn has_transport(&self) -> bool {
+        !self.transports.is_empty()
+    }
+
     /// All events; the position is the number.
     #[must_use]
     pub fn names(&self) -> &[&'static str] {

@@ -92,6 +92,8 @@ pub struct Segment {
     hot: Region,
     keyed: Region,
     layout: keyed::Layout,
+    /// The same with the shares of spaces, once they are set.
+    shared: OnceLock<keyed::Layout>,
     processes: usize,
     counters: usize,
     timeline: Timeline,
@@ -179,8 +181,18 @@ impl Segment {
         };
         let own_slot = AtomicUsize::new(0);
         let contiguous = OnceLock::new();
-        let segment =
-            Segment { hot, keyed, layout, processes, counters, timeline, file, own_slot, contiguous };
+        let segment = Segment {
+            hot,
+            keyed,
+            layout,
+            shared: OnceLock::new(),
+            processes,
+            counters,
+            timeline,
+            file,
+            own_slot,
+            contiguous,
+        };
         let segment: &'static Segment = Box::leak(Box::new(segment));
         segment.note_clocks();
         let beside = if segment.file.is_some() { segment.hot.len() as u64 } else { 0 };
@@ -250,7 +262,14 @@ impl Segment {
     /// The keyed state.
     #[must_use]
     pub fn table(&self) -> keyed::Table<'_> {
-        keyed::Table::new(&self.keyed, self.layout)
+        keyed::Table::new(&self.keyed, *self.shared.get().unwrap_or(&self.layout))
+    }
+
+    /// Gives each of these spaces a share of the keyed state that the others cannot take. Before the first fork; without it
+    /// there are no shares.
+    pub fn share(&self, spaces: &[keyed::Space]) {
+        // The server does it once; a second call would be by a test.
+        let _first = self.shared.set(self.layout.with_shares(spaces));
     }
 
     /// The time by which entries of the table expire, in seconds. While a server runs it only goes forward, as the

@@ -77,6 +77,8 @@ mod redis;
 mod scripted;
 /// The init script and the install script.
 mod scripts;
+/// A full shared memory, and the share of each kind of state.
+mod shares;
 /// A killed worker or attendant, signals, a deleted socket, the end.
 mod supervision;
 /// The most expensive request of each command beside another client.

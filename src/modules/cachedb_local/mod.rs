@@ -96,6 +96,7 @@ pub(super) const MODULE: Module = Module {
             backends: collections.systems(),
             state: Some(Box::new(collections)),
             errors,
+            keyed: Some(Space::Cache),
             persistent: if is_kept { vec![Space::Cache] } else { Vec::new() },
             ..Loaded::default()
         })

@@ -74,6 +74,7 @@ fn load(settings: &Settings) -> Result<Loaded, SettingError> {
         state: Some(Box::new(locations)),
         timers: vec![timer],
         restored: Some(locations::report_strangers),
+        keyed: Some(Space::Location),
         persistent: if kept == b"load-from-file" { vec![Space::Location] } else { Vec::new() },
         ..Loaded::default()
     })

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::layout::{PAGE_CHUNKS, SHARDS};
+use super::layout::{Layout, PAGE_CHUNKS, SHARDS};
 use super::shard::Shard;
 use super::sizes::{self, CLASSES};
-use super::{Space, Table, hash_of};
+use super::{SPACES, Space, Table, hash_of};
 
 /// What a walk has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub struct Census {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Violation(String);
+
+/// What the walk finds of one space.
+#[derive(Debug)]
+struct Seen {
+    reached: HashSet<u32>,
+    entries: u32,
+    weight: u32,
+    classes: [u32; CLASSES],
+}
 
 impl Table<'_> {
     /// Walks everything and compares it with the invariants. Locks one shard after the other.
@@ -61,67 +70,78 @@ impl Shard<'_> {
     /// Compares the shard with the invariants, and adds what it holds to the census.
     pub(super) fn check(&self, census: &mut Census) -> Result<(), Violation> {
         let violation = |what: String| Violation(format!("shard {}: {what}", self.index));
-        let pages = self.pages();
-        let mut reached = HashSet::new();
-        let mut counts = Space::ALL.map(|_| (0_u32, 0_u32));
-        let mut classes = [0_u32; CLASSES];
+        let none = |_| Seen { reached: HashSet::new(), entries: 0, weight: 0, classes: [0; CLASSES] };
+        let mut all: [Seen; SPACES] = Space::ALL.map(none);
         for bucket in 0..self.layout.buckets_per_shard() {
             let mut entry = self.region.cell(self.layout.bucket(self.index, bucket)).load(Ordering::Acquire);
             while entry != 0 {
-                let mut chunk = entry;
-                let mut length = 0;
-                while chunk != 0 {
-                    if !pages.owns(chunk) {
-                        return Err(violation(format!(
-                            "entry {entry} reaches chunk {chunk}, which is not its own"
-                        )));
-                    }
-                    if !reached.insert(chunk) {
-                        return Err(violation(format!("chunk {chunk} is reached twice")));
-                    }
-                    length += 1;
-                    chunk = self.next(chunk);
-                }
-                let needed = self.chunks(entry);
-                if length != needed {
-                    return Err(violation(format!("entry {entry} has {length} chunks and needs {needed}")));
-                }
-                let space =
-                    self.space(entry).ok_or_else(|| violation(format!("entry {entry} is of no space")))?;
-                if !self.is_true(bucket, entry, |space, key| hash_of(self.region, space, key)) {
-                    return Err(violation(format!("entry {entry} is damaged, or lies in the wrong bucket")));
-                }
-                if let Some(class) = sizes::class_of(length) {
-                    classes[class] += 1;
-                }
-                let (count, weight) = &mut counts[space as usize];
-                *count += 1;
-                *weight = weight.wrapping_add(self.weight(entry));
+                self.check_entry(bucket, entry, &mut all).map_err(violation)?;
                 census.entries += 1;
                 entry = self.link(entry).load(Ordering::Acquire);
             }
         }
-        census.chunks += reached.len();
-        census.pages += self.check_pages(&reached).map_err(violation)?;
-        self.check_counts(&counts, reached.len()).map_err(violation)?;
-        self.check_spare(&classes).map_err(violation)
+        for (space, seen) in Space::ALL.into_iter().zip(&all) {
+            let violation = |what: String| violation(format!("{space:?}: {what}"));
+            census.chunks += seen.reached.len();
+            census.pages += self.check_pages(space, &seen.reached).map_err(violation)?;
+            self.check_counts(space, seen).map_err(violation)?;
+            self.check_spare(space, &seen.classes).map_err(violation)?;
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, bucket: usize, entry: u32, all: &mut [Seen; SPACES]) -> Result<(), String> {
+        let strange = |chunk| format!("entry {entry} reaches chunk {chunk}, which is not its own");
+        let space = self.space_of_page(entry).ok_or_else(|| strange(entry))?;
+        let (pages, seen) = (self.pages(space), &mut all[space as usize]);
+        let (mut chunk, mut length) = (entry, 0);
+        while chunk != 0 {
+            if !pages.owns(chunk) {
+                return Err(strange(chunk));
+            }
+            if !seen.reached.insert(chunk) {
+                return Err(format!("chunk {chunk} is reached twice"));
+            }
+            length += 1;
+            chunk = self.next(chunk);
+        }
+        let needed = self.chunks(entry);
+        if length != needed {
+            return Err(format!("entry {entry} has {length} chunks and needs {needed}"));
+        }
+        if self.space(entry) != Some(space) {
+            return Err(format!(
+                "entry {entry} lies in pages of {space:?} and is of {:?}",
+                self.space(entry)
+            ));
+        }
+        if !self.is_true(bucket, entry, |space, key| hash_of(self.region, space, key)) {
+            return Err(format!("entry {entry} is damaged, or lies in the wrong bucket"));
+        }
+        if let Some(class) = sizes::class_of(length) {
+            seen.classes[class] += 1;
+        }
+        seen.entries += 1;
+        seen.weight = seen.weight.wrapping_add(self.weight(entry));
+        Ok(())
     }
 
     /// What is kept free for replacements: enough, and no page more.
-    fn check_spare(&self, classes: &[u32]) -> Result<(), String> {
+    fn check_spare(&self, space: Space, classes: &[u32]) -> Result<(), String> {
+        let set = Layout::set(self.index, space);
         let mut in_use = 0;
         for (class, &count) in classes.iter().enumerate() {
-            let counted = self.region.cell(self.layout.class_cell(self.index, class)).load(Ordering::Relaxed);
+            let counted = self.region.cell(self.layout.class_cell(set, class)).load(Ordering::Relaxed);
             if counted != count {
                 return Err(format!("{count} entries of class {class}, counted {counted}"));
             }
             in_use |= if count > 0 { sizes::bit_of(Some(class)) } else { 0 };
         }
-        if self.region.wide(self.layout.classes_cell(self.index)).load(Ordering::Relaxed) != in_use {
+        if self.region.wide(self.layout.classes_cell(set)).load(Ordering::Relaxed) != in_use {
             return Err(String::from("the classes that have entries are not those that are noted"));
         }
-        let pages = self.pages();
-        let is_empty = self.region.cell(self.layout.used_cell(self.index)).load(Ordering::Relaxed) == 0;
+        let pages = self.pages(space);
+        let is_empty = self.region.cell(self.layout.used_cell(set)).load(Ordering::Relaxed) == 0;
         let (free, spare) = (pages.free_chunks(), if is_empty { 0 } else { sizes::spare(in_use) });
         let empty = pages.empty().ok_or("the list of empty pages is broken")?;
         if free < spare || (!empty.is_empty() && free >= spare + (PAGE_CHUNKS - 1)) {
@@ -134,8 +154,8 @@ impl Shard<'_> {
     }
 
     /// The pages' own books against what is reached. Returns how many pages there are.
-    fn check_pages(&self, reached: &HashSet<u32>) -> Result<usize, String> {
-        let pages = self.pages();
+    fn check_pages(&self, space: Space, reached: &HashSet<u32>) -> Result<usize, String> {
+        let pages = self.pages(space);
         let with_room = pages.with_room().ok_or("the list of pages with room is broken")?;
         let empty = pages.empty().ok_or("the list of empty pages is broken")?;
         let owned: Vec<u32> = pages.owned().collect();
@@ -155,23 +175,27 @@ impl Shard<'_> {
         if let Some(stray) = with_room.iter().chain(&empty).find(|page| !owned.contains(page)) {
             return Err(format!("page {stray} is listed and not owned"));
         }
+        let counted =
+            self.region.cell(self.layout.owned_cell(Layout::set(self.index, space))).load(Ordering::Relaxed);
+        if counted as usize != owned.len() {
+            return Err(format!("{} pages are owned, {counted} counted", owned.len()));
+        }
         Ok(owned.len())
     }
 
-    fn check_counts(&self, counts: &[(u32, u32)], chunks: usize) -> Result<(), String> {
+    fn check_counts(&self, space: Space, seen: &Seen) -> Result<(), String> {
+        let set = Layout::set(self.index, space);
         let read = |cell: usize| self.region.cell(cell).load(Ordering::Relaxed);
-        if read(self.layout.used_cell(self.index)) as usize != chunks {
-            return Err(format!("{chunks} chunks reached, another number counted"));
+        let (chunks, used) = (seen.reached.len(), read(self.layout.used_cell(set)));
+        if used as usize != chunks {
+            return Err(format!("{chunks} chunks reached, {used} counted"));
         }
-        for space in Space::ALL {
-            let (count, weight) = counts[space as usize];
-            let entries = read(self.layout.entries_cell(self.index, space));
-            let weights = read(self.layout.weight_cell(self.index, space));
-            if (entries, weights) != (count, weight) {
-                return Err(format!(
-                    "{space:?}: {count} entries of weight {weight}, counted {entries} of {weights}"
-                ));
-            }
+        let counted = (read(self.layout.entries_cell(set)), read(self.layout.weight_cell(set)));
+        if counted != (seen.entries, seen.weight) {
+            return Err(format!(
+                "{} entries of weight {}, counted {} of {}",
+                seen.entries, seen.weight, counted.0, counted.1
+            ));
         }
         Ok(())
     }

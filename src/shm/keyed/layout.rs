@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! 0          control   magic, layout version, size, hash key and their sum, note of the clocks
-//!            shards    64 × 384 bytes: lock, counts, lists of pages
-//!            owners    4 bytes a page: 0 free, else the shard plus one
+//!            shards    64 × 128 bytes: lock, and how often it was taken
+//!            sets      64 × 4 × 320 bytes: of a shard's pages for one space, counts and lists
+//!            owned     4 bytes a set: how many pages it has
+//!            owners    4 bytes a page: 0 free, else the set plus one
 //!            groups    a bit for 64 pages: whether one of them may be free
 //!            buckets   4 bytes each, the shards' one after the other
 //!            pages     16 KiB each, to the end of the region
@@ -34,7 +36,13 @@ pub(super) const GROUP_PAGES: u32 = 64;
 pub(super) const GROUPS_A_WORD: u32 = 32;
 
 /// Bytes of a shard's header.
-const SHARD_BYTES: usize = 384;
+const SHARD_BYTES: usize = 128;
+
+/// Sets of pages: one for each shard and space.
+pub(super) const SETS: usize = SHARDS * SPACES;
+
+/// Bytes of a set's header.
+const SET_BYTES: usize = 320;
 
 /// Bytes of the control block.
 const CONTROL_BYTES: usize = 64;
@@ -50,6 +58,8 @@ pub(super) const LOCK_BYTES: usize = 64;
 pub(in crate::shm) struct Layout {
     bytes: usize,
     shards: usize,
+    sets: usize,
+    owned: usize,
     owners: usize,
     groups: usize,
     buckets: usize,
@@ -57,6 +67,8 @@ pub(in crate::shm) struct Layout {
     first_page: usize,
     /// How many pages there are.
     pub(super) pages: u32,
+    /// Pages that each space can have, whatever the others take.
+    pub(super) shares: [u32; SPACES],
 }
 
 /// Fields of the control block.
@@ -88,27 +100,29 @@ pub(super) fn set_hash_key(region: &Region, key: [u64; 2]) {
 const MAGIC: u64 = u64::from_le_bytes(*b"osips-kt");
 
 /// Changes with every change of the layout.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
-/// Fields of a shard's header, as offsets from its start. The lock comes first; all but the counts of the classes lie
-/// on one cache line.
-const PAGES_WITH_ROOM: usize = LOCK_BYTES;
-const USED: usize = LOCK_BYTES + 4;
-const TURN: usize = LOCK_BYTES + 8;
-const OWNED: usize = LOCK_BYTES + 12;
-const ENTRIES: usize = LOCK_BYTES + 16;
-const WEIGHTS: usize = ENTRIES + 4 * SPACES;
-const EMPTY_PAGES: usize = WEIGHTS + 4 * SPACES;
-const CLASSES_IN_USE: usize = EMPTY_PAGES + 8;
+/// Counts how often a shard's lock was taken, as an offset from its header. The lock comes first.
+const TURN: usize = LOCK_BYTES;
+
+/// Fields of a set's header, as offsets from its start; all but the counts of the classes lie on one cache line.
+const PAGES_WITH_ROOM: usize = 0;
+const USED: usize = 4;
+const ENTRIES: usize = 8;
+const WEIGHT: usize = 12;
+const EMPTY_PAGES: usize = 16;
+const CLASSES_IN_USE: usize = 24;
 const IN_CLASS: usize = CLASSES_IN_USE + 8;
 const _: () = assert!(CLASSES_IN_USE.is_multiple_of(8), "a field of eight bytes is aligned");
-const _: () = assert!(IN_CLASS + 4 * CLASSES <= SHARD_BYTES, "a shard's header has room for its fields");
+const _: () = assert!(IN_CLASS + 4 * CLASSES <= SET_BYTES, "a set's header has room for its fields");
 
 impl Layout {
     /// Lays out so many bytes. `None` when they hold too few pages, or more than numbers reach.
     pub(in crate::shm) fn new(bytes: usize) -> Option<Layout> {
         let shards = CONTROL_BYTES;
-        let owners = shards + SHARDS * SHARD_BYTES;
+        let sets = shards + SHARDS * SHARD_BYTES;
+        let owned = sets + SETS * SET_BYTES;
+        let owners = owned + SETS * 4;
         let most_pages = bytes / PAGE_BYTES;
         let groups = owners + most_pages * 4;
         let buckets =
@@ -117,7 +131,20 @@ impl Layout {
         let bucket_count = (bytes / CHUNK_BYTES / 4).next_power_of_two().max(SHARDS);
         let first_page = (buckets + bucket_count * 4).next_multiple_of(CHUNK_BYTES);
         let pages = u32::try_from(bytes.checked_sub(first_page)? / PAGE_BYTES).ok()?;
-        let layout = Layout { bytes, shards, owners, groups, buckets, bucket_count, first_page, pages };
+        let shares = [0; SPACES];
+        let layout = Layout {
+            bytes,
+            shards,
+            sets,
+            owned,
+            owners,
+            groups,
+            buckets,
+            bucket_count,
+            first_page,
+            pages,
+            shares,
+        };
         (pages as usize >= MIN_PAGES && u64::from(pages) * u64::from(PAGE_CHUNKS) < u64::from(u32::MAX))
             .then_some(layout)
     }
@@ -133,6 +160,14 @@ impl Layout {
             return None;
         }
         Layout::new(usize::try_from(bytes).ok()?)
+    }
+
+    /// The same, where each of these spaces has its share for itself; see [`Space::share`].
+    pub(in crate::shm) fn with_shares(mut self, spaces: &[Space]) -> Layout {
+        for &space in spaces {
+            self.shares[space as usize] = self.pages / space.share();
+        }
+        self
     }
 
     /// Bytes of the region.
@@ -159,49 +194,58 @@ impl Layout {
         self.shards + index * SHARD_BYTES
     }
 
-    /// First of the shard's pages that have a free chunk, plus one; 0 for none.
-    pub(super) fn room_cell(&self, index: usize) -> usize {
-        self.shard(index) + PAGES_WITH_ROOM
-    }
-
-    /// First of the shard's pages that are empty, plus one; 0 for none.
-    pub(super) fn empty_cell(&self, index: usize) -> usize {
-        self.shard(index) + EMPTY_PAGES
-    }
-
-    /// A bit for each class of sizes that has an entry; eight bytes.
-    pub(super) fn classes_cell(&self, index: usize) -> usize {
-        self.shard(index) + CLASSES_IN_USE
-    }
-
-    /// Entries of a class of sizes.
-    pub(super) fn class_cell(&self, index: usize, class: usize) -> usize {
-        self.shard(index) + IN_CLASS + 4 * class
-    }
-
-    /// Chunks in use.
-    pub(super) fn used_cell(&self, index: usize) -> usize {
-        self.shard(index) + USED
-    }
-
     /// Counts how often the lock was taken.
     pub(super) fn turn_cell(&self, index: usize) -> usize {
         self.shard(index) + TURN
     }
 
-    /// Pages owned.
-    pub(super) fn owned_cell(&self, index: usize) -> usize {
-        self.shard(index) + OWNED
+    /// The number of a shard's set for a space.
+    pub(super) fn set(index: usize, space: Space) -> usize {
+        index * SPACES + space as usize
     }
 
-    /// Entries of a space.
-    pub(super) fn entries_cell(&self, index: usize, space: Space) -> usize {
-        self.shard(index) + ENTRIES + 4 * space as usize
+    fn set_header(&self, set: usize) -> usize {
+        self.sets + set * SET_BYTES
     }
 
-    /// Sum of the weights of a space.
-    pub(super) fn weight_cell(&self, index: usize, space: Space) -> usize {
-        self.shard(index) + WEIGHTS + 4 * space as usize
+    /// First of the set's pages that have a free chunk, plus one; 0 for none.
+    pub(super) fn room_cell(&self, set: usize) -> usize {
+        self.set_header(set) + PAGES_WITH_ROOM
+    }
+
+    /// First of the set's pages that are empty, plus one; 0 for none.
+    pub(super) fn empty_cell(&self, set: usize) -> usize {
+        self.set_header(set) + EMPTY_PAGES
+    }
+
+    /// A bit for each class of sizes that has an entry; eight bytes.
+    pub(super) fn classes_cell(&self, set: usize) -> usize {
+        self.set_header(set) + CLASSES_IN_USE
+    }
+
+    /// Entries of a class of sizes.
+    pub(super) fn class_cell(&self, set: usize, class: usize) -> usize {
+        self.set_header(set) + IN_CLASS + 4 * class
+    }
+
+    /// Chunks in use.
+    pub(super) fn used_cell(&self, set: usize) -> usize {
+        self.set_header(set) + USED
+    }
+
+    /// Pages owned. Those of all sets lie together, as whoever claims a page reads them all.
+    pub(super) fn owned_cell(&self, set: usize) -> usize {
+        self.owned + set * 4
+    }
+
+    /// Entries of a set.
+    pub(super) fn entries_cell(&self, set: usize) -> usize {
+        self.set_header(set) + ENTRIES
+    }
+
+    /// Sum of their weights.
+    pub(super) fn weight_cell(&self, set: usize) -> usize {
+        self.set_header(set) + WEIGHT
     }
 
     /// Buckets of each shard.

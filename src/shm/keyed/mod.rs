@@ -16,16 +16,16 @@
 //! # How it is built
 //! Keys are spread over 64 shards by a hash with a random key, since they come from the network. A shard is a
 //! lock and an array of buckets; a bucket is a list of entries; an entry is a chain of chunks of 128 bytes,
-//! named by number, never by pointer. A shard takes chunks from pages of 16 KiB that it owns, and pages from a
-//! pool that all shards share, and gives an empty page back: the memory is bounded by the segment and not by
-//! what any shard once had.
+//! named by number, never by pointer. A shard takes chunks from pages of 16 KiB that it owns, a set of them for each
+//! space, and pages from a pool that all share, and gives an empty page back: the memory is bounded by the segment and
+//! not by what any shard once had.
 //!
 //! # Invariants
 //! 1. What a bucket reaches is whole: every chain ends, holds what its entry says, and lies in pages that the
-//!    shard owns; no chunk is reached twice.
+//!    shard owns for the entry's space; no chunk is reached twice.
 //! 2. What no bucket reaches is garbage, whatever bytes it holds.
 //! 3. Free lists, counts and page lists only say again what 1 and 2 imply, and can be made anew from them.
-//! 4. A shard with any entry has as many free chunks as its largest entry takes, and never less than 16.
+//! 4. A shard with any entry of a space has as many free chunks for it as its largest one takes, and never less than 16.
 //!
 //! # Why a kill cannot hurt
 //! A change builds its entry in chunks that nothing reaches, then commits by **one release store** of a link: an
@@ -39,6 +39,11 @@
 //! one is built beside the old one, in the chunks of 4, and what it frees is spare in its turn. Only an insert, and a
 //! replacement that takes more chunks, may be refused: they must leave 4 true. That costs a shard the room of its largest
 //! entry and up to a quarter more; for entries of up to 1.9 KiB, 2 KiB.
+//!
+//! # Shares
+//! A space may have a share of the pages, so that another one cannot fill the table for it. Beyond its own share a space
+//! gets a page only while as many are free as the others lack to theirs. What nobody has taken of a share is in no use
+//! meanwhile, so only spaces that somebody uses have one.
 //!
 //! # A damaged file
 //! While no process works on it, a file may be damaged by the disk or a power loss. Each entry has a checksum, which
@@ -94,6 +99,14 @@ pub enum Space {
 impl Space {
     /// All of them, by their number.
     pub const ALL: [Space; SPACES] = [Space::Cache, Space::Location, Space::Subscription, Space::Pending];
+
+    /// The part of all pages that is the space's own, where it has a share: the one that this number divides them by.
+    fn share(self) -> u32 {
+        match self {
+            Space::Cache | Space::Location => 4,
+            Space::Subscription | Space::Pending => 16,
+        }
+    }
 }
 
 /// How many spaces there are.
@@ -257,7 +270,7 @@ impl<'s> Table<'s> {
     ) -> Result<(), Full> {
         let key = self.key(space, key);
         let (shard, found, is_there) = self.read(key, now, scratch);
-        found.into_iter().for_each(|found| shard.pages().prefetch(found.entry));
+        found.into_iter().for_each(|found| shard.pages(space).prefetch(found.entry));
         match change(is_there.then_some(&scratch[..])) {
             Update::Keep => {}
             Update::Put { value, expires, weight } => {
@@ -350,25 +363,25 @@ impl<'s> Table<'s> {
     /// How many entries a space has, expired ones that nobody has removed yet included.
     #[must_use]
     pub fn count(&self, space: Space) -> u64 {
-        self.sum(|index| self.layout.entries_cell(index, space))
+        self.sum_of(space, |set| self.layout.entries_cell(set))
     }
 
     /// The sum of the weights of a space's entries.
     #[must_use]
     pub fn weight(&self, space: Space) -> u64 {
-        self.sum(|index| self.layout.weight_cell(index, space))
+        self.sum_of(space, |set| self.layout.weight_cell(set))
     }
 
     /// Bytes of chunks in use.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.sum(|index| self.layout.used_cell(index)) * layout::CHUNK_BYTES as u64
+        self.sum(|set| self.layout.used_cell(set)) * layout::CHUNK_BYTES as u64
     }
 
     /// Pages that shards own; each may have free chunks, and some be kept empty.
     #[must_use]
     pub fn claimed_pages(&self) -> u64 {
-        self.sum(|index| self.layout.owned_cell(index))
+        self.sum(|set| self.layout.owned_cell(set))
     }
 
     /// Bytes of pages that shards own.
@@ -401,8 +414,15 @@ impl<'s> Table<'s> {
         })
     }
 
+    /// The sum of a cell of all sets.
     fn sum(&self, cell: impl Fn(usize) -> usize) -> u64 {
-        (0..SHARDS).map(|index| u64::from(self.region.cell(cell(index)).load(Ordering::Relaxed))).sum()
+        Space::ALL.into_iter().map(|space| self.sum_of(space, &cell)).sum()
+    }
+
+    /// The sum of a cell of a space's sets.
+    fn sum_of(&self, space: Space, cell: impl Fn(usize) -> usize) -> u64 {
+        let value = |index| self.region.cell(cell(Layout::set(index, space))).load(Ordering::Relaxed);
+        (0..SHARDS).map(|index| u64::from(value(index))).sum()
     }
 
     fn pool(&self) -> Pool<'s> {

@@ -1,4 +1,4 @@
-//! The pool of pages that all shards share: who owns a page, and where a free one is found.
+//! The pool of pages that all sets share: who owns a page, and where a free one is found.
 //!
 //! The owner cell of a page says the truth. A bit for each group of 64 pages says whether one of them may be free, so
 //! that a claim in a table that is nearly full looks at some groups and not at all pages.
@@ -9,10 +9,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::layout::{GROUP_PAGES, GROUPS_A_WORD, Layout, SHARDS};
+use super::layout::{GROUP_PAGES, GROUPS_A_WORD, Layout, SETS};
 use crate::shm::region::Region;
 
-/// In an owner cell: the page belongs to no shard.
+/// In an owner cell: the page belongs to no set.
 pub(super) const NOBODY: u32 = 0;
 
 /// The pages of a table.
@@ -53,9 +53,9 @@ impl<'s> Pool<'s> {
         }
     }
 
-    /// Takes pages from owners that are no shard. Only while no other process uses the region.
+    /// Takes pages from owners that are no set. Only while no other process uses the region.
     pub(super) fn drop_strange_owners(&self) {
-        let strange = |page: &u32| self.owner(*page).load(Ordering::Relaxed) as usize > SHARDS;
+        let strange = |page: &u32| self.owner(*page).load(Ordering::Relaxed) as usize > SETS;
         (0..self.layout.pages).filter(strange).for_each(|page| self.release(page));
     }
 

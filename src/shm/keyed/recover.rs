@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::pages::Pages;
+use super::layout::Layout;
 use super::shard::Shard;
 use super::sizes::{self, CLASSES};
 use super::{SPACES, Space};
@@ -13,10 +13,11 @@ use super::{SPACES, Space};
 /// Entries that are cut out of one bucket one by one; then the rest of it goes. Damage may have made it a ring.
 const MOST_CUTS: usize = 64;
 
-/// What a shard's buckets reach.
-#[derive(Debug)]
+/// What a shard's buckets reach of one space.
+#[derive(Clone, Copy, Debug)]
 struct Counts {
-    spaces: [(u32, u32); SPACES],
+    entries: u32,
+    weight: u32,
     classes: [u32; CLASSES],
 }
 
@@ -26,50 +27,56 @@ impl Shard<'_> {
     /// Those are entries whose chain is not sound, or of which `is_true`, given bucket and entry, says no. Only damage of
     /// a file leaves such ones, or a bug.
     pub(super) fn recover(&self, is_true: impl Fn(usize, u32) -> bool) -> usize {
-        let pages = self.pages();
-        for page in pages.owned() {
-            pages.clear_marks(page);
+        for space in Space::ALL {
+            let pages = self.pages(space);
+            pages.owned().for_each(|page| pages.clear_marks(page));
         }
         let mut cut = 0;
-        let mut counts = Counts { spaces: [(0, 0); SPACES], classes: [0; CLASSES] };
+        let mut counts = [Counts { entries: 0, weight: 0, classes: [0; CLASSES] }; SPACES];
         for bucket in 0..self.layout.buckets_per_shard() {
-            cut += self.mark_bucket(&pages, bucket, &mut counts, &is_true);
+            cut += self.mark_bucket(bucket, &mut counts, &is_true);
         }
+        Space::ALL.into_iter().zip(&counts).for_each(|(space, counts)| self.rebuild(space, counts));
+        self.pages(Space::Cache).pool().mark_all();
+        for space in Space::ALL {
+            let pages = self.pages(space);
+            pages.shrink();
+            if counts[space as usize].entries > 0 {
+                // What is spare is there, unless damage has taken pages from the shard. Then this is the best that can be
+                // done.
+                let _is_spare = pages.provide(pages.spare(0));
+            }
+        }
+        cut
+    }
+
+    /// Makes the lists and counts of a space's pages from what is marked.
+    fn rebuild(&self, space: Space, counts: &Counts) {
+        let (pages, set) = (self.pages(space), Layout::set(self.index, space));
         pages.clear_lists();
         let (mut used, mut owned) = (0, 0);
         for page in pages.owned() {
             used += pages.rebuild(page);
             owned += 1;
         }
-        pages.pool().mark_all();
-        let set = |cell: usize, value: u32| self.region.cell(cell).store(value, Ordering::Release);
-        set(self.layout.used_cell(self.index), used);
-        set(self.layout.owned_cell(self.index), owned);
-        for space in Space::ALL {
-            let (count, weight) = counts.spaces[space as usize];
-            set(self.layout.entries_cell(self.index, space), count);
-            set(self.layout.weight_cell(self.index, space), weight);
-        }
+        let store = |cell: usize, value: u32| self.region.cell(cell).store(value, Ordering::Release);
+        store(self.layout.used_cell(set), used);
+        store(self.layout.owned_cell(set), owned);
+        store(self.layout.entries_cell(set), counts.entries);
+        store(self.layout.weight_cell(set), counts.weight);
         let mut classes = 0;
-        for (class, count) in counts.classes.into_iter().enumerate() {
-            set(self.layout.class_cell(self.index, class), count);
+        for (class, &count) in counts.classes.iter().enumerate() {
+            store(self.layout.class_cell(set, class), count);
             classes |= if count > 0 { sizes::bit_of(Some(class)) } else { 0 };
         }
-        self.region.wide(self.layout.classes_cell(self.index)).store(classes, Ordering::Release);
-        pages.shrink();
-        if used > 0 {
-            // What is spare is there, unless damage has taken pages from the shard. Then this is the best that can be done.
-            let _is_spare = pages.provide(pages.spare(0));
-        }
-        cut
+        self.region.wide(self.layout.classes_cell(set)).store(classes, Ordering::Release);
     }
 
     /// Marks what a bucket reaches, and counts it. Returns how many entries were cut out.
     fn mark_bucket(
         &self,
-        pages: &Pages<'_>,
         bucket: usize,
-        counts: &mut Counts,
+        counts: &mut [Counts; SPACES],
         is_true: impl Fn(usize, u32) -> bool,
     ) -> usize {
         let mut link = self.region.cell(self.layout.bucket(self.index, bucket));
@@ -79,14 +86,15 @@ impl Shard<'_> {
             if entry == 0 {
                 return cut;
             }
-            let chain = self.mark_chain(pages, entry);
-            if chain.is_ok() && is_true(bucket, entry) {
-                self.count(entry, counts);
+            let space = self.space_of_page(entry);
+            let chain = space.map_or(Err(0), |space| self.mark_chain(space, entry));
+            if let (Some(space), Ok(_), true) = (space, chain, chain.is_ok() && is_true(bucket, entry)) {
+                self.count(entry, &mut counts[space as usize]);
                 link = self.link(entry);
                 continue;
             }
             let (Ok(marked) | Err(marked)) = chain;
-            self.unmark_chain(pages, entry, marked);
+            space.into_iter().for_each(|space| self.unmark_chain(space, entry, marked));
             cut += 1;
             // Where nothing was marked there is no entry that could lead on.
             let goes_on = marked > 0 && cut < MOST_CUTS;
@@ -95,18 +103,17 @@ impl Shard<'_> {
     }
 
     fn count(&self, entry: u32, counts: &mut Counts) {
-        if let Some(space) = self.space(entry) {
-            let (count, weight) = &mut counts.spaces[space as usize];
-            *count += 1;
-            *weight = weight.wrapping_add(self.weight(entry));
-        }
+        counts.entries += 1;
+        counts.weight = counts.weight.wrapping_add(self.weight(entry));
         if let Some(class) = sizes::class_of(self.chunks(entry)) {
             counts.classes[class] += 1;
         }
     }
 
-    /// Marks an entry's chunks. Says how many it has marked; as an error when the chain is not sound.
-    fn mark_chain(&self, pages: &Pages<'_>, entry: u32) -> Result<u32, u32> {
+    /// Marks the chunks of an entry in pages of a space. Says how many it has marked; as an error when the chain is not
+    /// sound.
+    fn mark_chain(&self, space: Space, entry: u32) -> Result<u32, u32> {
+        let pages = self.pages(space);
         let mut chunk = entry;
         let mut length = 0;
         while chunk != 0 {
@@ -116,11 +123,16 @@ impl Shard<'_> {
             length += 1;
             chunk = self.next(chunk);
         }
-        if length == self.chunks(entry) && self.space(entry).is_some() { Ok(length) } else { Err(length) }
+        if length == self.chunks(entry) && self.space(entry) == Some(space) {
+            Ok(length)
+        } else {
+            Err(length)
+        }
     }
 
     /// Takes the marks back that `mark_chain` has made.
-    fn unmark_chain(&self, pages: &Pages<'_>, entry: u32, chunks: u32) {
+    fn unmark_chain(&self, space: Space, entry: u32, chunks: u32) {
+        let pages = self.pages(space);
         let mut chunk = entry;
         for _ in 0..chunks {
             pages.unmark(chunk);

@@ -114,7 +114,7 @@ impl<'s> Shard<'s> {
         found: Option<Found<'_>>,
         content: Content<'_>,
     ) -> Result<(), Full> {
-        let pages = self.pages();
+        let pages = self.pages(key.space);
         let needed = chunks_for(key.bytes.len() + content.value.len());
         let needed = u32::try_from(needed).ok().filter(|&needed| needed <= MAX_CHUNKS).ok_or(Full)?;
         found.into_iter().for_each(|found| pages.prefetch(found.entry));
@@ -133,7 +133,7 @@ impl<'s> Shard<'s> {
         };
         self.link(entry).store(next, Ordering::Release);
         link.store(entry, Ordering::Release); // the commit
-        self.account(entry, Change::Comes);
+        self.account(entry, key.space, Change::Comes);
         if let Some(found) = found {
             self.discard(found.entry);
         }
@@ -221,7 +221,7 @@ impl<'s> Shard<'s> {
 
     /// Builds an entry in chunks that nothing reaches.
     fn build(&self, key: Key<'_>, content: Content<'_>) -> Result<u32, Full> {
-        let pages = self.pages();
+        let pages = self.pages(key.space);
         let lengths = (u32::try_from(key.bytes.len()), u32::try_from(content.value.len()));
         let (Ok(key_length), Ok(value_length)) = lengths else { return Err(Full) };
         let first = pages.take().ok_or(Full)?;
@@ -243,7 +243,7 @@ impl<'s> Shard<'s> {
             while !rest.is_empty() {
                 if at == CHUNK_BYTES {
                     let Some(next) = pages.take() else {
-                        self.free_chain(first);
+                        self.free_chain(first, key.space);
                         return Err(Full);
                     };
                     self.field(next, NEXT).store(0, Ordering::Relaxed);
@@ -261,12 +261,14 @@ impl<'s> Shard<'s> {
 
     /// Counts an entry out that nothing reaches any more, and frees it.
     fn discard(&self, entry: u32) {
-        self.account(entry, Change::Goes);
-        self.free_chain(entry);
+        // What is of no space was cut out before.
+        let Some(space) = self.space(entry) else { return };
+        self.account(entry, space, Change::Goes);
+        self.free_chain(entry, space);
     }
 
-    fn free_chain(&self, first: u32) {
-        let pages = self.pages();
+    fn free_chain(&self, first: u32, space: Space) {
+        let pages = self.pages(space);
         let mut chunk = first;
         while chunk != 0 {
             let next = self.field(chunk, NEXT).load(Ordering::Relaxed);
@@ -277,8 +279,8 @@ impl<'s> Shard<'s> {
     }
 
     /// Counts an entry in or out. The counts wrap, so adding the two's complement subtracts.
-    fn account(&self, entry: u32, change: Change) {
-        let Some(space) = self.space(entry) else { return };
+    fn account(&self, entry: u32, space: Space, change: Change) {
+        let set = Layout::set(self.index, space);
         let add = |cell: usize, amount: u32| {
             let cell = self.region.cell(cell);
             let sum = cell.load(Ordering::Relaxed).wrapping_add(match change {
@@ -288,11 +290,11 @@ impl<'s> Shard<'s> {
             cell.store(sum, Ordering::Release);
             sum
         };
-        add(self.layout.entries_cell(self.index, space), 1);
-        add(self.layout.weight_cell(self.index, space), self.weight(entry));
+        add(self.layout.entries_cell(set), 1);
+        add(self.layout.weight_cell(set), self.weight(entry));
         if let Some(class) = sizes::class_of(self.chunks(entry)) {
-            let count = add(self.layout.class_cell(self.index, class), 1);
-            let classes = self.region.wide(self.layout.classes_cell(self.index));
+            let count = add(self.layout.class_cell(set, class), 1);
+            let classes = self.region.wide(self.layout.classes_cell(set));
             let bit = sizes::bit_of(Some(class));
             let others = classes.load(Ordering::Relaxed) & !bit;
             classes.store(if count == 0 { others } else { others | bit }, Ordering::Release);
@@ -431,8 +433,14 @@ impl<'s> Shard<'s> {
         self.region.cell(self.layout.chunk(chunk) + field)
     }
 
-    pub(super) fn pages(&self) -> Pages<'s> {
-        Pages { region: self.region, layout: self.layout, shard: self.index }
+    /// The shard's pages for a space.
+    pub(super) fn pages(&self, space: Space) -> Pages<'s> {
+        Pages { region: self.region, layout: self.layout, set: Layout::set(self.index, space) }
+    }
+
+    /// The space of the pages that a chunk lies in; `None` when it lies in none of this shard's.
+    pub(super) fn space_of_page(&self, chunk: u32) -> Option<Space> {
+        Space::ALL.into_iter().find(|&space| self.pages(space).owns(chunk))
     }
 }
 

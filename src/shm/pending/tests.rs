@@ -4,7 +4,7 @@ use super::*;
 use crate::shm::MIN_BYTES;
 
 fn pending(patience: u64) -> &'static Pending {
-    let segment = Segment::create(MIN_BYTES, 3, 0).unwrap();
+    let segment = Segment::create(2 * MIN_BYTES, 3, 0).unwrap();
     let bells = (0..3).map(|_| Bell::new().unwrap()).collect();
     Box::leak(Box::new(Pending::new(segment, bells, Duration::from_secs(patience))))
 }

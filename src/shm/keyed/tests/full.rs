@@ -81,6 +81,65 @@ fn entries_that_grew_until_it_was_full_can_all_shrink() {
     }
 }
 
+/// Stores values of a space until each shard has refused some. Gives how many there are.
+fn fill_space(table: &Table<'_>, space: Space, length: usize) -> u64 {
+    let mut refused = 0;
+    for n in 0_u32.. {
+        refused += u32::from(table.put(space, &n.to_be_bytes(), &vec![1; length], NEVER).is_err());
+        if refused == 1000 {
+            break;
+        }
+    }
+    table.count(space)
+}
+
+#[test]
+fn no_space_takes_the_share_of_another() {
+    for greedy in Space::ALL {
+        let segment = Segment::create(32 << 20, 1, 1).unwrap();
+        segment.share(&Space::ALL);
+        let table = segment.table();
+        let pages = u64::from(table.layout.pages);
+        fill_space(&table, greedy, 1000);
+        let others = Space::ALL.into_iter().filter(|&space| space != greedy);
+        let shares: u64 = others.clone().map(|space| pages / u64::from(space.share())).sum();
+        assert!(table.claimed_pages() + shares <= pages, "{greedy:?}");
+        assert!(table.claimed_pages() + shares + 64 > pages, "{greedy:?} can have what is nobody's share");
+        for space in others {
+            let before = table.claimed_pages();
+            fill_space(&table, space, 1000);
+            let share = pages / u64::from(space.share());
+            let claimed = table.claimed_pages() - before;
+            assert!((share - 64..=share).contains(&claimed), "{space:?}: {claimed} of {share} pages");
+            // What the others hold can be replaced as before.
+            table.put(greedy, &0_u32.to_be_bytes(), &[2; 1000], NEVER).unwrap();
+        }
+        table.check().unwrap();
+        assert!(table.remove(greedy, &0_u32.to_be_bytes()));
+    }
+}
+
+#[test]
+fn the_shares_hold_after_the_death_of_a_holder_and_a_restart() {
+    let segment = Segment::create(16 << 20, 1, 1).unwrap();
+    segment.share(&[Space::Cache, Space::Subscription]);
+    let table = segment.table();
+    fill_space(&table, Space::Cache, 100);
+    for shard in 0..SHARDS {
+        die_holding(segment, shard, |shard| {
+            // As if it had been killed where the page is counted and not claimed yet.
+            let cell = shard.region.cell(shard.layout.owned_cell(Layout::set(shard.index, Space::Cache)));
+            cell.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+    table.check().unwrap();
+    assert_eq!(table.recover(), 0);
+    let value = vec![1; 300_000];
+    table.put(Space::Subscription, b"event", &value, NEVER).unwrap();
+    table.put(Space::Subscription, b"event", &value, NEVER).unwrap();
+    table.check().unwrap();
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// To so many thousandths of its length.
@@ -146,7 +205,7 @@ proptest! {
                     }
                 }
                 Step::Recover(shard) => die_holding(segment, shard % SHARDS, |shard| {
-                    let _chunk = shard.pages().take();
+                    let _chunk = shard.pages(Space::Cache).take();
                 }),
                 Step::Restart => prop_assert_eq!(table.recover(), 0),
             }

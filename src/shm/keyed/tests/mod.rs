@@ -112,13 +112,13 @@ fn what_a_dead_holder_left_is_made_whole() {
     for shard in 0..SHARDS {
         die_holding(segment, shard, |shard| {
             // Chunks taken for an entry that was never committed, and counts that are wrong.
-            let pages = shard.pages();
+            let pages = shard.pages(Space::Cache);
             assert!(pages.provide(100));
             let taken: Vec<_> = (0..5).map(|_| pages.take().unwrap()).collect();
             pages.give(taken[2]);
             shard
                 .region
-                .cell(shard.layout.entries_cell(shard.index, Space::Cache))
+                .cell(shard.layout.entries_cell(Layout::set(shard.index, Space::Cache)))
                 .store(99, Ordering::Relaxed);
         });
     }
@@ -230,7 +230,7 @@ proptest! {
 /// A bucket's link, any one, of the shard that a chunk lies in.
 fn some_link(table: &Table<'static>, chunk: u32) -> &'static std::sync::atomic::AtomicU32 {
     let owner = table.pool().owner(chunk / layout::PAGE_CHUNKS).load(Ordering::Relaxed);
-    let index = usize::try_from(owner).unwrap() - 1;
+    let index = (usize::try_from(owner).unwrap() - 1) / SPACES;
     table
         .region
         .cell(table.layout.bucket(index, usize::try_from(chunk).unwrap() % table.layout.buckets_per_shard()))
