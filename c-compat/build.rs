@@ -1,10 +1,14 @@
 //! Compiles the C side of the border, and has the server's program export what modules are linked against.
 //!
 //! The names stand in shim/interface.list, one a line. From these come a table, by which the linker keeps what they
-//! name and fails when one is nowhere, and the list of those that it exports.
+//! name and fails when one is nowhere, and the list of those that it exports. It also tells the program its commit.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
+
+/// The variable that tells the program its commit.
+const REVISION: &str = "OPENSIPS_MI_REVISION";
 
 /// The program that loads modules.
 const PROGRAM: &str = "opensips-mi";
@@ -30,9 +34,33 @@ fn main() -> io::Result<()> {
         .compile("opensips_mi_shim");
     let exported = exported.display();
     println!("cargo::rustc-link-arg-bin={PROGRAM}=-Wl,--undefined={TABLE},--dynamic-list={exported}");
+    println!("cargo::rustc-env={REVISION}={}", revision(&root));
+    println!("cargo::rerun-if-env-changed={REVISION}");
     println!("cargo::rerun-if-changed={}", shim.display());
     println!("cargo::rerun-if-changed={}", folder.join("include").display());
     Ok(())
+}
+
+/// The commit that the sources are of, or `unknown`, as in a tarball. Has the script run again after the next commit.
+fn revision(root: &Path) -> String {
+    if let Ok(given) = env::var(REVISION) {
+        return given;
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+        let said = String::from_utf8(output.stdout).ok()?.trim_end().to_owned();
+        output.status.success().then_some(said)
+    };
+    // Sources without a repository may lie in a folder of somebody else's.
+    let is_own = git(&["rev-parse", "--show-toplevel"])
+        .and_then(|top| Some(fs::canonicalize(top).ok()? == fs::canonicalize(root).ok()?));
+    if is_own != Some(true) {
+        return String::from("unknown");
+    }
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| root.join(log).exists()) {
+        println!("cargo::rerun-if-changed={}", root.join(log).display());
+    }
+    git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| String::from("unknown"))
 }
 
 /// The C files in a folder, always in the same order.

@@ -9,13 +9,15 @@ usage() {
 	cat <<'END'
 usage: scripts/install.sh [OPTION]...
 
-  --prefix DIR    programs go to DIR/sbin, man pages to DIR/share/man, headers for modules in C to
+  --prefix DIR    or --prefix=DIR: programs go to DIR/sbin, man pages to DIR/share/man, headers for modules in C to
                   DIR/include/opensips-mi (default /usr/local)
-  --destdir DIR   put everything below DIR, for packages; changes nothing else
+  --destdir DIR   or --destdir=DIR: put everything below DIR, for packages; changes nothing else
   --as-opensips   also link DIR/sbin/opensips to opensips-mi, for scripts that look for opensips
   --create-user   create the system user and group opensips when they are missing
   --uninstall     remove what was installed; configurations stay
   -h, --help      print this help
+
+Folders for logs and state are made: /var/log/opensips and /var/lib/opensips, for the user opensips when there is one.
 
 PREFIX, DESTDIR, SYSCONFDIR (default /etc) and UNITDIR (default /etc/systemd/system, or PREFIX/lib/systemd/system
 when PREFIX is /usr) can be set in the environment, too. Without target/release, cargo builds it first;
@@ -41,6 +43,8 @@ while [ $# -gt 0 ]; do
 		if [ "$1" = --prefix ]; then PREFIX=$2; else DESTDIR=$2; fi
 		shift
 		;;
+	--prefix=?*) PREFIX=${1#*=} ;;
+	--destdir=?*) DESTDIR=${1#*=} ;;
 	--as-opensips) as_opensips=yes ;;
 	--create-user) create_user=yes ;;
 	--uninstall) uninstall=yes ;;
@@ -52,9 +56,11 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-case "$PREFIX$SYSCONFDIR" in
-*[!A-Za-z0-9_./+-]*) fail "the folders '$PREFIX' and '$SYSCONFDIR' may have no blanks or special characters" ;;
-esac
+for folder in "$PREFIX" "$SYSCONFDIR"; do
+	case "$folder" in
+	*[!A-Za-z0-9_./+-]*) fail "the folder '$folder' may have no blanks or special characters" ;;
+	esac
+done
 case "$PREFIX" in
 /*) ;;
 *) fail "the prefix '$PREFIX' is not an absolute path" ;;
@@ -71,6 +77,9 @@ INCLUDEDIR=$PREFIX/include/opensips-mi
 CONFIG=$SYSCONFDIR/opensips/opensips.cfg
 DEFAULTS=$SYSCONFDIR/default/opensips-mi
 INIT=$SYSCONFDIR/init.d/opensips-mi
+# Where the example configuration has its log, and where the server keeps what is to survive a restart.
+LOGDIR=/var/log/opensips
+STATEDIR=/var/lib/opensips
 
 # ours PATH: whether PATH is the link that --as-opensips makes.
 ours() {
@@ -103,8 +112,8 @@ if [ $uninstall = yes ]; then
 	if [ -d "$DESTDIR$INCLUDEDIR" ]; then
 		find "$DESTDIR$INCLUDEDIR" -depth -type d -exec rmdir {} + 2>/dev/null || :
 	fi
-	rmdir "$DESTDIR$DOCDIR" 2>/dev/null || :
-	for file in "$CONFIG" "$DEFAULTS"; do
+	rmdir "$DESTDIR$DOCDIR" "$DESTDIR$LOGDIR" "$DESTDIR$STATEDIR" 2>/dev/null || :
+	for file in "$CONFIG" "$DEFAULTS" "$LOGDIR" "$STATEDIR"; do
 		if [ -e "$DESTDIR$file" ]; then
 			echo "kept      $DESTDIR$file"
 		fi
@@ -182,6 +191,20 @@ if [ $create_user = yes ]; then
 		echo "created   user opensips"
 	fi
 fi
+
+# A folder that is there keeps its owner and mode.
+for folder in "$LOGDIR" "$STATEDIR"; do
+	if [ -e "$DESTDIR$folder" ]; then
+		echo "kept      $DESTDIR$folder"
+		continue
+	fi
+	mkdir -p "$DESTDIR$folder"
+	chmod 750 "$DESTDIR$folder"
+	if [ -z "$DESTDIR" ] && getent passwd opensips >/dev/null; then
+		chown opensips:opensips "$folder"
+	fi
+	echo "made      $DESTDIR$folder"
+done
 
 cat <<END
 

@@ -50,8 +50,8 @@ pub const FLAGS: [Flag; 28] = [
     flag('t', Some("FOLDER"), "change the root folder"),
     flag('w', Some("FOLDER"), "change the working folder; default /"),
     flag('m', Some("MB"), "megabytes of shared memory; default 64"),
-    flag('V', None, "print the version and exit"),
-    flag('h', None, "print this help and exit"),
+    flag('V', None, "print the version and the commit, and exit; also --version"),
+    flag('h', None, "print this help and exit; also --help"),
     sip('o', Some("NAME=VALUE"), "a variable for the routing script"),
     sip('M', Some("MB"), "private memory of each process"),
     sip('b', Some("BYTES"), "largest receive buffer"),
@@ -148,6 +148,8 @@ impl Options {
         while let Some(argument) = parser.next().map_err(|error| UsageError::Unknown(error.to_string()))? {
             let letter = match argument {
                 Arg::Short(letter) => letter,
+                Arg::Long("help") => 'h',
+                Arg::Long("version") => 'V',
                 Arg::Long(name) => return Err(UsageError::Unknown(format!("--{name}"))),
                 Arg::Value(word) => return Err(UsageError::Unknown(word.to_string_lossy().into_owned())),
             };
@@ -259,11 +261,17 @@ mod tests {
     }
 
     #[test]
+    fn help_and_version_have_long_names() {
+        assert_eq!(parse("--help").unwrap().action, Action::Help);
+        assert_eq!(parse("--version").unwrap().action, Action::Version);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (line, wanted) in [
             ("-D -F", "-D and -F exclude each other; both keep the server in the foreground: leave one out"),
             ("-x", "unknown option -x; see opensips-mi -h"),
-            ("--help", "unknown option --help; see opensips-mi -h"),
+            ("--helpme", "unknown option --helpme; see opensips-mi -h"),
             ("start", "unknown option start; see opensips-mi -h"),
             ("-f", "option -f needs a value: -f FILE"),
             ("-m lots", "-m \"lots\": expected a number of megabytes from 1 up"),

@@ -29,7 +29,12 @@ pub fn main() -> ExitCode {
     };
     match options.action {
         Action::Help => say(&cli::help()),
-        Action::Version => say(&format!("version: {} ({}/linux)\n", version::VERSION, version::ARCHITECTURE)),
+        Action::Version => say(&format!(
+            "version: {} ({}/linux)\ncommit: {}\n",
+            version::VERSION,
+            version::ARCHITECTURE,
+            version::REVISION
+        )),
         Action::Check | Action::Serve => check_and_serve(&options, arguments),
     }
 }

@@ -4,18 +4,24 @@ use crate::support::{HELP, HELP_REPLY, Setup, assert_same};
 
 #[test]
 fn version_and_help_go_to_stdout() {
-    let setup = Setup::unix();
-    let version = setup.run(&["-V"]);
-    assert!(version.status.success(), "{version:#?}");
-    assert!(version.stdout.contains(concat!("opensips-mi-", env!("CARGO_PKG_VERSION"))), "{version:#?}");
-    assert_eq!(version.stderr, "");
-    let setup = Setup::unix();
-    let help = setup.run(&["-h"]);
-    assert!(help.status.success(), "{help:#?}");
-    for option in "f c C D E F P G u g t w m o V h".split(' ') {
-        assert!(help.stdout.contains(&format!("-{option}")), "-{option} is not in the help: {help:#?}");
+    for option in ["-V", "--version"] {
+        let version = Setup::unix().run(&[option]);
+        assert!(version.status.success(), "{version:#?}");
+        assert!(version.stdout.contains(concat!("opensips-mi-", env!("CARGO_PKG_VERSION"))), "{version:#?}");
+        let commit =
+            version.stdout.lines().find_map(|line| line.strip_prefix("commit: ")).unwrap_or_default();
+        let is_commit = commit.len() >= 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_commit || commit == "unknown", "{version:#?}");
+        assert_eq!(version.stderr, "");
     }
-    assert_eq!(help.stderr, "");
+    for option in ["-h", "--help"] {
+        let help = Setup::unix().run(&[option]);
+        assert!(help.status.success(), "{help:#?}");
+        for option in "f c C D E F P G u g t w m o V h".split(' ') {
+            assert!(help.stdout.contains(&format!("-{option}")), "-{option} is not in the help: {help:#?}");
+        }
+        assert_eq!(help.stderr, "");
+    }
 }
 
 #[test]

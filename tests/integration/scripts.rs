@@ -299,7 +299,7 @@ fn install(folder: &Folder, more: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command
         .arg(script("install.sh"))
-        .args(["--prefix", "/usr", "--destdir"])
+        .args(["--prefix=/usr", "--destdir"])
         .arg(folder.join("root"))
         .args(more);
     for variable in ["PREFIX", "DESTDIR", "SYSCONFDIR", "UNITDIR"] {
@@ -320,6 +320,9 @@ const INSTALLED: [(&str, u32); 7] = [
     ("usr/share/man/man8/opensips-mi.8", 0o644),
     ("usr/share/man/man8/opensipsunix.8", 0o644),
 ];
+
+/// Folders that are made empty, and removed when they are empty.
+const FOLDERS: [&str; 2] = ["var/log/opensips", "var/lib/opensips"];
 
 /// Where the headers for modules in C are.
 const HEADERS: &str = "usr/include/opensips-mi";
@@ -362,6 +365,10 @@ fn the_install_script_installs_and_uninstalls() {
     wanted.extend(headers.iter().map(String::as_str));
     wanted.sort_unstable();
     assert_eq!(files_below(&root), wanted);
+    for folder in FOLDERS {
+        let found = fs::metadata(root.join(folder)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, 0o750, "{folder}: {found:o}");
+    }
     for (name, mode) in INSTALLED {
         let found = fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, mode, "{name}: {found:o}");
@@ -384,8 +391,12 @@ fn the_install_script_installs_and_uninstalls() {
     assert_eq!(fs::metadata(root.join("usr/sbin/opensipsunix")).unwrap().permissions().mode() & 0o777, 0o755);
     assert_eq!(files_below(&root), wanted, "after the second run");
 
+    fs::write(root.join(FOLDERS[1]).join("state"), "").unwrap();
     let outcome = install(&folder, &["--uninstall"]);
     assert!(outcome.status.success(), "{outcome:#?}");
+    assert!(outcome.stdout.contains(&format!("kept      {}", root.join(FOLDERS[1]).display())));
+    assert!(!root.join(FOLDERS[0]).exists(), "an empty folder is left");
+    fs::remove_file(root.join(FOLDERS[1]).join("state")).unwrap();
     assert_eq!(files_below(&root), CONFIGURATIONS, "configurations stay");
     assert!(!root.join(HEADERS).exists(), "empty folders of headers are left");
     assert!(install(&folder, &["--uninstall"]).status.success(), "there is nothing left to remove");
@@ -400,8 +411,9 @@ fn the_install_script_leaves_a_real_opensips_alone() {
     fs::write(&theirs, "theirs").unwrap();
     let outcome = install(&folder, &["--as-opensips"]);
     outcome.assert_refused("--as-opensips", &["is not ours"]);
-    assert!(install(&folder, &["--uninstall"]).status.success());
+    assert!(install(&folder, &["--uninstall", "--prefix=/usr"]).status.success());
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     install(&folder, &["--prefix"]).assert_refused("--prefix without a folder", &["--prefix needs a folder"]);
+    install(&folder, &["--prefix="]).assert_refused("--prefix= without a folder", &["--prefix="]);
     install(&folder, &["--no-such"]).assert_refused("an unknown option", &["--no-such"]);
 }
