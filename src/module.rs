@@ -16,6 +16,7 @@ use crate::shm::Slot;
 use crate::shm::keyed::Space;
 use crate::system::datagram::Socket;
 use crate::system::endpoint::Access;
+use crate::system::obstacle::Obstacle;
 use crate::system::{signal, user};
 use crate::timer::Timer;
 use crate::wire::http::Door;
@@ -256,6 +257,12 @@ pub trait Service: std::fmt::Debug {
     /// When it cannot be made.
     fn open(&mut self) -> Result<(), OpenError> {
         Ok(())
+    }
+
+    /// What would keep [`Service::open`] from making the endpoint, each with its parameter; makes nothing. `root` is the
+    /// folder that will be the root. For `-c`.
+    fn obstacles(&self, _root: &Path) -> Vec<(&'static str, Obstacle)> {
+        Vec::new()
     }
 
     /// Makes the endpoint again if it has vanished. True when the workers must be replaced, since they serve

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::daemon::{self, Report, Side, Terminal};
 use super::pid_file::{PidFile, PidFileError};
 use super::prepare::{Plan, memory_bytes};
+use super::relative;
 use super::supervise::{Pool, Supervisor};
 use super::time_keeper::TimeKeeper;
 use crate::cachedb::Backends;
@@ -28,8 +29,12 @@ use crate::system::{signal, user};
 use crate::timer::Timer;
 use crate::wire::http::Doors;
 
-/// Where state is kept without `restart_persistency_cache_file`, in the working folder.
-const DEFAULT_STATE_FILE: &str = ".restart_persistency.cache";
+/// Where state is kept without `restart_persistency_cache_file`, in the working folder if one is named. C: 3.x has the
+/// same name, in whatever folder it was started in or became a daemon.
+const STATE_FILE: &str = ".restart_persistency.cache";
+
+/// And where it is kept without a working folder.
+const STATE_FOLDER: &str = "/var/lib/opensips";
 
 /// How long a reply may take that comes later, without `mi_reply_timeout`.
 const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -134,6 +139,7 @@ pub fn run(
     arguments: Vec<OsString>,
     logger: &'static Logger,
 ) -> Result<Outcome, BootError> {
+    let options = &relative::resolve_options(options, &plan.globals);
     let terminal = Terminal::new(options, &plan.globals, logger)
         .map_err(step("open what stands in for the terminal", "make /dev/null usable"))?;
     change_folders(options, &plan)?;
@@ -212,10 +218,22 @@ fn change_folders(options: &Options, plan: &Plan) -> Result<(), BootError> {
         );
         process::change_root(folder).map_err(failed)?;
     }
-    let folder =
-        options.working_folder.as_deref().or(plan.globals.workdir.as_deref()).unwrap_or(Path::new("/"));
+    let folder = working_folder(options, &plan.globals).unwrap_or(Path::new("/"));
     let failed = step(format!("change to the folder {}", folder.display()), "name a folder that exists");
     std::env::set_current_dir(folder).map_err(failed)
+}
+
+/// The working folder that was named.
+pub(super) fn working_folder<'a>(options: &'a Options, globals: &'a Globals) -> Option<&'a Path> {
+    options.working_folder.as_deref().or(globals.workdir.as_deref())
+}
+
+/// The file of what survives a restart.
+pub(super) fn state_file(options: &Options, globals: &Globals) -> PathBuf {
+    match &globals.restart_persistency_cache_file {
+        Some(path) => path.clone(),
+        None => working_folder(options, globals).unwrap_or(Path::new(STATE_FOLDER)).join(STATE_FILE),
+    }
 }
 
 fn limits(globals: &Globals) -> Result<(), BootError> {
@@ -319,8 +337,8 @@ fn build(
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }
     let bytes = memory_bytes(options, globals, !persistent.is_empty());
-    let path = globals.restart_persistency_cache_file.as_deref().unwrap_or(Path::new(DEFAULT_STATE_FILE));
-    let persistent = Persistent { path, spaces: &persistent, run_user: identity.uid };
+    let path = state_file(options, globals);
+    let persistent = Persistent { path: &path, spaces: &persistent, run_user: identity.uid };
     let segment = segment(bytes, contiguous, persistent, processes.len(), statistics.counters())?;
     segment.share(&keyed);
     let pending = pending(globals, segment, if answers_later { processes.len() } else { 0 })?;

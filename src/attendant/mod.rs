@@ -7,6 +7,8 @@
 //! pid_file.rs   the files of -P and -G
 //! boot.rs       the order of the start
 //! folders.rs    what the folders of endpoints let the server's user do
+//! inspect.rs    what -c looks at beyond the configuration
+//! relative.rs   paths that do not begin at the root
 //! busy.rs       processes that take long for one thing
 //! locks.rs      processes that hold a lock for too long
 //! stopped.rs    workers that a signal has stopped
@@ -20,9 +22,11 @@ mod boot;
 mod busy;
 mod daemon;
 mod folders;
+mod inspect;
 mod locks;
 mod pid_file;
 mod prepare;
+mod relative;
 mod stopped;
 mod supervise;
 mod time_keeper;

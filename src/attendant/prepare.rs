@@ -1,10 +1,11 @@
 //! From a checked configuration to services that are ready to be opened.
 
-use crate::cli::Options;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::{inspect, relative};
 use crate::capi;
+use crate::cli::{Action, Options};
 use crate::config::Loaded as Entry;
 use crate::config::{Configuration, Diagnostics, Globals, Known};
 use crate::module::{Identity, Loaded, Module, SettingError};
@@ -42,11 +43,13 @@ pub fn look_up(name: &str, path: &Path) -> Known {
 /// Makes the services. What cannot work on this system is added to `diagnostics`, all of it; with errors there,
 /// the plan is not one to start with.
 #[must_use]
-pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mut Diagnostics) -> Plan {
+pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics: &mut Diagnostics) -> Plan {
+    relative::resolve(options, &mut configuration, diagnostics);
     let identity = identity(options, &configuration.globals, diagnostics);
     let mut loaded = Vec::new();
     let mut all_doors: Vec<(&Entry, Door)> = Vec::new();
     let mut contiguous = None;
+    let mut entries = Vec::new();
     for entry in &configuration.modules {
         let Some(module) = modules::find(&entry.name) else {
             if matches!(entry.known, Known::Unknown) {
@@ -65,6 +68,7 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
                 let doors = made.doors.iter().map(|door| (entry, door.clone()));
                 all_doors.extend(doors);
                 made.errors.iter().for_each(|(place, error)| diagnostics.error_at(place, told(error)));
+                entries.push((entry, loaded.len()));
                 loaded.push((module, made));
             }
             Err(error) => {
@@ -88,6 +92,11 @@ pub fn prepare(options: &Options, configuration: Configuration, diagnostics: &mu
             None => diagnostics
                 .error_elsewhere(format!("option -m: {found}: expected {least} to {most} megabytes")),
         }
+    }
+    if options.action == Action::Check {
+        let made: Vec<_> = entries.iter().map(|&(entry, at)| (entry, &loaded[at].1)).collect();
+        inspect::modules(&made, options, &configuration.globals, diagnostics);
+        inspect::folders(options, &configuration.globals, is_persistent, diagnostics);
     }
     check_doors(&all_doors, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
     Plan { globals: configuration.globals, identity, modules: loaded, contiguous }

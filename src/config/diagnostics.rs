@@ -109,6 +109,11 @@ impl Diagnostics {
         self.warning(position, Problem::Other(message.to_string()));
     }
 
+    /// Adds a warning that has no place in a file.
+    pub fn warning_elsewhere(&mut self, message: impl fmt::Display) {
+        self.add(Severity::Warning, None, Problem::Other(message.to_string()));
+    }
+
     /// The errors, in order.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Error)

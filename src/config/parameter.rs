@@ -35,6 +35,8 @@ pub enum Kind {
     Boolean,
     /// A string.
     Text,
+    /// A path, or an address such as `udp:HOST:PORT`.
+    Path,
     /// One of a few strings.
     Choice(&'static [&'static str]),
     /// A user or a group: a name, or its number from 0 to 4294967294.
@@ -57,7 +59,7 @@ pub enum Effect {
 const MAX_MODE: i64 = 0o7777;
 
 impl Parameter {
-    /// The value as this parameter takes it: a number for all kinds but `Text`, `Choice` and names. `None` when it
+    /// The value as this parameter takes it: a number for all kinds but `Text`, `Path`, `Choice` and names. `None` when it
     /// does not fit; the error is added then.
     pub(super) fn check(
         &self,
@@ -94,7 +96,7 @@ impl Parameter {
             Kind::Boolean => truth(value)
                 .map(|truth| Value::Integer(i64::from(truth)))
                 .ok_or_else(|| ("yes or no, as a number".to_owned(), "1 or 0".to_owned())),
-            Kind::Text => match value {
+            Kind::Text | Kind::Path => match value {
                 Value::Text(_) => Ok(value.clone()),
                 Value::Integer(number) => Err(("a string".to_owned(), format!("\"{number}\""))),
                 Value::Checked => Err(("a string".to_owned(), "\"\"".to_owned())),

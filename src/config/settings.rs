@@ -80,6 +80,13 @@ impl Settings {
         self.last(name).map(|setting| &setting.position)
     }
 
+    /// Replaces the text that `name` was set to; its position stays.
+    pub fn replace_text(&mut self, name: &str, text: Vec<u8>) {
+        if let Some(last) = self.all.iter_mut().rev().find(|setting| setting.name == name) {
+            last.value = Value::Text(text);
+        }
+    }
+
     fn last(&self, name: &str) -> Option<&Setting> {
         self.all.iter().rev().find(|setting| setting.name == name)
     }

@@ -29,11 +29,13 @@ mod unread;
 mod work;
 mod worker;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::mi::Statistic;
 use crate::module::{Identity, OpenError, Process, Service};
+use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::tcp;
 use crate::wire::http::{Door, Doors};
 use log_file::LogFile;
@@ -111,6 +113,11 @@ impl Listener {
     pub fn new(plan: Plan) -> Listener {
         Listener { plan, socket: None, log: None, complaint: None }
     }
+
+    fn listen_failed(&self, error: &io::Error) -> String {
+        let Plan { address, parameters, .. } = &self.plan;
+        format!("cannot listen on {address}: {error}; choose another in {parameters}")
+    }
 }
 
 impl Service for Listener {
@@ -126,11 +133,17 @@ impl Service for Listener {
         Some(format!("tcp:{}", self.plan.address))
     }
 
+    fn obstacles(&self, root: &Path) -> Vec<(&'static str, Obstacle)> {
+        let listen_failed = |error: &io::Error| self.listen_failed(error);
+        let port = obstacle::to_address(self.plan.address, SockType::Stream, listen_failed);
+        let log =
+            self.plan.log_file.as_ref().and_then(|(path, _)| obstacle::to_file(&obstacle::below(root, path)));
+        let named = |name: &'static str, found: Option<Obstacle>| found.map(|found| (name, found));
+        named("port", port).into_iter().chain(named("log_file", log)).collect()
+    }
+
     fn open(&mut self) -> Result<(), OpenError> {
-        let address = self.plan.address;
-        let socket = tcp::listen(address).map_err(|error| {
-            format!("cannot listen on {address}: {error}; choose another in {}", self.plan.parameters)
-        })?;
+        let socket = tcp::listen(self.plan.address).map_err(|error| self.listen_failed(&error))?;
         self.socket = Some(socket);
         if let Some((path, owner)) = &self.plan.log_file {
             self.log = Some(LogFile::open(path, *owner).map_err(|error| format!("log_file {error}"))?);

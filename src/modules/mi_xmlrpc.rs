@@ -31,7 +31,7 @@ const PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         name: "log_file",
-        kind: Kind::Text,
+        kind: Kind::Path,
         effect: Effect::Used,
         help: "file that gets a line for each request; no default",
     },

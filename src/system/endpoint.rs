@@ -239,9 +239,22 @@ fn take_turn(folder: &Path) -> Option<File> {
 
 /// Removes an endpoint that nobody serves; refuses everything else.
 fn clear(path: &Path, kind: Kind) -> Result<(), BindError> {
+    if !stale(path, kind)? {
+        return Ok(());
+    }
+    fs::remove_file(path).map_err(|source| BindError::Step {
+        path: path.to_owned(),
+        step: format!("remove the stale {kind} there"),
+        source,
+        remedy: String::from("remove it as its owner"),
+    })
+}
+
+/// Whether an endpoint that nobody serves is at the path, or nothing; everything else is an error.
+pub(super) fn stale(path: &Path, kind: Kind) -> Result<bool, BindError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(source) => return Err(make_failed(path, kind, source)),
     };
     if !kind.is(found.file_type()) {
@@ -255,22 +268,17 @@ fn clear(path: &Path, kind: Kind) -> Result<(), BindError> {
             fs::OpenOptions::new().write(true).custom_flags(flags).open(path).map(drop)
         }
     };
-    let step = |step, source, remedy: &str| BindError::Step {
-        path: path.to_owned(),
-        step: format!("{step} {kind} there"),
-        source,
-        remedy: remedy.to_owned(),
-    };
     match probed {
         // Nobody serves the socket, nobody reads the FIFO.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::ENXIO)) => {}
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-            let remedy = "start as its owner, or choose another path";
-            return Err(step("see whether another server uses the", source, remedy));
-        }
-        _ => return Err(BindError::InUse { path: path.to_owned(), kind }),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::ENXIO)) => Ok(true),
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Err(BindError::Step {
+            path: path.to_owned(),
+            step: format!("see whether another server uses the {kind} there"),
+            source,
+            remedy: String::from("start as its owner, or choose another path"),
+        }),
+        _ => Err(BindError::InUse { path: path.to_owned(), kind }),
     }
-    fs::remove_file(path).map_err(|source| step("remove the stale", source, "remove it as its owner"))
 }
 
 /// What messages call a file of that type.
@@ -303,7 +311,7 @@ pub(super) fn remedy(path: &Path, error: &io::Error) -> String {
     }
 }
 
-fn make_failed(path: &Path, kind: Kind, source: io::Error) -> BindError {
+pub(super) fn make_failed(path: &Path, kind: Kind, source: io::Error) -> BindError {
     let remedy = remedy(path, &source);
     let step = match kind {
         Kind::Socket => String::from("bind"),

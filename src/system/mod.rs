@@ -15,6 +15,7 @@ pub mod last_words;
 pub mod memory;
 pub mod names;
 pub mod notify;
+pub mod obstacle;
 pub mod own_file;
 pub mod patience;
 pub mod presence;

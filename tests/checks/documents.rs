@@ -52,7 +52,7 @@ fn tells_default(paragraph: &Paragraph, default: &str) -> bool {
 fn type_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Integer { .. } | Kind::Boolean | Kind::Mode => "integer",
-        Kind::Text | Kind::Choice(_) => "string",
+        Kind::Text | Kind::Path | Kind::Choice(_) => "string",
         Kind::IntegerOrText => "integer or string",
     }
 }

@@ -16,6 +16,8 @@ mod c_processes;
 mod cli;
 /// Configuration files: what is refused, what is accepted, and how errors look.
 mod config;
+/// What `-c` finds beyond the configuration, and paths that do not begin at the root.
+mod config_places;
 /// UNIX datagrams: every kind of client, every size.
 mod datagram;
 /// Events, their subscribers, and the datagrams that reach them.

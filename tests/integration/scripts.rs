@@ -201,9 +201,13 @@ fn the_init_script_says_why_it_does_not_start() {
     refused(&tree, "start", NOT_CONFIGURED, "fork=no");
     fs::remove_file(&file).unwrap();
     refused(&tree, "start", NOT_CONFIGURED, &file.display().to_string());
-    // Well formed, and yet it cannot start.
     tree.configure(&good.replace("run/mi.sock", "missing/mi.sock"));
-    refused(&tree, "start", 1, "missing/mi.sock");
+    refused(&tree, "start", NOT_CONFIGURED, "missing/mi.sock");
+    // The check passes, and yet it cannot start.
+    let other = std::os::unix::net::UnixDatagram::bind(tree.path("other.sock")).unwrap();
+    tree.configure(&good.replace("run/mi.sock", "other.sock"));
+    refused(&tree, "start", 1, "another server is using this socket");
+    drop(other);
     tree.configure(&good);
     refused(&tree, "begin", WRONG_ARGUMENT, "usage:");
 

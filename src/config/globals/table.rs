@@ -46,7 +46,7 @@ pub(super) const ROWS: &[GlobalRow] = &[
     ours(
         &["restart_persistency_cache_file"],
         Form::Text,
-        "file of what survives a restart; .restart_persistency.cache by default",
+        "file of what survives a restart; in the working folder or /var/lib/opensips by default",
     ),
     ours(&["restart_persistency_size"], NUMBER, "size of that file, in megabytes; that of -m by default"),
     ours(&["user", "uid"], Form::Name, "user to run as, by name or number; the caller by default"),

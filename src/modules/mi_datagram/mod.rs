@@ -16,13 +16,16 @@ mod parked;
 mod settings;
 mod worker;
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::system::datagram::Socket;
-use crate::system::endpoint::Endpoint;
+use crate::system::endpoint::{Endpoint, Kind};
+use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::presence::{self, Presence};
 use crate::system::send_pool::SendPool;
 use settings::{Address, Settings};
@@ -76,6 +79,10 @@ impl Datagrams {
     }
 }
 
+fn bind_failed(address: SocketAddr, error: &io::Error) -> String {
+    format!("cannot bind udp:{address}: {error}; choose another address or port in socket_name")
+}
+
 impl Service for Datagrams {
     fn description(&self) -> &'static str {
         "MI Datagram"
@@ -87,6 +94,16 @@ impl Service for Datagrams {
 
     fn load_name(&self) -> Option<String> {
         Some(self.settings.address.to_string())
+    }
+
+    fn obstacles(&self, root: &Path) -> Vec<(&'static str, Obstacle)> {
+        let found = match &self.settings.address {
+            Address::Unix { path, .. } => obstacle::to_endpoint(&obstacle::below(root, path), Kind::Socket),
+            Address::Udp(address) => {
+                obstacle::to_address(*address, SockType::Datagram, |error| bind_failed(*address, error))
+            }
+        };
+        found.map(|found| ("socket_name", found)).into_iter().collect()
     }
 
     fn open(&mut self) -> Result<(), OpenError> {
@@ -101,11 +118,7 @@ impl Service for Datagrams {
                 self.endpoint = Some(endpoint);
             }
             Address::Udp(address) => {
-                let socket = Socket::udp_bound(*address).map_err(|error| {
-                    format!(
-                        "cannot bind udp:{address}: {error}; choose another address or port in socket_name"
-                    )
-                })?;
+                let socket = Socket::udp_bound(*address).map_err(|error| bind_failed(*address, &error))?;
                 self.socket = Some(socket);
             }
         }

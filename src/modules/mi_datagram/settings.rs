@@ -21,7 +21,7 @@ const MAX_WORKERS: i64 = 1024;
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "socket_name",
-        kind: Kind::Text,
+        kind: Kind::Path,
         effect: Effect::Used,
         help: "path of a UNIX socket, or udp:HOST:PORT with a port from 1024 to 65535; no default",
     },

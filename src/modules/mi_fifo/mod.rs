@@ -20,7 +20,8 @@ use std::path::Path;
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
 use crate::shm::{Parcels, ReadAhead};
-use crate::system::endpoint::{self, Endpoint};
+use crate::system::endpoint::{self, Endpoint, Kind};
+use crate::system::obstacle::{self, Obstacle};
 use crate::system::presence::{self, Presence};
 use crate::system::{fifo, user};
 use crate::wire::frame::MAX_REQUEST_BYTES;
@@ -127,6 +128,13 @@ impl Service for Fifos {
 
     fn load_name(&self) -> Option<String> {
         Some(format!("fifo:{}", self.settings.path.display()))
+    }
+
+    fn obstacles(&self, root: &Path) -> Vec<(&'static str, Obstacle)> {
+        let fifo = obstacle::to_endpoint(&obstacle::below(root, &self.settings.path), Kind::Fifo);
+        let replies = obstacle::to_folder(&obstacle::below(root, self.settings.reply_folder()));
+        let named = |name: &'static str, found: Option<Obstacle>| found.map(|found| (name, found));
+        named("fifo_name", fifo).into_iter().chain(named("reply_dir", replies)).collect()
     }
 
     fn open(&mut self) -> Result<(), OpenError> {

@@ -12,7 +12,7 @@ use crate::system::endpoint::Access;
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "fifo_name",
-        kind: Kind::Text,
+        kind: Kind::Path,
         effect: Effect::Used,
         help: "path of the FIFO that requests come by; no default",
     },
@@ -36,7 +36,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         name: "reply_dir",
-        kind: Kind::Text,
+        kind: Kind::Path,
         effect: Effect::Used,
         help: "what stands before the name of a reply FIFO to make a path of it, with its slash; default /tmp/",
     },

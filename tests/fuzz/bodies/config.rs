@@ -122,7 +122,7 @@ fn check_type(setting: &Setting, rows: &[Parameter]) {
         (Kind::Mode, Value::Integer(number)) => (0..=0o7777).contains(number),
         (Kind::IntegerOrText, Value::Integer(number)) => *number >= 0,
         (Kind::IntegerOrText, Value::Text(text)) => !text.is_empty() && !text.contains(&0),
-        (Kind::Text, Value::Text(text)) => !text.contains(&0),
+        (Kind::Text | Kind::Path, Value::Text(text)) => !text.contains(&0),
         (Kind::Choice(choices), Value::Text(text)) => choices.iter().any(|choice| choice.as_bytes() == text),
         _ => false,
     });
