@@ -112,7 +112,7 @@ impl<'a> Worker<'a> {
                 Ok(Frame { length, next, what }) => {
                     self.process.set_busy(true);
                     // Taken before it runs: whatever happens, it never runs twice.
-                    self.ahead.consume(length, next.number());
+                    self.ahead.take(0, length, next.number());
                     self.service.serve(what, &unread[..length]);
                     self.framer.taken(next);
                     self.taken += length;
