@@ -9,6 +9,8 @@
 #[path = "../integration/support/mod.rs"]
 mod support;
 
+/// Writers into the FIFO that never end what they begin.
+mod fifo_unfinished;
 /// A client that sends requests as fast as it can.
 mod flood;
 /// Memory control groups, for servers that are to do with little memory.

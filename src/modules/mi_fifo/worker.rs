@@ -19,8 +19,8 @@ use crate::logging::Throttle;
 use crate::mi::Context;
 use crate::module::{OpenError, Process};
 use crate::shm::{Inbox, ReadAhead};
-use crate::system::fifo::Identity;
-use crate::wire::frame::{Frame, Framer, Mode, Wait, What};
+use crate::system::fifo::{self, Identity};
+use crate::wire::frame::{Frame, Framer, Known, Lookup, Mode, Wait, What};
 use crate::wire::json_rpc;
 
 /// How long the rest of a request may stay away, where it is not to be waited for.
@@ -107,15 +107,20 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let unread = &self.unread[self.taken..];
-            let commands = |name: &[u8]| answer::known(self.process.context(), name);
-            match self.framer.next(unread, self.is_quiet, &commands) {
-                Ok(Frame { length, next, what }) => {
+            let known = KnownNames { context: self.process.context(), settings: self.service.settings };
+            match self.framer.next(unread, self.is_quiet, &known) {
+                Ok(Frame { start, length, next, what }) => {
                     self.process.set_busy(true);
                     // Taken before it runs: whatever happens, it never runs twice.
-                    self.ahead.take(0, length, next.number());
-                    self.service.serve(what, &unread[..length]);
-                    self.framer.taken(next);
-                    self.taken += length;
+                    self.ahead.take(start, length, next.number());
+                    self.service.serve(what, &unread[start..start + length]);
+                    self.framer.taken(start, next);
+                    if start == 0 {
+                        self.taken += length;
+                    } else {
+                        let first = self.taken + start;
+                        self.unread.drain(first..first + length);
+                    }
                     self.process.set_busy(false);
                 }
                 Err(wait) => {
@@ -189,6 +194,23 @@ impl<'a> Worker<'a> {
                 return;
             }
         }
+    }
+}
+
+/// What the server knows of the names in a header.
+struct KnownNames<'a> {
+    context: &'a Context,
+    settings: &'a Settings,
+}
+
+impl Lookup for KnownNames<'_> {
+    fn command(&self, name: &[u8]) -> Known {
+        answer::known(self.context, name)
+    }
+
+    fn is_reply_fifo(&self, name: &[u8]) -> bool {
+        let mut path = OsString::new();
+        matches!(reply_path(self.settings, name, &mut path), Ok(Some(path)) if fifo::Reply::look(path).is_ok())
     }
 }
 

@@ -1,7 +1,13 @@
 //! The first line of a request.
 
+use super::{Known, Lookup};
+
 /// Longest name of a reply FIFO, in bytes, as file systems have it.
 pub(super) const MAX_NAME_BYTES: usize = 255;
+
+/// Longest beginning of a header that is looked for at the end of a line or of what was read, in bytes: two names as
+/// long as a file's can be, and their colons.
+pub(super) const HEADER_START_BYTES: usize = 2 * MAX_NAME_BYTES + 16;
 
 /// U+FEFF, as some editors put in front of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -99,6 +105,42 @@ pub(super) fn text_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = trim_end(line).strip_prefix(b":")?;
     let end = rest.iter().position(|&byte| byte == b':').filter(|&end| end > 0)?;
     Some((&rest[..end], &rest[end + 1..]))
+}
+
+/// Where in a whole line of an open text request somebody else's request begins: `:command:reply_fifo` of which both
+/// exist, at the line's end, as what stands before it may be a line that was not written to its end. At the line's start
+/// the command may be one that does not exist.
+pub(super) fn nested_text_header(line: &[u8], lookup: &dyn Lookup) -> Option<usize> {
+    let is_first =
+        text_header(line).is_some_and(|(_, reply)| !reply.is_empty() && lookup.is_reply_fifo(reply));
+    if is_first { Some(0) } else { last_text_header(line, lookup) }
+}
+
+/// Where the last header in a whole line begins, if it ends the line, and its command and reply FIFO exist.
+pub(super) fn last_text_header(line: &[u8], lookup: &dyn Lookup) -> Option<usize> {
+    let line = trim_end(line);
+    let from = line.len().saturating_sub(HEADER_START_BYTES);
+    let last_colon = |text: &[u8]| text.iter().rposition(|&byte| byte == b':');
+    let middle = last_colon(&line[from..])?;
+    let first = last_colon(&line[from..from + middle])?;
+    let (command, reply) = (&line[from + first + 1..from + middle], &line[from + middle + 1..]);
+    let is_header = !reply.is_empty()
+        && reply.iter().all(|&byte| is_plain(byte))
+        && lookup.command(command) != Known::Absent
+        && lookup.is_reply_fifo(reply);
+    is_header.then_some(from + first)
+}
+
+/// Where in an open text request's line, so far, a request in JSON begins whose reply FIFO exists, or that has none and
+/// begins the line. Up to `looked` the line was looked at before.
+pub(super) fn nested_json_header(line: &[u8], looked: usize, lookup: &dyn Lookup) -> Option<usize> {
+    let waits = |start: usize| lookup.is_reply_fifo(reply_of_json(&line[start..]));
+    if json_header_at_start(line).is_some() && (line.starts_with(b"::") || waits(0)) {
+        return Some(0);
+    }
+    let from = looked.saturating_sub(HEADER_START_BYTES).max(1).min(line.len());
+    let starts = colons(&line[from..]).map(|at| from + at);
+    starts.into_iter().find(|&at| header_at(line, at, is_plain).is_some() && waits(at))
 }
 
 /// C's idea of the end of a line.

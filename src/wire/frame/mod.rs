@@ -11,20 +11,21 @@
 //!
 //! Differs: a text request without a reply FIFO runs, and C skips it; a text request that cannot be parsed ends at its
 //! own empty line, and C takes the next request with it. A text request ends at "\r\n" alone on a line too, which C
-//! takes for a parameter. One without its end waits for it for ever in C, and takes all that others write for its
-//! parameters; here a line that begins with a header of JSON ends it, and nothing is run; and one whose parameters
-//! nobody looks at is ended, and runs, by the first line of a request for a command without parameters. Garbage ends
-//! before the first line of a request for any command that there is; C takes that request with it. A request may be as long as [`MAX_REQUEST_BYTES`]; C's limit
-//! is 8192 bytes a line for text, and 4096 bytes for JSON. JSON of which a part is missing ends when nothing more comes
-//! for a while, and C waits for the rest.
+//! takes for a parameter. In C a text request without its end takes all that others write for its parameters; here
+//! requests of others are found among its lines (see text.rs). Garbage ends before the header of a request for any
+//! command that there is; C takes that request with it. A request may be as long as [`MAX_REQUEST_BYTES`]; C's limit is
+//! 8192 bytes a line for text, and 4096 bytes for JSON. JSON of which a part is missing ends when nothing more comes for
+//! a while, and C waits for the rest.
 
 mod header;
 mod scan;
 mod skip;
+mod text;
 
 use header::{json_header, text_header};
 use scan::{Scan, Scanner};
 use skip::{skip_garbage, skip_json, skip_text};
+use text::OpenRequests;
 
 /// Longest request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
@@ -86,9 +87,11 @@ impl Mode {
 /// The next step in a stream. Either it takes bytes, or it changes the mode.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
+    /// Offset of the bytes that it takes. Above 0, a text request without its end stands before them, and stays.
+    pub start: usize,
     /// Bytes it takes.
     pub length: usize,
-    /// What comes behind it.
+    /// What comes behind it; [`Mode::Fresh`] when `start` is above 0.
     pub next: Mode,
     /// What it is.
     pub what: What<'a>,
@@ -155,8 +158,14 @@ pub enum Known {
     WithInput,
 }
 
-/// Tells what is known of the command of that name.
-pub type Commands<'a> = dyn Fn(&[u8]) -> Known + 'a;
+/// What a header is compared with.
+pub trait Lookup {
+    /// What is known of the command of that name.
+    fn command(&self, name: &[u8]) -> Known;
+
+    /// Whether a client may wait at a reply FIFO of that name: there is one.
+    fn is_reply_fifo(&self, name: &[u8]) -> bool;
+}
 
 /// How long a request is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,9 +198,8 @@ enum Phase {
     /// Its first line is not known.
     #[default]
     Head,
-    /// Text, whose first line ends at `line_end`. The line at `line` is the first that may end it, and has no end
-    /// before `looked`.
-    Body { line_end: usize, line: usize, looked: usize },
+    /// Text, whose first line is known.
+    Body(OpenRequests),
     /// JSON behind a header.
     Value { value: usize, looked: usize, scanner: Scanner },
 }
@@ -203,13 +211,15 @@ impl Framer {
         Framer { mode, phase: Phase::Head }
     }
 
-    /// Notes that the caller has taken a frame.
-    pub fn taken(&mut self, next: Mode) {
-        *self = Framer::new(next);
+    /// Notes that the caller has taken a frame's bytes out of the stream: `start` and `next` are the frame's.
+    pub fn taken(&mut self, start: usize, next: Mode) {
+        if start == 0 {
+            *self = Framer::new(next);
+        }
     }
 
     /// The next step. `unread` is all that was read and not taken, and only grows until a frame is taken;
-    /// `is_quiet` says that no more comes for the time being. Of `commands` the answers stay the same.
+    /// `is_quiet` says that no more comes for the time being. For a command, `lookup` gives the same answer each time.
     ///
     /// # Errors
     /// [`Wait`], when there are too few bytes to tell.
@@ -217,13 +227,13 @@ impl Framer {
         &mut self,
         unread: &'a [u8],
         is_quiet: bool,
-        commands: &Commands<'_>,
+        lookup: &dyn Lookup,
     ) -> Result<Frame<'a>, Wait> {
         match self.mode {
             Mode::Fresh if unread.is_empty() => Err(Wait::Patiently),
-            Mode::Fresh => self.request(unread, is_quiet, commands),
-            Mode::Text(place) => skip_text(unread, place),
-            Mode::Garbage(place) => skip_garbage(unread, place, is_quiet, commands),
+            Mode::Fresh => self.request(unread, is_quiet, lookup),
+            Mode::Text(place) => skip_text(unread, place, lookup),
+            Mode::Garbage(place) => skip_garbage(unread, place, is_quiet, lookup),
             Mode::Json(place) => skip_json(unread, place, is_quiet),
         }
     }
@@ -232,13 +242,13 @@ impl Framer {
         &mut self,
         unread: &'a [u8],
         is_quiet: bool,
-        commands: &Commands<'_>,
+        lookup: &dyn Lookup,
     ) -> Result<Frame<'a>, Wait> {
         if let Phase::Head = self.phase {
-            match head(unread, is_quiet, commands)? {
+            match head(unread, is_quiet, lookup)? {
                 Head::Frame(frame) => return Ok(frame),
                 Head::Text { line_end } => {
-                    self.phase = Phase::Body { line_end, line: line_end + 1, looked: line_end + 1 };
+                    self.phase = Phase::Body(OpenRequests::new(unread, line_end, lookup));
                 }
                 Head::Json { value } => {
                     self.phase = Phase::Value { value, looked: value, scanner: Scanner::default() };
@@ -246,19 +256,26 @@ impl Framer {
             }
         }
         match &mut self.phase {
-            Phase::Body { line_end, line, looked } => body(unread, *line_end, line, looked, commands),
+            Phase::Body(open) => open.next(unread, lookup),
             Phase::Value { value, looked, scanner } => value_of(unread, *value, looked, scanner, is_quiet),
             Phase::Head => Err(Wait::Patiently),
         }
     }
 }
 
+impl<'a> Frame<'a> {
+    /// The first bytes of the stream.
+    fn first(length: usize, next: Mode, what: What<'a>) -> Frame<'a> {
+        Frame { start: 0, length, next, what }
+    }
+}
+
 fn skip(length: usize, next: Mode) -> Frame<'static> {
-    Frame { length, next, what: What::Nothing }
+    Frame::first(length, next, What::Nothing)
 }
 
 fn garbage(length: usize, next: Mode) -> Frame<'static> {
-    Frame { length, next, what: What::Garbage }
+    Frame::first(length, next, What::Garbage)
 }
 
 fn newline(bytes: &[u8]) -> Option<usize> {
@@ -277,17 +294,17 @@ enum Head<'a> {
     },
 }
 
-fn head<'a>(unread: &'a [u8], is_quiet: bool, commands: &Commands<'_>) -> Result<Head<'a>, Wait> {
+fn head<'a>(unread: &'a [u8], is_quiet: bool, lookup: &dyn Lookup) -> Result<Head<'a>, Wait> {
     let seen = &unread[..unread.len().min(MAX_HEADER_BYTES)];
     let line_end = newline(seen);
     let line = &seen[..line_end.unwrap_or(seen.len())];
     let header = json_header(line);
-    let is_command = |name: &[u8]| commands(name) != Known::Absent;
+    let is_command = |name: &[u8]| lookup.command(name) != Known::Absent;
     if header.is_none_or(|header| header.start > 0)
         && let Some((reply, value)) = header::other_value(line, line_end.is_some(), is_command)
     {
         let what = What::Broken { reply };
-        return Ok(Head::Frame(Frame { length: value, next: Mode::Json(Inside), what }));
+        return Ok(Head::Frame(Frame::first(value, Mode::Json(Inside), what)));
     }
     if let Some(header) = header {
         return Ok(match header.start {
@@ -300,7 +317,8 @@ fn head<'a>(unread: &'a [u8], is_quiet: bool, commands: &Commands<'_>) -> Result
     let Some(line_end) = line_end else {
         return match unread.first() {
             _ if seen.len() == MAX_HEADER_BYTES => {
-                Ok(Head::Frame(garbage(seen.len(), Mode::Garbage(Inside))))
+                let kept = skip::header_start(&seen[1..]) + 1;
+                Ok(Head::Frame(garbage(kept, Mode::Garbage(Inside))))
             }
             Some(b':') => Err(Wait::Patiently),
             _ if line.trim_ascii().is_empty() => Ok(Head::Frame(skip(unread.len(), Mode::Fresh))),
@@ -312,7 +330,14 @@ fn head<'a>(unread: &'a [u8], is_quiet: bool, commands: &Commands<'_>) -> Result
     if header::trim_end(line).len() < 3 {
         return Ok(Head::Frame(skip(line_end + 1, Mode::Fresh)));
     }
-    let Some((_, reply)) = text_header(line) else {
+    let found = text_header(line);
+    // The beginning of a header that was never written to its end, and the header of somebody else behind it.
+    if found.is_none_or(|(_, reply)| reply.contains(&b':') && !lookup.is_reply_fifo(reply))
+        && let Some(start @ 1..) = header::last_text_header(line, lookup)
+    {
+        return Ok(Head::Frame(garbage(start, Mode::Fresh)));
+    }
+    let Some((_, reply)) = found else {
         return Ok(Head::Frame(garbage(line_end + 1, Mode::Garbage(Start))));
     };
     if reply.is_empty() {
@@ -327,58 +352,6 @@ fn head<'a>(unread: &'a [u8], is_quiet: bool, commands: &Commands<'_>) -> Result
     Ok(Head::Text { line_end })
 }
 
-fn body<'a>(
-    unread: &'a [u8],
-    line_end: usize,
-    line: &mut usize,
-    looked: &mut usize,
-    commands: &Commands<'_>,
-) -> Result<Frame<'a>, Wait> {
-    let (command, reply) = text_header(&unread[..line_end]).unwrap_or_default();
-    let too_large = |length, taken, next| {
-        Ok(Frame { length: taken, next, what: What::TooLarge { reply, is_json: false, length } })
-    };
-    // Behind the request, and whether it is whole.
-    let (end, is_whole) = loop {
-        let end = newline(&unread[*looked..]).map(|end| *looked + end);
-        let found = &unread[*line..end.unwrap_or(unread.len())];
-        if end.is_some() && header::is_empty_line(found) {
-            break (end.unwrap_or_default() + 1, true);
-        }
-        if header::json_header_at_start(found).is_some() {
-            // A client that has gone on to JSON expects nothing else in its FIFO.
-            if reply.is_empty() || header::reply_of_json(found) == reply {
-                return Ok(garbage(*line, Mode::Fresh));
-            }
-            break (*line, false);
-        }
-        // One with parameters may come line by line too, and the empty line behind it be that of the first.
-        let is_next = || header::command_of(found).is_some_and(|next| commands(next) == Known::WithoutInput);
-        if end.is_some() && is_next() && commands(command) != Known::WithInput {
-            break (*line, true);
-        }
-        match end {
-            Some(end) => (*line, *looked) = (end + 1, end + 1),
-            None if unread.len() <= MAX_REQUEST_BYTES => {
-                *looked = unread.len();
-                return Err(Wait::Patiently);
-            }
-            // The last line may be what ends it.
-            None => return too_large(Length::MoreThan(MAX_REQUEST_BYTES), *line, Mode::Text(Start)),
-        }
-    };
-    if end > MAX_REQUEST_BYTES {
-        return too_large(Length::Exactly(end), end, Mode::Fresh);
-    }
-    let params = unread.get(line_end + 1..*line).unwrap_or_default();
-    let what = if is_whole {
-        What::Text(Text { command, reply, params })
-    } else {
-        What::Unfinished { command, reply }
-    };
-    Ok(Frame { length: end, next: Mode::Fresh, what })
-}
-
 fn value_of<'a>(
     unread: &'a [u8],
     value: usize,
@@ -388,10 +361,9 @@ fn value_of<'a>(
 ) -> Result<Frame<'a>, Wait> {
     let reply = header::reply_of_json(unread);
     // Whatever it holds may be the next request, so only its first bracket is taken.
-    let broken = || Ok(Frame { length: value + 1, next: Mode::Json(Inside), what: What::Broken { reply } });
-    let too_large = |length, taken, next| {
-        Ok(Frame { length: taken, next, what: What::TooLarge { reply, is_json: true, length } })
-    };
+    let broken = || Ok(Frame::first(value + 1, Mode::Json(Inside), What::Broken { reply }));
+    let too_large =
+        |length, taken, next| Ok(Frame::first(taken, next, What::TooLarge { reply, is_json: true, length }));
     match scanner.feed(&unread[*looked..]) {
         Scan::Wrong => broken(),
         Scan::More if unread.len() > MAX_REQUEST_BYTES => {
@@ -411,13 +383,13 @@ fn value_of<'a>(
                 // Directly behind it: somebody else's, when no JSON goes on so.
                 Some(next) if behind == end && !b"{}[],\"".contains(next) => (end, Mode::Fresh),
                 Some(_) => {
-                    return Ok(Frame { length: end, next: Mode::Json(Inside), what: What::Broken { reply } });
+                    return Ok(Frame::first(end, Mode::Json(Inside), What::Broken { reply }));
                 }
             };
             if end > MAX_REQUEST_BYTES {
                 return too_large(Length::Exactly(end), length, next);
             }
-            Ok(Frame { length, next, what: What::Json { reply, text: &unread[value..end] } })
+            Ok(Frame::first(length, next, What::Json { reply, text: &unread[value..end] }))
         }
     }
 }

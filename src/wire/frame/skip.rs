@@ -1,32 +1,24 @@
 //! What is no request, or not any more, is passed over to where the next one can begin.
 
-use super::header::{self, json_header};
-use super::{Commands, Frame, Known, Mode, Place, Wait, newline, skip};
+use super::header::{self, HEADER_START_BYTES, json_header};
+use super::{Frame, Known, Lookup, Mode, Place, Wait, newline, skip};
 use Place::{Inside, Start};
 
-/// How much of a line's end may be the beginning of a header, in bytes: two names as long as a file's can be, and their
-/// marks.
-const HEADER_START_BYTES: usize = 2 * header::MAX_NAME_BYTES + 16;
-
 /// Passes over the rest of a text request.
-pub(super) fn skip_text(unread: &[u8], place: Place) -> Result<Frame<'static>, Wait> {
-    let line_end = newline(unread);
-    let line = &unread[..line_end.unwrap_or(unread.len())];
-    if place == Start && header::json_header_at_start(line).is_some() {
-        return Ok(skip(0, Mode::Fresh));
+pub(super) fn skip_text(unread: &[u8], place: Place, lookup: &dyn Lookup) -> Result<Frame<'static>, Wait> {
+    if place == Start && matches!(unread, [b'\n', ..] | [b'\r', b'\n', ..]) {
+        return Ok(skip(newline(unread).map_or(0, |end| end + 1), Mode::Fresh));
     }
-    match line_end {
-        Some(end) if place == Start && header::is_empty_line(line) => Ok(skip(end + 1, Mode::Fresh)),
-        Some(end) => Ok(skip(end + 1, Mode::Text(Start))),
+    let find = |line: &[u8], has_end: bool| {
+        let text = || has_end.then(|| header::nested_text_header(line, lookup)).flatten();
+        header::nested_json_header(line, 0, lookup).or_else(text)
+    };
+    match skip_line(unread, false, Mode::Text, find) {
+        Err(_) => Err(Wait::Patiently),
         // What may be an end stays.
-        None if line.is_empty() || place == Start && may_begin_header(line) => Err(Wait::Patiently),
-        None => Ok(skip(unread.len(), Mode::Text(Inside))),
+        Ok(_) if place == Start && unread == b"\r" => Err(Wait::Patiently),
+        frame => frame,
     }
-}
-
-/// Whether what a line begins with, so far, may become an empty line or a header.
-fn may_begin_header(line: &[u8]) -> bool {
-    line == b"\r" || line.starts_with(b":") && line.len() < HEADER_START_BYTES
 }
 
 /// Passes over what never was a request.
@@ -34,11 +26,11 @@ pub(super) fn skip_garbage(
     unread: &[u8],
     place: Place,
     is_quiet: bool,
-    commands: &Commands<'_>,
+    lookup: &dyn Lookup,
 ) -> Result<Frame<'static>, Wait> {
     let line_end = newline(unread);
     let is_request =
-        |line| header::command_of(line).is_some_and(|command| commands(command) != Known::Absent);
+        |line| header::command_of(line).is_some_and(|command| lookup.command(command) != Known::Absent);
     if place == Start {
         let line = &unread[..line_end.unwrap_or(unread.len())];
         match line_end {
@@ -49,9 +41,13 @@ pub(super) fn skip_garbage(
             _ => {}
         }
     }
-    skip_line(unread, is_quiet, Mode::Garbage, |line, _| match place {
-        Start => json_header(line).map(|header| header.start),
-        Inside => header::next_json_header(line).map(|header| header.start),
+    skip_line(unread, is_quiet, Mode::Garbage, |line, has_end| {
+        let json = match place {
+            Start => json_header(line),
+            Inside => header::next_json_header(line),
+        };
+        let text = || has_end.then(|| header::last_text_header(line, lookup)).flatten();
+        json.map(|header| header.start).or_else(text)
     })
 }
 
@@ -80,9 +76,12 @@ fn skip_line(
         None if is_quiet => return Ok(skip(unread.len(), Mode::Fresh)),
         None => {}
     }
-    // What may be the beginning of a header stays.
-    let tail = unread.len().saturating_sub(HEADER_START_BYTES);
-    let kept =
-        unread[tail..].iter().position(|&byte| byte == b':').map_or(unread.len(), |colon| tail + colon);
+    let kept = header_start(unread);
     if kept == 0 { Err(Wait::Briefly) } else { Ok(skip(kept, mode(Inside))) }
+}
+
+/// Where in what was read, so far, of a line a header may begin that has not come to its end; its length for nowhere.
+pub(super) fn header_start(line: &[u8]) -> usize {
+    let tail = line.len().saturating_sub(HEADER_START_BYTES);
+    line[tail..].iter().position(|&byte| byte == b':').map_or(line.len(), |colon| tail + colon)
 }

@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use opensips_mi::wire::frame::{Framer, Known, Mode, Text, What};
+use opensips_mi::wire::frame::{Framer, Known, Lookup, Mode, Text, What};
 
 use super::{json_rpc, text_datagram};
 
@@ -101,12 +101,20 @@ fn has_no_text(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_err() || opened > MAX_DEPTH
 }
 
-/// Some of the commands that there are.
-fn commands(name: &[u8]) -> Known {
-    match name {
-        b"ps" | b"pwd" | b"version" => Known::WithoutInput,
-        b"debug" | b"get_statistics" | b"cache_store" => Known::WithInput,
-        _ => Known::Absent,
+/// Some of the commands that there are, and reply FIFOs with names of one letter and of the request behind all.
+struct Names;
+
+impl Lookup for Names {
+    fn command(&self, name: &[u8]) -> Known {
+        match name {
+            b"ps" | b"pwd" | b"version" => Known::WithoutInput,
+            b"debug" | b"get_statistics" | b"cache_store" => Known::WithInput,
+            _ => Known::Absent,
+        }
+    }
+
+    fn is_reply_fifo(&self, name: &[u8]) -> bool {
+        matches!(name, [b'a'..=b'z'] | b"end")
     }
 }
 
@@ -137,9 +145,10 @@ impl Stream {
 
     /// Takes a frame, if there is one.
     fn step(&mut self, is_quiet: bool) -> bool {
-        let Ok(frame) = self.framer.next(&self.unread, is_quiet, &commands) else { return false };
+        let Ok(frame) = self.framer.next(&self.unread, is_quiet, &Names) else { return false };
         assert!(frame.length > 0 || frame.next != self.mode, "no step forward");
-        assert!(frame.length <= self.unread.len());
+        assert!(frame.start + frame.length <= self.unread.len());
+        assert!(frame.start == 0 || frame.length > 0 && self.mode == Mode::Fresh && frame.next == self.mode);
         assert_eq!(Mode::of(frame.next.number()), frame.next, "a successor goes on in another mode");
         self.found.extend(match frame.what {
             What::Nothing => None,
@@ -154,9 +163,9 @@ impl Stream {
             }
         });
         self.mode = frame.next;
-        let length = frame.length;
-        self.unread.drain(..length);
-        self.framer.taken(self.mode);
+        let (start, length) = (frame.start, frame.length);
+        self.unread.drain(start..start + length);
+        self.framer.taken(start, self.mode);
         true
     }
 }
