@@ -26,6 +26,10 @@ use crate::wire::json_rpc;
 /// How long the rest of a request may stay away, where it is not to be waited for.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// Pause before the rest of a text request is read. A client that writes line by line, as a shell does, is not
+/// interrupted between two lines, so that others write theirs between them less often.
+const BETWEEN_LINES: Duration = Duration::from_micros(500);
+
 /// Requests that are served before replies have a turn.
 const BURST: usize = 16;
 
@@ -143,6 +147,10 @@ impl<'a> Worker<'a> {
             Err(Wait::Briefly) => {
                 let since = *self.waits_since.get_or_insert_with(Instant::now);
                 Some(QUIET.saturating_sub(since.elapsed()))
+            }
+            Err(Wait::Patiently) if !self.unread.is_empty() => {
+                std::thread::sleep(BETWEEN_LINES);
+                None
             }
             Err(Wait::Patiently) => None,
         };
