@@ -61,8 +61,8 @@ pub trait Transport: fmt::Debug {
     /// What a socket says behind its scheme. `None` when it is malformed.
     fn parse(&self, scheme: &str, socket: &[u8]) -> Option<Place>;
 
-    /// Looks up the address of a place whose canonical form does not say it. Must not wait for more than a part of a
-    /// second.
+    /// Looks up the address of a place whose canonical form does not say it. Must not wait for more than some
+    /// milliseconds; who is told that it is [`Slow`](SubscribeError::Slow) asks again.
     ///
     /// # Errors
     /// [`SubscribeError::Socket`] when there is none, [`SubscribeError::Slow`] when that is not known yet.

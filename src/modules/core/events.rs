@@ -4,7 +4,7 @@
 //! in shm_mem.h.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
 use crate::logging::Shown;
@@ -15,6 +15,9 @@ use crate::mi::{
 use crate::module::Loaded;
 use crate::shm::keyed::{NEVER, Space};
 use crate::timer::Timer;
+
+/// How long a subscriber waits at most for its host to be looked up; others are served meanwhile.
+const LOOK_UP_TIME: Duration = Duration::from_millis(500);
 
 /// Seconds that a subscription lasts when it does not say. C: `DEFAULT_EXPIRE`.
 const DEFAULT_EXPIRE: u32 = 3600;
@@ -69,15 +72,29 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
         None => DEFAULT_EXPIRE,
         Some(text) => unsigned(text).ok_or(negative)?,
     };
-    evi::subscribe(call.context, event, socket, expire, generation).map_err(|error| {
-        log::info!(often = true; "{} to {} is refused: {error}", Shown(socket), Shown(event));
-        match error {
-            SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
-            SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => {
-                Fault::because(500, error)
-            }
+    match evi::subscribe(call.context, event, socket, expire, generation) {
+        Err(SubscribeError::Slow) => {}
+        done => return done.map_err(|error| refused(&error, event, socket)),
+    }
+    let (event, socket, since) = (event.to_vec(), socket.to_vec(), Instant::now());
+    call.rest = Some(Rest::of_change(move |context, _| {
+        match evi::subscribe(context, &event, &socket, expire, generation) {
+            Ok(()) => Ok(Progress::Done),
+            Err(SubscribeError::Slow) if since.elapsed() < LOOK_UP_TIME => Ok(Progress::More),
+            Err(error) => Err(refused(&error, &event, &socket)),
         }
-    })
+    }));
+    Ok(())
+}
+
+fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Fault {
+    log::info!(often = true; "{} to {} is refused: {error}", Shown(socket), Shown(event));
+    match error {
+        SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
+        SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => {
+            Fault::because(500, error)
+        }
+    }
 }
 
 fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Fault> {
