@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 
+use super::figures::Figures;
 use super::record::Order;
 use crate::config;
 use crate::evi::{self, Event};
@@ -36,7 +37,7 @@ pub(super) struct Locations {
     /// Whether there are records of tables that the configuration does not name.
     has_strangers: Cell<bool>,
     buffers: RefCell<Buffers>,
-    figures: RefCell<Figures>,
+    pub(super) figures: RefCell<Figures>,
 }
 
 /// One table.
@@ -56,14 +57,6 @@ pub(super) struct Buffers {
     pub(super) old: Vec<u8>,
     /// As it is to be.
     pub(super) new: Vec<u8>,
-}
-
-/// Records and contacts of each table, counted by a walk through all of them.
-#[derive(Debug, Default)]
-struct Figures {
-    /// Of all tables together, and the second in which they were counted: while these are the same, so are the rest.
-    state: Option<(u64, u64, u64)>,
-    by_table: Vec<(u64, u64)>,
 }
 
 impl Locations {
@@ -140,29 +133,12 @@ impl Locations {
     }
 
     /// Whether all records are of one table, so that the counts that the keyed table keeps are its own.
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.tables.len() == 1 && !self.has_strangers.get()
     }
 
-    /// How many records and contacts a table has, by a walk through all records, which is repeated when the counts or
-    /// the second change.
     fn figures(&self, segment: &Segment, table: usize) -> (u64, u64) {
-        let keyed = segment.table();
-        let mut figures = self.figures.borrow_mut();
-        let state = Some((keyed.count(Space::Location), keyed.weight(Space::Location), segment.now()));
-        if figures.state != state {
-            *figures = Figures { state, by_table: vec![(0, 0); self.tables.len()] };
-            keyed.list(Space::Location, 0, |entry| {
-                if let Some((name, _)) = parts(&entry.key)
-                    && let Some(place) = self.tables.iter().position(|table| table.name.as_bytes() == name)
-                {
-                    figures.by_table[place].0 += 1;
-                    figures.by_table[place].1 += u64::from(entry.weight);
-                }
-                true
-            });
-        }
-        figures.by_table.get(table).copied().unwrap_or_default()
+        self.figures.borrow_mut().of(self, segment, table).unwrap_or_default()
     }
 
     /// The statistics of all tables. C: `new_udomain`.
@@ -191,6 +167,7 @@ pub(super) fn report_strangers(context: &Context) {
         true
     });
     locations.has_strangers.set(!strangers.is_empty());
+    super::figures::publish(context);
     for (name, records) in strangers {
         let name = name.escape_ascii();
         log::warn!(
@@ -268,4 +245,22 @@ fn table_name(name: &[u8]) -> Result<&str, SettingError> {
             name.escape_ascii()
         ),
     })
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// The tables `location` and `other`.
+    pub(in crate::modules::usrloc) fn two_tables() -> Locations {
+        Locations {
+            tables: vec![LocationTable::new(LOCATION), LocationTable::new("other")],
+            use_domain: false,
+            order: Order::ByQ,
+            shown_size: 512,
+            has_strangers: Cell::new(false),
+            buffers: RefCell::default(),
+            figures: RefCell::default(),
+        }
+    }
 }

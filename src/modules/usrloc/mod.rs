@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! parameters.rs  what modparam may set
-//! locations.rs   the tables, the keys of their records, their figures
+//! locations.rs   the tables, the keys of their records
+//! figures.rs     how many records and contacts each of several tables has
 //! record.rs      the contacts of one AoR as bytes
 //! qvalue.rs      q values
 //! uri.rs         what is taken for a contact
@@ -17,6 +18,7 @@
 
 mod commands;
 mod expiry;
+mod figures;
 mod locations;
 mod parameters;
 mod qvalue;
@@ -69,10 +71,15 @@ fn load(settings: &Settings) -> Result<Loaded, SettingError> {
         interval: Duration::from_secs(seconds.unwrap_or(60)),
         run: expiry::remove_expired,
     };
+    let figures = Timer {
+        name: "usrloc: figures of several tables",
+        interval: figures::INTERVAL,
+        run: figures::publish,
+    };
     Ok(Loaded {
         statistics: locations.statistics(),
         state: Some(Box::new(locations)),
-        timers: vec![timer],
+        timers: vec![timer, figures],
         restored: Some(locations::report_strangers),
         keyed: Some(Space::Location),
         persistent: if kept == b"load-from-file" { vec![Space::Location] } else { Vec::new() },

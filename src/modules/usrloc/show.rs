@@ -26,7 +26,7 @@ const PIECE_BUCKETS: usize = 256;
 /// All tables with their AORs, and unless the caller wants it brief, with their contacts.
 ///
 /// AORs are written as they are found, and no lock is held meanwhile: `records` is how many there were at the
-/// beginning.
+/// beginning. With several large tables it may be some seconds old.
 pub(super) fn dump(call: &mut Call<'_>) -> Result<(), Fault> {
     locations(call)?;
     let is_brief = call.args.get("brief").is_some_and(|word| match call.reply.is_json() {
