@@ -233,6 +233,9 @@ pub const TRACE_BWLIST: Parameter = Parameter {
 /// Why an endpoint could not be opened, with its remedy.
 pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Descriptors that a process opens for itself, for a clock, a socket of its own, a look into /proc.
+pub const PLAIN_DESCRIPTORS: u64 = 8;
+
 /// What a module runs in processes of its own. Made before the first fork; `run` is its life in each child.
 pub trait Service: std::fmt::Debug {
     /// The process type that `ps` shows.
@@ -245,6 +248,11 @@ pub trait Service: std::fmt::Debug {
 
     /// How many processes.
     fn workers(&self) -> usize;
+
+    /// How many descriptors one of its processes may have to have at once, when it has so many from the attendant.
+    fn descriptors(&self, inherited: u64) -> u64 {
+        inherited + PLAIN_DESCRIPTORS
+    }
 
     /// What the `load` group calls its endpoint, e.g. `udp:127.0.0.1:8080`, if it has one.
     fn load_name(&self) -> Option<String> {

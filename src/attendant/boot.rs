@@ -39,6 +39,18 @@ const STATE_FOLDER: &str = "/var/lib/opensips";
 /// How long a reply may take that comes later, without `mi_reply_timeout`.
 const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Descriptors of the attendant when it has begun, at a guess.
+const DESCRIPTORS_AT_START: u64 = 16;
+
+/// Descriptors that the attendant takes before it knows all services: for signals, the log and its files.
+const DESCRIPTORS_TO_BEGIN: u64 = 32;
+
+/// Descriptors that the attendant takes when it knows them: their endpoints, the memory, and its pipe.
+const DESCRIPTORS_OF_SERVICES: u64 = 16;
+
+/// Descriptors of a bell.
+const DESCRIPTORS_OF_BELL: u64 = 2;
+
 /// Ends replies that take longer.
 const PENDING_TIMER: Timer = Timer {
     name: "pending replies",
@@ -99,6 +111,17 @@ pub enum BootError {
         module: &'static str,
         /// Who has it.
         other: &'static str,
+    },
+    /// The processes could not have as many files open as they need.
+    #[error(
+        "open files: the limit is {limit}, and this configuration needs {wanted}; set open_files_limit={wanted} or more, \
+         ulimit -n, or LimitNOFILE of the unit"
+    )]
+    Descriptors {
+        /// Of a process.
+        limit: u64,
+        /// What would do.
+        wanted: u64,
     },
     /// A worker ended before it served.
     #[error("{description}, process {id}, {ending} before it was ready; the log says why")]
@@ -174,10 +197,12 @@ fn start_and_serve(
     let mut files = Vec::new();
     let mut supervisor = None;
     let result = (|| {
-        // First of all: from here on a signal ends the start in order, and nothing is left behind.
+        limits(&globals)?;
+        let services = plan.modules.iter().filter_map(|(_, made)| made.service.as_deref());
+        check_descriptors(services, DESCRIPTORS_TO_BEGIN)?;
+        // From here on a signal ends the start in order, and nothing is left behind.
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
-        limits(&globals)?;
         let (context, pools) = build(options, plan.modules, plan.contiguous, arguments, &globals, identity)?;
         context.segment.set_level(options.level(&globals));
         logger.follow(context.segment);
@@ -292,6 +317,8 @@ fn build(
 
     let mut states = States::default();
     let mut backends = Backends::default();
+    // Each process may have a connection to each.
+    let mut servers = 0;
     let mut doors = Doors::default();
     let mut timers = Vec::new();
     let mut keyed = Vec::new();
@@ -303,6 +330,7 @@ fn build(
     for made in std::iter::once(core).chain(made) {
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
+        servers += made.backends.len() as u64;
         made.backends.into_iter().for_each(|backend| backends.add(backend));
         let refused = step("open the sockets that events are sent from", "raise open_files_limit");
         made.transports.into_iter().try_for_each(|transport| events.add(transport)).map_err(refused)?;
@@ -326,22 +354,16 @@ fn build(
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
     services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
 
-    let (processes, pools) = number_processes(services);
-    // A process that serves no endpoint has no load, and clients do not miss it while it is replaced.
-    let endpoints = || pools.iter().filter_map(|pool| Some((pool, pool.service.load_name()?)));
-    for (pool, _) in endpoints() {
-        statistics.add([&modules::restart_statistics(pool.module, pool.slots.clone())]);
-    }
-    statistics.add(&modules::private_memory_statistics(processes.len()));
-    for (pool, name) in endpoints() {
-        statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
-    }
+    let (processes, pools) = number_processes(services, &mut statistics);
     let bytes = memory_bytes(options, globals, !persistent.is_empty());
     let path = state_file(options, globals);
     let persistent = Persistent { path: &path, spaces: &persistent, run_user: identity.uid };
+    let bells = if answers_later { processes.len() } else { 0 };
+    let services = pools.iter().map(|pool| &*pool.service);
+    check_descriptors(services, servers + DESCRIPTORS_OF_BELL * bells as u64)?;
     let segment = segment(bytes, contiguous, persistent, processes.len(), statistics.counters())?;
     segment.share(&keyed);
-    let pending = pending(globals, segment, if answers_later { processes.len() } else { 0 })?;
+    let pending = pending(globals, segment, bells)?;
     let context = Context {
         segment,
         pending,
@@ -359,8 +381,12 @@ fn build(
     Ok((context, pools))
 }
 
-/// The descriptions of all processes by their slots, and the services with the slots of their workers.
-fn number_processes(services: Vec<(&'static str, Box<dyn Service>)>) -> (Vec<String>, Vec<Pool>) {
+/// The descriptions of all processes by their slots, and the services with the slots of their workers. Adds the
+/// statistics of these.
+fn number_processes(
+    services: Vec<(&'static str, Box<dyn Service>)>,
+    statistics: &mut Registry,
+) -> (Vec<String>, Vec<Pool>) {
     let mut processes = vec![String::from("attendant")];
     let mut pools = Vec::new();
     for (module, service) in services {
@@ -368,7 +394,31 @@ fn number_processes(services: Vec<(&'static str, Box<dyn Service>)>) -> (Vec<Str
         processes.extend((0..service.workers()).map(|_| service.description().to_owned()));
         pools.push(Pool { module, service, slots: first..processes.len() });
     }
+    // A process that serves no endpoint has no load, and clients do not miss it while it is replaced.
+    let endpoints = || pools.iter().filter_map(|pool| Some((pool, pool.service.load_name()?)));
+    for (pool, _) in endpoints() {
+        statistics.add([&modules::restart_statistics(pool.module, pool.slots.clone())]);
+    }
+    statistics.add(&modules::private_memory_statistics(processes.len()));
+    for (pool, name) in endpoints() {
+        statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
+    }
     (processes, pools)
+}
+
+/// Refuses a limit of descriptors with which a process could not do what it is there for, when the attendant is going to
+/// have so many more than now.
+fn check_descriptors<'a>(
+    services: impl Iterator<Item = &'a dyn Service>,
+    more: u64,
+) -> Result<(), BootError> {
+    let limit =
+        process::open_files().map_err(step("read the limit of open files", "see the system error"))?;
+    let inherited = process::descriptors().unwrap_or(DESCRIPTORS_AT_START) + more;
+    let wanted = services
+        .map(|service| service.descriptors(inherited + DESCRIPTORS_OF_SERVICES))
+        .fold(inherited, std::cmp::Ord::max);
+    if limit < wanted { Err(BootError::Descriptors { limit, wanted }) } else { Ok(()) }
 }
 
 /// Replies that come later, with a bell for each process.

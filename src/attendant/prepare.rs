@@ -11,7 +11,7 @@ use crate::config::{Configuration, Diagnostics, Globals, Known};
 use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
 use crate::shm::{self, Contiguous};
-use crate::system::user;
+use crate::system::{memory, user};
 use crate::wire::http::Door;
 
 /// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
@@ -97,6 +97,14 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
         let made: Vec<_> = entries.iter().map(|&(entry, at)| (entry, &loaded[at].1)).collect();
         inspect::modules(&made, options, &configuration.globals, diagnostics);
         inspect::folders(options, &configuration.globals, is_persistent, diagnostics);
+    }
+    // A file is no such memory: the kernel writes out what does not fit.
+    if let Some(limit) = memory::limit().filter(|limit| bytes > limit.bytes && !is_persistent) {
+        diagnostics.warning_elsewhere(format!(
+            "shared memory: {} megabytes asked for, but {limit}; when more is used, the kernel ends processes: give a \
+             smaller -m",
+            bytes >> 20
+        ));
     }
     check_doors(&all_doors, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
     Plan { globals: configuration.globals, identity, modules: loaded, contiguous }
@@ -198,5 +206,14 @@ fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics)
         }
     }
     let uid = found_user.flatten();
-    Identity { uid: uid.map(|user| user.uid), gid: found_group.flatten().or(uid.and_then(|user| user.gid)) }
+    let gid = found_group.flatten().or(uid.and_then(|user| user.gid));
+    // Without this the group would stay that of whoever starts the server, root as a rule.
+    if let Some(name) = user.filter(|_| uid.is_some() && gid.is_none() && group.is_none()) {
+        let message = format!("user {name:?} has no entry in passwd, so no group either; give a group, too");
+        match globals.position("user").filter(|_| options.user.is_none()) {
+            Some(place) => diagnostics.error_at(place, format!("{message}, by group=")),
+            None => diagnostics.error_elsewhere(format!("option -u: {message}, by -g")),
+        }
+    }
+    Identity { uid: uid.map(|user| user.uid), gid }
 }

@@ -129,6 +129,10 @@ impl Service for Listener {
         self.plan.workers
     }
 
+    fn descriptors(&self, inherited: u64) -> u64 {
+        worker::descriptors(inherited)
+    }
+
     fn load_name(&self) -> Option<String> {
         Some(format!("tcp:{}", self.plan.address))
     }

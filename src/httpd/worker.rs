@@ -32,7 +32,7 @@ use super::work::Turns;
 use super::{Counters, Plan};
 use crate::logging::Throttle;
 use crate::mi::Context;
-use crate::module::{OpenError, Process};
+use crate::module::{OpenError, PLAIN_DESCRIPTORS, Process};
 use crate::shm::Slot;
 use crate::system::{process, signal, tcp};
 use crate::wire::PIECE_BYTES;
@@ -46,6 +46,9 @@ pub(super) const SHORT_BYTES: usize = BUFFER_BYTES + 2 * PIECE_BYTES;
 
 /// Descriptors that are left for other things than connections.
 const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Connections that a process must be able to have.
+const LEAST_CONNECTIONS: u64 = 16;
 
 /// Connections of a process at most, whatever descriptors it may have.
 const MAX_CONNECTIONS: u64 = 4096;
@@ -173,6 +176,11 @@ pub(super) fn serve(
         worker.drain().await;
         Ok(())
     })
+}
+
+/// How many descriptors a process must be able to have, with those that it has from the attendant.
+pub(super) fn descriptors(inherited: u64) -> u64 {
+    (inherited + PLAIN_DESCRIPTORS).max(SPARE_DESCRIPTORS) + LEAST_CONNECTIONS
 }
 
 fn max_connections(descriptors: u64) -> u64 {
@@ -438,5 +446,6 @@ mod tests {
         assert_eq!(max_connections(1024), 960);
         assert_eq!(max_connections(1 << 20), MAX_CONNECTIONS);
         assert_eq!(max_connections(10), 1);
+        assert_eq!(max_connections(descriptors(20)), LEAST_CONNECTIONS);
     }
 }

@@ -237,6 +237,14 @@ pub fn open_files() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
 }
 
+/// How many descriptors this process has; `None` where the system does not tell.
+#[must_use]
+pub fn descriptors() -> Option<u64> {
+    // One of them is for the folder that is being read.
+    let count = std::fs::read_dir("/proc/self/fd").ok()?.count();
+    Some(count.saturating_sub(1) as u64)
+}
+
 /// Raises how many files the process may have open. A limit that is as high already stays.
 ///
 /// # Errors

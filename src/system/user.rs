@@ -55,8 +55,12 @@ pub fn may_write(folder: &Path) -> bool {
 /// Gives up the present user and group for good. Supplementary groups become those of the new user.
 ///
 /// # Errors
-/// When the process may not take that identity.
+/// When the process may not take that identity, and `InvalidInput` when root is to become a user without a group: the
+/// group would stay root's.
 pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    if gid.is_none() && uid.is_some() && users::get_effective_uid() == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the user has no group"));
+    }
     if let Some(gid) = gid {
         let gid = Gid::from_raw(gid);
         if users::get_effective_uid() == 0 {
@@ -67,12 +71,6 @@ pub fn become_user(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
             }
         }
         nix::unistd::setgid(gid)?;
-    }
-    if gid.is_none() && uid.is_some() && users::get_effective_uid() == 0 {
-        log::warn!(
-            "the user to become has no group on this system and none was given; the group stays as it is"
-        );
-        nix::unistd::setgroups(&[])?;
     }
     if let Some(uid) = uid {
         nix::unistd::setuid(Uid::from_raw(uid))?;

@@ -81,6 +81,8 @@ mod scripted;
 mod scripts;
 /// A full shared memory, and the share of each kind of state.
 mod shares;
+/// What the system gives a server: open files and memory.
+mod start_limits;
 /// A killed worker or attendant, signals, a deleted socket, the end.
 mod supervision;
 /// The most expensive request of each command beside another client.

@@ -102,6 +102,40 @@ fn the_server_answers_without_root() {
     server.stop_clean(&[]);
 }
 
+/// A number of 60000 and above that no user has.
+fn number_without_user() -> String {
+    let uid = (60_000..60_999).find(|&uid| User::from_uid(Uid::from_raw(uid)).unwrap().is_none());
+    uid.expect("a number without a user").to_string()
+}
+
+/// The group would stay root's.
+#[test]
+fn a_user_without_an_entry_needs_a_group() {
+    let number = number_without_user();
+    let setup = Setup::unix().arg("-u").arg(&number);
+    let words = ["option -u: user", &number, "has no entry in passwd", "by -g"];
+    setup.refuse().assert_refused("-u", &words);
+    assert!(!setup.socket().exists());
+    let setup = Setup::unix().global(&format!("user=\"{number}\""));
+    setup.refuse().assert_refused("user", &["opensips.cfg:3:", &number, "by group="]);
+    setup.check().assert_refused("-c", &[&number, "by group="]);
+
+    if !Uid::effective().is_root() {
+        return skip("permissions::a_user_without_an_entry_needs_a_group", "needs root");
+    }
+    let setup = Setup::unix().arg("-u").arg(&number).arg("-g").arg("65534");
+    fs::set_permissions(setup.socket().parent().unwrap(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let server = setup.param("unix_socket_mode", "0666").start();
+    for process in server.wait_for_workers(1) {
+        assert_eq!(user_of(process.pid).map(|uid| uid.to_string()), Some(number.clone()));
+        let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap();
+        let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+        assert_eq!(field("Gid:"), "65534\t65534\t65534\t65534");
+        assert_eq!(field("Groups:"), "65534");
+    }
+    server.stop_clean(&[]);
+}
+
 #[test]
 fn a_stale_socket_is_replaced() {
     let setup = Setup::unix();

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::mi::Statistic;
-use crate::module::{Loaded, Module, OpenError, Process, Service};
+use crate::module::{Loaded, Module, OpenError, PLAIN_DESCRIPTORS, Process, Service};
 use crate::shm::{Parcels, ReadAhead};
 use crate::system::endpoint::{self, Endpoint, Kind};
 use crate::system::obstacle::{self, Obstacle};
@@ -29,6 +29,9 @@ use settings::Settings;
 
 /// Statistics of every MI transport are in this group.
 const GROUP: &str = "mi";
+
+/// Reply FIFOs that the process must be able to have open.
+const LEAST_REPLIES: u64 = 16;
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
@@ -124,6 +127,10 @@ impl Service for Fifos {
 
     fn workers(&self) -> usize {
         1
+    }
+
+    fn descriptors(&self, inherited: u64) -> u64 {
+        inherited + PLAIN_DESCRIPTORS + LEAST_REPLIES
     }
 
     fn load_name(&self) -> Option<String> {
