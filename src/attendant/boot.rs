@@ -25,7 +25,7 @@ use crate::shm::keyed::Space;
 use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
 use crate::system::bell::Bell;
 use crate::system::process::{self, ProcessId};
-use crate::system::{signal, user};
+use crate::system::{leftovers, signal, user};
 use crate::timer::Timer;
 use crate::wire::http::Doors;
 
@@ -203,6 +203,7 @@ fn start_and_serve(
         // From here on a signal ends the start in order, and nothing is left behind.
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
+        leftovers::set(files.iter().map(PidFile::path));
         let (context, pools) = build(options, plan.modules, plan.contiguous, arguments, &globals, identity)?;
         context.segment.set_level(options.level(&globals));
         logger.follow(context.segment);
@@ -211,6 +212,7 @@ fn start_and_serve(
                 .map_err(step("make the workers' pipe", "see the system error"))?,
         );
         supervisor.open_endpoints()?;
+        leftovers::set(files.iter().map(PidFile::path).chain(supervisor.endpoints()));
         user::become_user(identity.uid, identity.gid)
             .map_err(step("become the user and group asked for", "start as root, or without -u and -g"))?;
         limits(&globals)?; // a change of user forbids core dumps again

@@ -183,6 +183,10 @@ impl PidFile {
         Ok(PidFile { path: path.to_owned(), number, inode, file })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file, if it is still ours and holds our number.
     pub(super) fn remove(&self) {
         let path = self.path.display();

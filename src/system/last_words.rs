@@ -8,6 +8,7 @@ use std::ptr::{self, null_mut};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
+use super::leftovers;
 use super::process::{self, ProcessId};
 use super::stderr;
 
@@ -107,6 +108,7 @@ extern "C" fn on_crash(signal: i32) {
     if let Some(line) = words.zip(place).and_then(|(words, place)| words.crashes.get(place)) {
         // A process that crashes can do no more about it.
         let _written = stderr::write(line.as_bytes());
+        leftovers::remove();
     }
     // The kernel has done so already, unless a handler of the function's own has called this one.
     // SAFETY: signal(2) may be called in a handler.
@@ -123,6 +125,7 @@ extern "C" fn on_exit() {
         log::error!("{} has called exit, and ends the process", words.what);
         // SAFETY: null stands for all streams of C, which a process that ends here would not write.
         let _flushed = unsafe { libc::fflush(null_mut()) };
+        leftovers::remove();
         process::exit_child(FAILED);
     }
 }

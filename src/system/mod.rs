@@ -1,8 +1,8 @@
 //! The operating system in our own nouns: clock, signals, processes, users, sockets, FIFOs, syslog, memory.
 //!
 //! With `shm` and `capi` this is the only place for `unsafe`. It knows nothing of MI, configuration or the
-//! segment, and it keeps no state but the signal flags in [`signal`], the words of [`last_words`] and the way to
-//! [`stderr`].
+//! segment, and it keeps no state but the signal flags in [`signal`], the words of [`last_words`], the files of
+//! [`leftovers`] and the way to [`stderr`].
 
 pub mod bell;
 pub mod clock;
@@ -12,6 +12,7 @@ pub mod fifo;
 #[cfg(test)]
 pub(crate) mod fnmatch;
 pub mod last_words;
+pub mod leftovers;
 pub mod memory;
 pub mod names;
 pub mod notify;

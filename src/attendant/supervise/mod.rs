@@ -9,6 +9,7 @@ mod report;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -148,7 +149,12 @@ impl Supervisor {
 
     /// Says which endpoints the server's user cannot look after.
     pub(super) fn warn_of_folders(&self) {
-        self.pools.iter().filter_map(|pool| pool.service.path()).for_each(folders::warn_of);
+        self.endpoints().for_each(folders::warn_of);
+    }
+
+    /// The endpoints that have a path.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Path> {
+        self.pools.iter().filter_map(|pool| pool.service.path())
     }
 
     /// Forks all workers and waits until each is ready.

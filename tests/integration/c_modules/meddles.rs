@@ -121,6 +121,9 @@ fn a_start_that_a_module_ends_is_told_and_the_next_one_is_not_in_its_way() {
             let daemon = setup.run(&["-f", config.to_str().unwrap()]);
             daemon.assert_refused(how, &[&line, "the server ended before it was ready"]);
             wait_for("all processes to end", || setup.processes().is_empty().then_some(()));
+            for left in [&*pid_file, setup.socket()] {
+                assert!(!left.exists(), "{place} {how}: {} is left", left.display());
+            }
             let server = setup.param_of("meddles", place, "\"\"").start();
             assert_eq!(text(&server, ":meddle:\n"), "200 OK\nPrinted:: 0\n");
             server.stop_clean(&[&pid_file]);
@@ -132,12 +135,14 @@ fn a_start_that_a_module_ends_is_told_and_the_next_one_is_not_in_its_way() {
 fn an_end_that_a_module_ends_is_told() {
     for (how, ending) in ENDS {
         let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
+        let pid_file = setup.folder.join("pid");
+        let setup = setup.arg("-P").arg(&pid_file);
         let mut server = setup.param_of("meddles", "end", &format!("\"{how}\"")).start();
         let status = server.stop(Signal::SIGTERM).unwrap();
         assert!(!status.success(), "{how}: {status}");
         let line = format!("module meddles: its destroy function{ending}");
         assert!(server.stderr().contains(&line), "{}", server.stderr());
-        server.assert_gone(&[]);
+        server.assert_gone(&[&pid_file]);
     }
 }
 
