@@ -8,8 +8,8 @@ use super::layouts::{self, ASYNC_FLAG, ASYNC_REPLY, MiCmd, MiFunction, MiHandler
 use super::tree::{Tree, told};
 use super::{handler, text};
 use crate::mi::{
-    COMMAND_FAILED, Call, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When, optional,
-    required,
+    COMMAND_FAILED, Call, Changes, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When,
+    optional, required,
 };
 use crate::shm::{InHand, Slot};
 
@@ -121,6 +121,7 @@ fn row(command: &MiCmd, number: u32) -> Option<Command> {
             Classic::NoInput
         },
         json_rpc: if takes_input { JSON_RPC } else { &JSON_RPC[..1] },
+        changes: Changes::Data,
         run: Box::leak(run),
     })
 }
@@ -130,13 +131,15 @@ fn run(command: &Function, call: &mut Call<'_>) -> Result<(), Fault> {
         When::Now => Ok(()),
         When::Later => {
             log::error!(often = true; "{}: answers later, and has not said so by MI_ASYNC_RPL_FLAG", command.name);
-            Err(COMMAND_FAILED)
+            Err(COMMAND_FAILED
+                .with_cause("the module answers later and has not said so by MI_ASYNC_RPL_FLAG"))
         }
     }
 }
 
 fn run_later(command: &Function, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
-    let handler = handler::take(call.context.pending, number).ok_or(SERVER_ERROR)?;
+    let handler = handler::take(call.context.pending, number)
+        .ok_or_else(|| SERVER_ERROR.with_cause("too many requests of C modules wait for their replies"))?;
     let when = call_function(command, call, Some(handler));
     if when != Ok(When::Later) {
         handler::give_back(handler, number);
@@ -151,7 +154,10 @@ fn call_function(
     handler: Option<NonNull<MiHandler>>,
 ) -> Result<When, Fault> {
     let mut request = match command.takes_input {
-        true => Some(Tree::request(call.args.all()).ok_or(SERVER_ERROR)?),
+        true => Some(
+            Tree::request(call.args.all())
+                .ok_or_else(|| SERVER_ERROR.with_cause("no memory for the request"))?,
+        ),
         false => None,
     };
     if let (Some(request), Some(handler)) = (&mut request, handler) {

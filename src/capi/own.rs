@@ -12,7 +12,9 @@ use super::command;
 use super::exports::guarded;
 use super::layouts::{MiCmd, MiRoot, NO_INPUT_FLAG, STAT_IS_FUNC, STAT_NO_RESET, StatSource, StatVar, Str};
 use super::{here, text};
-use crate::mi::{self, Caller, Classic, Command, Context, Entry, Fault, Generation, Params, Progress};
+use crate::mi::{
+    self, Caller, Classic, Command, Context, Delivery, Entry, Fault, Generation, Params, Progress,
+};
 
 thread_local! {
     /// All commands; made when a module asks first.
@@ -122,7 +124,9 @@ fn answer(
     reply: &mut Building,
 ) -> Result<(), Fault> {
     let recipe = mi::classic_recipe(command, params)?;
-    if let Some(mut rest) = mi::run(command, recipe, context, params, reply, Caller::AmongOthers)?.rest() {
+    let caller = Caller::new("core", &"a module in C");
+    let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::WithOthers)?;
+    if let Some(mut rest) = outcome.rest() {
         while rest.go_on(context, reply)? == Progress::More {}
     }
     Ok(())

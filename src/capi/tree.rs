@@ -96,19 +96,20 @@ enum Broken {
 
 /// What a tree says; without one, that the command has failed. Nothing refers to the tree after that.
 pub(super) fn told(tree: Option<Tree>, name: &str) -> Told {
-    let Some(tree) = tree else { return COMMAND_FAILED.into() };
+    let failed = |cause: &str| Told::from(COMMAND_FAILED.with_cause(cause));
+    let Some(tree) = tree else { return failed("the module has returned no reply") };
     match tree.copy() {
         Ok(copy) => Told::new(tree.status(), copy),
         Err(Broken::TooDeep) => {
             log::error!("{name}: the nodes of the reply lie too deep in one another");
-            COMMAND_FAILED.into()
+            failed("the nodes of the module's reply lie too deep in one another")
         }
         Err(Broken::Ring) => {
             log::error!(
                 "{name}: a node of the reply, or an attribute, has itself behind it; the reply is not freed"
             );
             std::mem::forget(tree);
-            COMMAND_FAILED.into()
+            failed("a node of the module's reply has itself behind it")
         }
     }
 }

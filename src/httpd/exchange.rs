@@ -111,7 +111,9 @@ async fn respond(
     let refused = match asked {
         Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
             Ok(body) => {
-                let request = http::Request { method, path, query: head.uri.query(), body: body.bytes() };
+                let client = ends.client;
+                let request =
+                    http::Request { client, method, path, query: head.uri.query(), body: body.bytes() };
                 activity.enter(Phase::Reply);
                 let mut stream = Stream::with_room(ROOM_BYTES);
                 let answer =

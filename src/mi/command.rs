@@ -1,8 +1,9 @@
 //! Command rows, the table of all loaded commands, and the one place that runs a command.
 
+use super::caller::Caller;
 use super::context::Context;
 use super::fault::{Fault, MISSING_PARAMETER};
-use super::later::{Caller, Outcome};
+use super::later::{Delivery, Outcome};
 use super::params::{Args, Params};
 use super::reply::{Reply, Rest};
 
@@ -113,6 +114,17 @@ impl<F: Fn(&mut Call<'_>) -> Result<(), Fault> + Sync> Act for F {
 /// What a command's row points to.
 pub type Run = dyn Act;
 
+/// What a command changes. A call of one that changes the server itself is logged, with its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing, or what clients keep in the server.
+    Data,
+    /// How the server itself goes on.
+    Server,
+    /// The same, when it has parameters; without any it only shows.
+    ServerIfGiven,
+}
+
 /// One command: a row of its module's table.
 pub struct Command {
     /// As it is called.
@@ -123,6 +135,8 @@ pub struct Command {
     pub classic: Classic,
     /// The JSON-RPC recipes, told apart by their number of parameters; none when JSON-RPC lacks the command.
     pub json_rpc: &'static [&'static [Parameter]],
+    /// What it changes.
+    pub changes: Changes,
     /// What it does.
     pub run: &'static Run,
 }
@@ -145,8 +159,10 @@ pub struct Call<'a> {
     pub rest: Option<Rest>,
     /// The command's name.
     pub name: &'static str,
-    /// Who waits for the reply.
+    /// Who asks.
     pub(super) caller: Caller<'a>,
+    /// Whether the reply may come later.
+    pub(super) delivery: Delivery<'a>,
     /// The number of the reply, when it comes later.
     pub(super) later: Option<u64>,
 }
@@ -234,7 +250,8 @@ pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Pa
     }
 }
 
-/// Runs a command with parameters that fit `recipe`.
+/// Runs a command with parameters that fit `recipe`. The log says so when it changes the server, and why it is refused
+/// when the reply does not.
 ///
 /// # Errors
 /// What the command answers instead of a reply.
@@ -245,11 +262,14 @@ pub fn run(
     params: &Params,
     reply: &mut dyn Reply,
     caller: Caller<'_>,
+    delivery: Delivery<'_>,
 ) -> Result<Outcome, Fault> {
+    caller.log_change(command, params);
     let (args, name) = (Args::new(recipe, params), command.name);
-    let mut call = Call { context, args, reply, rest: None, name, caller, later: None };
-    command.run.run(&mut call)?;
-    Ok(call.later.map_or(Outcome::Now(call.rest), Outcome::Later))
+    let mut call = Call { context, args, reply, rest: None, name, caller, delivery, later: None };
+    command.run.run(&mut call).inspect_err(|fault| caller.log_refusal(name, fault))?;
+    let rest = call.rest.map(|rest| rest.of_request(caller.keep(), name));
+    Ok(call.later.map_or(Outcome::Now(rest), Outcome::Later))
 }
 
 #[cfg(test)]
@@ -258,7 +278,7 @@ mod tests {
     use crate::mi::testing::{Recorder, context};
 
     const fn row(name: &'static str, classic: Classic) -> Command {
-        Command { name, help: None, classic, json_rpc: &[], run: &echo }
+        Command { name, help: None, classic, json_rpc: &[], changes: Changes::Data, run: &echo }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
@@ -287,7 +307,17 @@ mod tests {
             (0..count).for_each(|_| params.push(b"", b"x"));
             let mut reply = Recorder::default();
             classic_recipe(command, &params)
-                .and_then(|recipe| run(command, recipe, &context, &params, &mut reply, Caller::Nobody))
+                .and_then(|recipe| {
+                    run(
+                        command,
+                        recipe,
+                        &context,
+                        &params,
+                        &mut reply,
+                        Caller::new("test", &""),
+                        Delivery::Never,
+                    )
+                })
                 .map(|_| reply.nodes.len())
                 .map_err(|fault| fault.reason)
         };

@@ -27,6 +27,19 @@ impl Fault {
         Fault { code, reason: reason.to_string().into(), data: None }
     }
 
+    /// The same fault with the reason that it does not tell: for the log, and for JSON-RPC callers as `data`.
+    /// Differs: there 3.x has no data.
+    #[must_use]
+    pub fn with_cause(self, cause: impl ToString) -> Fault {
+        Fault { data: Some(cause.to_string().into()), ..self }
+    }
+
+    /// Whether it answers the same code and reason, whatever the cause.
+    #[must_use]
+    pub fn is(&self, other: &Fault) -> bool {
+        self.code == other.code && self.reason == other.reason
+    }
+
     /// What JSON-RPC callers get for parameters that a recipe cannot take. C: `JSONRPC_INVAL_PARAMS_CODE` in
     /// mi/item.h.
     #[must_use]

@@ -5,6 +5,7 @@
 //! caller's wire. What may be long it leaves as a [`Rest`], which the transport asks for piece by piece. Nothing here sees bytes of a wire, does I/O or reads a clock.
 //! C: mi/mi.c and mi/tree.c.
 
+mod caller;
 mod command;
 mod context;
 mod fault;
@@ -15,15 +16,16 @@ mod reply;
 mod snapshot;
 mod statistics;
 
+pub use caller::{Caller, KeptCaller, Peer};
 pub use command::{
-    Act, Call, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe, optional,
-    required, run,
+    Act, Call, Changes, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe,
+    optional, required, run,
 };
 pub use context::{Context, States};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
-pub use later::{Caller, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_all, end_late};
+pub use later::{Delivery, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_all, end_late};
 pub use number::{signed, unsigned};
 pub use params::{Args, OwnedValues, Params};
 pub use reply::{Progress, Reply, Rest, Value};

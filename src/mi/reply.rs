@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::caller::KeptCaller;
 use super::command::Generation;
 use super::context::Context;
 use super::fault::Fault;
@@ -132,19 +133,21 @@ type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault>>;
 pub struct Rest {
     step: Step,
     is_change: bool,
+    /// Who has asked for what, when a command has left it.
+    request: Option<(KeptCaller, &'static str)>,
 }
 
 impl Rest {
     /// The rest of a long reply, some kilobytes a step. Dropping it ends the reply early.
     pub fn of_reply(step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static) -> Rest {
-        Rest { step: Box::new(step), is_change: false }
+        Rest { step: Box::new(step), is_change: false, request: None }
     }
 
     /// The rest of a change, which is to be made whether or not the client reads the reply.
     pub fn of_change(
         step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static,
     ) -> Rest {
-        Rest { step: Box::new(step), is_change: true }
+        Rest { step: Box::new(step), is_change: true, request: None }
     }
 
     /// Whether it changes something.
@@ -153,12 +156,21 @@ impl Rest {
         self.is_change
     }
 
+    /// The same, with whose it is, for the log.
+    pub(super) fn of_request(self, caller: KeptCaller, command: &'static str) -> Rest {
+        Rest { request: Some((caller, command)), ..self }
+    }
+
     /// Takes one step.
     ///
     /// # Errors
     /// The error that the command answers. Only while no step has written a node; the last step then.
     pub fn go_on(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Fault> {
-        (self.step)(context, reply)
+        (self.step)(context, reply).inspect_err(|fault| {
+            if let Some((caller, command)) = &self.request {
+                caller.caller().log_refusal(command, fault);
+            }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! C: `mi_print_blacklists` in blacklists.c, registered under the module name `blacklists`.
 
-use crate::mi::{Call, Classic, Command, Fault, Value, required};
+use crate::mi::{Call, Changes, Classic, Command, Fault, Value, required};
 use crate::module::Module;
 
 /// The module's table.
@@ -14,6 +14,7 @@ pub(super) const MODULE: Module = Module {
         help: Some("lists all the defined (static or learned) blacklists"),
         classic: Classic::NoInput,
         json_rpc: &[&[], &[required("name")]],
+        changes: Changes::Data,
         run: &list,
     }],
     statistics: &[],

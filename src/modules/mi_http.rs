@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use crate::config::{Effect, Kind, Parameter};
 use crate::httpd::settings;
-use crate::mi::{Context, Told};
+use crate::mi::{Caller, Context, Told};
 use crate::module::{self, Loaded, Module};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
 use crate::wire::json_rpc::{self, Answerer};
@@ -90,7 +90,8 @@ impl Dialect for JsonRpc {
             output.push(br#""data":"send the request by POST"},"id":null}"#);
             return Answer { status: 405, content_type: JSON, is_error: true, more: None, later: None };
         }
-        answered(self.answerer.borrow_mut().answer(context, request.body, b"", output))
+        let caller = Caller::new("mi_http", &request.client);
+        answered(self.answerer.borrow_mut().answer(context, request.body, caller, output))
     }
 
     fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer {
@@ -105,11 +106,19 @@ fn answered(answer: json_rpc::Answer) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::mi::testing::context;
 
     fn answer(method: Method, body: &str) -> (u16, bool, String) {
-        let request = Request { method, path: "", query: None, body: body.as_bytes() };
+        let request = Request {
+            client: Ipv4Addr::LOCALHOST.into(),
+            method,
+            path: "",
+            query: None,
+            body: body.as_bytes(),
+        };
         let mut context = context();
         context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
         let mut output = Stream::default();

@@ -4,10 +4,12 @@
 //! peers need no distinction. C: `mi_datagram_server` and `mi_send_dgram` in datagram_fnc.c.
 #![expect(unsafe_code, reason = "recvfrom and sendto without copying or parsing the address")]
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
@@ -82,6 +84,14 @@ impl Peer {
     #[must_use]
     pub fn has_address(&self) -> bool {
         self.length as usize > std::mem::size_of::<libc::sa_family_t>()
+    }
+
+    /// The path that a UNIX client's socket is bound to; `None` for one that another process may see elsewhere.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        let name = self.as_bytes().get(size_of::<libc::sa_family_t>()..)?;
+        let path = Path::new(OsStr::from_bytes(name.split(|&byte| byte == 0).next()?));
+        (i32::from(self.address.ss_family) == libc::AF_UNIX && path.is_absolute()).then_some(path)
     }
 
     /// The address as the kernel has it.

@@ -3,6 +3,7 @@
 //! The listener takes a message apart and finds the [`Door`] by its path; what is said behind the door is a
 //! [`Dialect`]: XML-RPC, JSON-RPC, the JSON of 2.4. C: `httpd_api_t` in modules/httpd/httpd_load.h of 2.4 and 3.4.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Pieces, Stream};
@@ -20,6 +21,8 @@ pub enum Method {
 /// A request, whole, as a dialect sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
+    /// Who asks.
+    pub client: IpAddr,
     /// How it asks.
     pub method: Method,
     /// The path behind the root, percent signs and all: empty, or begins with a slash.

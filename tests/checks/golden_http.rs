@@ -1,6 +1,7 @@
 //! The recorded replies of mi_xmlrpc, mi_xmlrpc_ng and mi_json, against what the library answers without a listener:
 //! the decoded values are compared. tests/golden/README.md says what the rows hold.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -79,7 +80,13 @@ fn asked(dialect: &dyn Dialect, context: &Context, request: &Request<'_>) -> (u1
 }
 
 fn post(body: &str) -> Request<'_> {
-    Request { method: Method::Post, path: "", query: None, body: body.as_bytes() }
+    Request {
+        client: Ipv4Addr::LOCALHOST.into(),
+        method: Method::Post,
+        path: "",
+        query: None,
+        body: body.as_bytes(),
+    }
 }
 
 fn rows(file: &str) -> Vec<Value> {
@@ -191,7 +198,13 @@ fn rows_of_2_4() {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let method = if row["method"] == "GET" { Method::Get } else { Method::Post };
-        let request = Request { method, path, query, body: text("body").as_bytes() };
+        let request = Request {
+            client: Ipv4Addr::LOCALHOST.into(),
+            method,
+            path,
+            query,
+            body: text("body").as_bytes(),
+        };
         let (status, media_type, body) = asked(door, &context, &request);
         let wanted = &row["reply"];
         assert_eq!((&status.into(), &media_type.into()), (&wanted["status"], &wanted["type"]), "{row}");
@@ -220,7 +233,13 @@ fn a_dump_comes_in_small_pieces() {
         assert!(!added(&context, &params).contains("fault"));
     }
     let dump = post("<methodCall><methodName>ul_dump</methodName></methodCall>");
-    let get = Request { method: Method::Get, path: "/ul_dump", query: None, body: b"" };
+    let get = Request {
+        client: Ipv4Addr::LOCALHOST.into(),
+        method: Method::Get,
+        path: "/ul_dump",
+        query: None,
+        body: b"",
+    };
     let formats = [Format::String, Format::Array, Format::IndentedString, Format::Tree];
     let mut doors: Vec<(&dyn Dialect, Request<'_>)> =
         formats.iter().map(|format| (format as &dyn Dialect, dump)).collect();
@@ -259,7 +278,13 @@ fn json_of_2_4_to_the_byte() {
     for row in same {
         let target = row["target"].as_str().unwrap().strip_prefix("/json").unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = Request { method: Method::Get, path, query: Some(query), body: b"" };
+        let request = Request {
+            client: Ipv4Addr::LOCALHOST.into(),
+            method: Method::Get,
+            path,
+            query: Some(query),
+            body: b"",
+        };
         let (.., body) = asked(&TreeJson, &context, &request);
         assert_eq!(String::from_utf8(body).unwrap(), row["reply"]["body"].as_str().unwrap(), "{row}");
         count += 1;

@@ -55,7 +55,7 @@ fn a_pipe_that_nobody_reads_holds_up_nobody_and_the_next_line_says_how_many_were
         .is_ok_and(|count| count > 0)
         .then(|| read_some(&mut reader))
     });
-    assert!(line.contains("help: ") && line.contains(" lines before could not be written)\n"), "{line}");
+    assert!(line.contains("help by ") && line.contains(" lines before could not be written)\n"), "{line}");
     drop(writer);
     server.stop_clean(&[]);
 }

@@ -33,20 +33,18 @@ pub const STATISTICS: [Statistic; 2] = [
 /// The statistic of replies that nobody has given in time, in the group `mi`.
 pub const TIMEOUTS: &str = "pending_timeouts";
 
-/// Who waits for a reply.
+/// Whether a reply may come later than its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller<'a> {
-    /// Somebody who gets it whenever it comes.
-    Waits {
-        /// How the transport finds the caller.
-        address: &'a [u8],
-        /// What else the reply needs, by what is spoken.
+pub enum Delivery<'a> {
+    /// It may.
+    AtAnyTime {
+        /// What the reply needs beside the caller's address, by what is spoken.
         form: &'a [u8],
     },
-    /// Nobody.
-    Nobody,
-    /// Somebody who gets it with those to other requests, at once.
-    AmongOthers,
+    /// Nobody wants it.
+    Never,
+    /// It goes with those to other requests, at once.
+    WithOthers,
 }
 
 /// What came of a command.
@@ -94,10 +92,10 @@ pub struct Later<F>(pub F);
 impl<F: Fn(&mut Call<'_>, u64) -> Result<When, Fault> + Sync> Act for Later<F> {
     fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
         let slot = call.context.slot;
-        let (slot, address, form) = match call.caller {
-            Caller::Waits { address, form } => (Some(slot), address, form),
-            Caller::Nobody => (None, &[][..], &[][..]),
-            Caller::AmongOthers => return Err(ALONE),
+        let (slot, address, form) = match call.delivery {
+            Delivery::AtAnyTime { form } => (Some(slot), call.caller.address, form),
+            Delivery::Never => (None, &[][..], &[][..]),
+            Delivery::WithOthers => return Err(ALONE),
         };
         let asked = Asked { slot, command: call.name, address, form };
         let number = call.context.pending.add(&asked).map_err(|refused| {
@@ -105,7 +103,7 @@ impl<F: Fn(&mut Call<'_>, u64) -> Result<When, Fault> + Sync> Act for Later<F> {
             match refused {
                 Refused::TooMany => TOO_MANY,
                 Refused::Ending => ENDING,
-                Refused::Full(_) => SERVER_ERROR,
+                Refused::Full(full) => SERVER_ERROR.with_cause(full),
             }
         })?;
         let when = (self.0)(call, number);

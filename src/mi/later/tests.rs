@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mi::testing::{Recorder, context};
-use crate::mi::{Classic, Command, Context, Params, run};
+use crate::mi::{Caller, Changes, Classic, Command, Context, Params, run};
 
 #[expect(clippy::unnecessary_wraps, reason = "has the type of every command that may answer later")]
 fn start(call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
@@ -18,6 +18,7 @@ static START: Command = Command {
     help: None,
     classic: Classic::takes(&[crate::mi::optional("now")]),
     json_rpc: &[&[]],
+    changes: Changes::Data,
     run: &Later(start),
 };
 
@@ -26,6 +27,7 @@ static FAILS: Command = Command {
     help: None,
     classic: Classic::NoInput,
     json_rpc: &[],
+    changes: Changes::Data,
     run: &Later(|_: &mut Call<'_>, _: u64| Err(SERVER_ERROR)),
 };
 
@@ -33,15 +35,16 @@ fn called(
     context: &Context,
     command: &'static Command,
     params: &Params,
-    caller: Caller<'_>,
+    delivery: Delivery<'_>,
 ) -> Result<Outcome, Fault> {
-    run(command, &[], context, params, &mut Recorder::default(), caller)
+    let caller = Caller { transport: "test", peer: &"", address: b"a" };
+    run(command, &[], context, params, &mut Recorder::default(), caller, delivery)
 }
 
 #[test]
 fn only_one_who_can_wait_makes_it_wait() {
     let context = context();
-    let waits = Caller::Waits { address: b"a", form: b"f" };
+    let waits = Delivery::AtAnyTime { form: b"f" };
     let nothing = Params::new();
     let outcome = called(&context, &START, &nothing, waits);
     let Ok(Outcome::Later(number)) = outcome else { panic!("{outcome:?}") };
@@ -52,8 +55,8 @@ fn only_one_who_can_wait_makes_it_wait() {
     assert_eq!((&due.address[..], &due.form[..], &due.command[..]), (&b"a"[..], &b"f"[..], &b"start"[..]));
     assert_eq!(Told::from_bytes(&due.answer), Told::from(LATE));
 
-    assert_eq!(called(&context, &START, &nothing, Caller::AmongOthers).unwrap_err(), ALONE);
-    let outcome = called(&context, &START, &nothing, Caller::Nobody);
+    assert_eq!(called(&context, &START, &nothing, Delivery::WithOthers).unwrap_err(), ALONE);
+    let outcome = called(&context, &START, &nothing, Delivery::Never);
     let Ok(Outcome::Later(number)) = outcome else { panic!("{outcome:?}") };
     assert_eq!(Told::from(LATE).answer(context.pending, number), Ok(()));
     assert!(inbox.take(|_| true, |_| ()).is_none(), "nobody waits for it");

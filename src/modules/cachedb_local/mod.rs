@@ -21,7 +21,7 @@ use crate::cachedb::{self, Backend, CacheError};
 use crate::config::{Effect, Kind, Parameter, Position, Settings};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
+    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
 };
 use crate::module::{Loaded, Module, SettingError};
 use crate::shm::keyed::{NEVER, Space};
@@ -76,6 +76,7 @@ pub(super) const MODULE: Module = Module {
         help: None,
         classic: Classic::takes(&[required("glob")]),
         json_rpc: &[&[required("glob")], &[required("glob"), required("collection")]],
+        changes: Changes::Data,
         run: &remove_chunk,
     }],
     statistics: &[],
@@ -200,15 +201,20 @@ fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
     let collections = call.context.states.get::<Collections>();
     let collection = call.args.get("collection").map(Collection::new).unwrap_or_default();
     if !collections.is_none_or(|all| all.names.contains(&collection)) {
-        return Err(Fault::new(500, "Internal error"));
+        let name = call.args.get("collection").unwrap_or_default();
+        let cause = format_args!(
+            "collection: there is no \"{}\"; the parameter cache_collections lists them",
+            Shown(name)
+        );
+        return Err(Fault::new(500, "Internal error").with_cause(cause));
     }
     let text = call.args.get("glob").unwrap_or_default();
     let glob = Glob::new(text).map_err(|error| {
-        log::warn!(often = true; "cache_remove_chunk: the pattern {} is refused: {error}", Shown(text));
-        match error {
+        let fault = match error {
             GlobError::Nul => SERVER_ERROR,
             GlobError::TooLong => BAD_PARAMETER,
-        }
+        };
+        fault.with_cause(format_args!("glob: \"{}\": {error}", Shown(text)))
     })?;
     let mut removal = Removal::new(glob, collection, call.context.segment);
     let threshold = collections.map_or(Duration::ZERO, |all| all.threshold);

@@ -5,7 +5,7 @@
 
 use crate::cachedb::{Backend, Backends, CacheError};
 use crate::logging::Shown;
-use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, optional, required, unsigned};
+use crate::mi::{Call, Changes, Classic, Command, Fault, Parameter, Value, optional, required, unsigned};
 
 /// Classic callers are checked in the commands, in C's order and with C's words.
 const fn checked_by_the_command(recipe: &'static [Parameter]) -> Classic {
@@ -24,6 +24,7 @@ pub(super) const STORE: Command = Command {
         &[required("system"), required("attr"), required("value")],
         &[required("system"), required("attr"), required("value"), required("expire").integer()],
     ],
+    changes: Changes::Data,
     run: &store,
 };
 
@@ -32,6 +33,7 @@ pub(super) const FETCH: Command = Command {
     help: Some("queries for a cache stored value"),
     classic: KEY_RECIPE,
     json_rpc: &[&[required("system"), required("attr")]],
+    changes: Changes::Data,
     run: &fetch,
 };
 
@@ -40,6 +42,7 @@ pub(super) const REMOVE: Command = Command {
     help: Some("removes a record from the cache system"),
     classic: KEY_RECIPE,
     json_rpc: &[&[required("system"), required("attr")]],
+    changes: Changes::Data,
     run: &remove,
 };
 
@@ -68,19 +71,14 @@ fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheE
     }
 }
 
-/// The log gets the reason, unless the system has logged it; the client gets C's words, but is told when memory is
-/// full.
+/// The client gets C's words, but is told when memory is full.
 fn failed(error: &CacheError, answer: &'static str) -> Fault {
     match error {
-        CacheError::Remote { .. } => Fault::new(500, answer),
         CacheError::Full(full) => {
             log::warn!(often = true; "{answer}: {full}");
             Fault::because(500, full)
         }
-        CacheError::Unknown(_) => {
-            log::warn!(often = true; "{answer}: {error}");
-            Fault::new(500, answer)
-        }
+        CacheError::Unknown(_) | CacheError::Remote { .. } => Fault::new(500, answer).with_cause(error),
     }
 }
 

@@ -4,8 +4,9 @@
 //! stand as clients know them, slips included.
 
 use super::log_level;
+use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, COMMAND_FAILED, Call, Classic, Command, Fault, Value, optional, required, signed,
+    BAD_PARAMETER, COMMAND_FAILED, Call, Changes, Classic, Command, Fault, Value, optional, required, signed,
 };
 use crate::system::clock;
 use crate::version;
@@ -19,6 +20,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         ),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &uptime,
     },
     Command {
@@ -26,6 +28,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("prints the version string of a runningOpenSIPS"),
         classic: Classic::NoInput,
         json_rpc: &[&[], &[required("revision")]],
+        changes: Changes::Data,
         run: &version,
     },
     Command {
@@ -33,6 +36,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("prints the working directory of OpenSIPS"),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &pwd,
     },
     Command {
@@ -40,6 +44,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("returns the full list of arguments used at startup"),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &arg,
     },
     Command {
@@ -47,6 +52,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("lists all avaialbe MI commands"),
         classic: Classic::NoInput,
         json_rpc: &[&[], &[required("command")]],
+        changes: Changes::Data,
         run: &which,
     },
     Command {
@@ -54,6 +60,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("lists all processes used by OpenSIPS"),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &ps,
     },
     Command {
@@ -61,6 +68,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("terminates OpenSIPS"),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Server,
         run: &kill,
     },
     Command {
@@ -68,6 +76,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("gets/sets the value of the debug core variable"),
         classic: Classic::takes(&[optional("level").integer()]),
         json_rpc: &[],
+        changes: Changes::ServerIfGiven,
         run: &debug,
     },
     log_level::COMMAND,
@@ -82,6 +91,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("list all ongoing TCP/TLS connections"),
         classic: Classic::NoInput,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &list_tcp_conns,
     },
     Command {
@@ -89,6 +99,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("prints information about MI commands usage"),
         classic: Classic::takes(&[optional("mi_cmd")]),
         json_rpc: &[&[], &[required("mi_cmd")]],
+        changes: Changes::Data,
         run: &help,
     },
 ];
@@ -116,7 +127,7 @@ fn version(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 fn pwd(call: &mut Call<'_>) -> Result<(), Fault> {
-    let folder = std::env::current_dir().map_err(|_| COMMAND_FAILED)?;
+    let folder = std::env::current_dir().map_err(|error| COMMAND_FAILED.with_cause(error))?;
     call.reply.node("WD", folder.as_os_str().as_encoded_bytes());
     Ok(())
 }
@@ -174,7 +185,9 @@ fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
 fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
     let header = call.context.segment.header();
     if let Some(wanted) = call.args.get("level") {
-        call.context.segment.set_level(signed(wanted).ok_or(BAD_PARAMETER)?);
+        call.context.segment.set_level(signed(wanted).ok_or_else(|| {
+            BAD_PARAMETER.with_cause(format_args!("level: \"{}\" is no number", Shown(wanted)))
+        })?);
     }
     call.reply.node("DEBUG", Value::Signed(header.level().into()));
     Ok(())

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Progress, Reply,
-    Rest, SERVER_ERROR, Value, optional, required, unsigned,
+    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Progress,
+    Reply, Rest, SERVER_ERROR, Value, optional, required, unsigned,
 };
 use crate::module::Loaded;
 use crate::shm::keyed::{NEVER, Space};
@@ -37,6 +37,7 @@ pub(super) const SUBSCRIBE: Command = Command {
         &[required("event"), required("socket")],
         &[required("event"), required("socket"), required("expire").integer()],
     ],
+    changes: Changes::Server,
     run: &subscribe,
 };
 
@@ -45,6 +46,7 @@ pub(super) const LIST: Command = Command {
     help: Some("lists all the events advertised through the Event Interface"),
     classic: Classic::NoInput,
     json_rpc: &[&[]],
+    changes: Changes::Data,
     run: &list,
 };
 
@@ -57,13 +59,16 @@ pub(super) const SUBSCRIBERS: Command = Command {
         too_many: None,
     },
     json_rpc: &[&[], &[required("event")], &[required("event"), required("socket")]],
+    changes: Changes::Data,
     run: &subscribers,
 };
 
 fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
     let generation = call.reply.generation();
     let (missing, negative) = match generation {
-        Generation::Classic => (MISSING_PARAMETER, BAD_PARAMETER),
+        Generation::Classic => {
+            (MISSING_PARAMETER, BAD_PARAMETER.with_cause("expire is no number from 0 to 4294967295"))
+        }
         Generation::JsonRpc => (UNHANDLED_PARAMETER, Fault::invalid_params("Negative expire value")),
     };
     let event = call.args.filled("event").ok_or(missing.clone())?;
@@ -88,9 +93,13 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Fault {
-    log::info!(often = true; "{} to {} is refused: {error}", Shown(socket), Shown(event));
     match error {
-        SubscribeError::Event | SubscribeError::Socket => BAD_PARAMETER,
+        SubscribeError::Event => {
+            BAD_PARAMETER.with_cause(format_args!("event: \"{}\": {error}", Shown(event)))
+        }
+        SubscribeError::Socket => {
+            BAD_PARAMETER.with_cause(format_args!("socket: \"{}\": {error}", Shown(socket)))
+        }
         SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => {
             Fault::because(500, error)
         }

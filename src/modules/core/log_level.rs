@@ -2,7 +2,7 @@
 //!
 //! C: `w_log_level` and `mi_log_level` in mi/mi_core.c of 3.x.
 
-use crate::mi::{Call, Classic, Command, Fault, Parameter, Value, required, signed};
+use crate::mi::{Call, Changes, Classic, Command, Fault, Parameter, Value, required, signed};
 
 const LEVEL: Parameter = required("level").integer();
 
@@ -11,6 +11,7 @@ pub(super) const COMMAND: Command = Command {
     help: Some("gets/sets the per process or global log level in OpenSIPS"),
     classic: Classic::Absent,
     json_rpc: &[&[], &[LEVEL], &[LEVEL, required("pid").integer()]],
+    changes: Changes::ServerIfGiven,
     run: &log_level,
 };
 

@@ -3,11 +3,16 @@
 //! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree, of 1.11 and of 3.4: the
 //! first byte says which of the two is asked.
 
+use std::borrow::Borrow;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+
 use crate::mi::{
-    COMMAND_NOT_AVAILABLE, Caller, Context, Fault, Generation, Outcome, PARSE_ERROR, Params, Progress, Rest,
-    Told,
+    self, COMMAND_NOT_AVAILABLE, Caller, Context, Fault, Generation, Outcome, PARSE_ERROR, Params, Progress,
+    Rest, Told,
 };
 use crate::shm::pending::Due;
+use crate::system::datagram::Peer;
 use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::text::{self, Encoder, Refused, State, split_command};
 use crate::wire::{Datagram, Output, Pieces, json_rpc, too_large};
@@ -23,6 +28,25 @@ pub(super) struct Answerer<'a> {
     params: Params,
     json_rpc: json_rpc::Answerer,
     reply: Datagram,
+}
+
+/// A client, as the log shows it: its address and, where that is a path, the user whose socket is there.
+struct Sender<P>(P);
+
+impl<P: Borrow<Peer>> fmt::Display for Sender<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.0.borrow();
+        match peer.path().and_then(|path| path.symlink_metadata().ok()) {
+            Some(file) => write!(f, "{peer} (uid {})", file.uid()),
+            None => write!(f, "{peer}"),
+        }
+    }
+}
+
+impl<P: Borrow<Peer>> mi::Peer for Sender<P> {
+    fn keep(&self) -> Box<dyn mi::Peer> {
+        Box::new(Sender(*self.0.borrow()))
+    }
 }
 
 /// What became of a request.
@@ -85,8 +109,10 @@ impl<'a> Answerer<'a> {
         }
     }
 
-    /// Answers a request, which was `length` bytes long before it was cut to fit the buffer. `address` is the client's.
-    pub(super) fn answer(&mut self, request: &[u8], length: usize, address: &[u8]) -> Answer<'_> {
+    /// Answers a request, which was `length` bytes long before it was cut to fit the buffer.
+    pub(super) fn answer(&mut self, request: &[u8], length: usize, peer: &Peer) -> Answer<'_> {
+        let shown = Sender(peer);
+        let caller = Caller { transport: "mi_datagram", peer: &shown, address: peer.as_bytes() };
         let is_cut = length > request.len();
         self.reply.clear();
         let begun = match self.generation(request) {
@@ -94,14 +120,14 @@ impl<'a> Answerer<'a> {
                 Begun::Whole(self.refuse(request, &too_large("request", length)))
             }
             Generation::Classic => {
-                let begun = self.run(request, address);
+                let begun = self.run(request, caller);
                 begun.unwrap_or_else(|fault| Begun::Whole(self.refuse(request, &fault)))
             }
             Generation::JsonRpc if is_cut => {
                 Begun::Whole(json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error)
             }
             Generation::JsonRpc => {
-                begun_json_rpc(self.json_rpc.answer(self.context, request, address, &mut self.reply))
+                begun_json_rpc(self.json_rpc.answer(self.context, request, caller, &mut self.reply))
             }
         };
         self.go_on_with(begun, request)
@@ -201,11 +227,10 @@ impl<'a> Answerer<'a> {
         if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
-    fn run(&mut self, request: &[u8], address: &[u8]) -> Result<Begun, Fault> {
+    fn run(&mut self, request: &[u8], caller: Caller<'_>) -> Result<Begun, Fault> {
         let (name, text) = split_command(request).map_err(|_| COMMAND_NOT_AVAILABLE)?;
         let entry = self.context.commands.find(name, Generation::Classic).ok_or(COMMAND_NOT_AVAILABLE)?;
         let mut encoder = Encoder::new(&mut self.reply, self.indent);
-        let caller = Caller::Waits { address, form: b"" };
         let outcome = text::run(entry, text, self.context, &mut self.params, &mut encoder, caller);
         let outcome = outcome.map_err(|refused| match refused {
             Refused::Parse => PARSE_ERROR,
@@ -270,7 +295,7 @@ mod tests {
             context.commands.add(module.name, module.commands).unwrap();
         }
         let mut answerer = Answerer::new(&context, b"\t");
-        let Answer::Whole { bytes, is_error } = answerer.answer(request, length, b"") else {
+        let Answer::Whole { bytes, is_error } = answerer.answer(request, length, &Peer::new()) else {
             panic!("not whole at once");
         };
         let is_good = bytes.starts_with(b"200") || bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result");
@@ -296,7 +321,7 @@ mod tests {
         let mut context = context();
         context.commands.add("core", crate::modules::ALWAYS[1].commands).unwrap();
         let mut answerer = Answerer::new(&context, b"\t");
-        let mut begins = |request: &[u8]| match answerer.answer(request, request.len(), b"") {
+        let mut begins = |request: &[u8]| match answerer.answer(request, request.len(), &Peer::new()) {
             Answer::Whole { bytes, .. } => bytes.first().copied(),
             other => panic!("{other:?}"),
         };

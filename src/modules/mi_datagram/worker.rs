@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
         } else {
             client.next_request().map(|request| {
                 let Request { bytes, length } = request;
-                self.answerer.answer(&bytes, length, client.peer.as_bytes())
+                self.answerer.answer(&bytes, length, &client.peer)
             })
         };
         match answer {
@@ -202,7 +202,7 @@ impl<'a> Worker<'a> {
             return;
         }
         self.process.set_busy(true);
-        match self.answerer.answer(request, length, peer.as_bytes()) {
+        match self.answerer.answer(request, length, peer) {
             Answer::Whole { is_error: true, .. } | Answer::Unfinished(_) if is_reply() => {
                 self.process.set_busy(false);
                 return count(self.delivery.counters.ignored);

@@ -39,8 +39,8 @@ impl<'a> Answerer<'a> {
         Answerer { context, indent, params: Params::new(), json_rpc: json_rpc::Answerer::default() }
     }
 
-    /// Runs a request in text. `address` is where a reply that comes later goes.
-    pub(super) fn text(&mut self, request: &Text<'_>, address: &[u8], output: &mut Stream) -> Answer {
+    /// Runs a request in text.
+    pub(super) fn text(&mut self, request: &Text<'_>, caller: Caller<'_>, output: &mut Stream) -> Answer {
         let Some(entry) = self.context.commands.find(request.command, Generation::Classic) else {
             log::debug!("no command {}", request.command.escape_ascii());
             output.push(b"500 command '");
@@ -49,7 +49,6 @@ impl<'a> Answerer<'a> {
             return Answer::whole(true);
         };
         let mut encoder = Encoder::new(output, self.indent);
-        let caller = Caller::Waits { address, form: b"" };
         let outcome = text::run(entry, request.params, self.context, &mut self.params, &mut encoder, caller);
         match outcome {
             Ok(Outcome::Later(number)) => Answer { later: Some(number), ..Answer::whole(false) },
@@ -75,7 +74,7 @@ impl<'a> Answerer<'a> {
                 let more = Unfinished::new(rest, state, self.indent, b"\n");
                 return Answer { more: Some(Box::new(more)), ..Answer::whole(false) };
             }
-            Err(fault) if fault == COMMAND_FAILED => {
+            Err(fault) if fault.is(&COMMAND_FAILED) => {
                 // Nothing has left before the command has returned.
                 output.take_back();
                 output.push(b"500 command '");
@@ -94,9 +93,9 @@ impl<'a> Answerer<'a> {
         Answer::whole(is_error)
     }
 
-    /// Runs a request in JSON. `address` is where a reply that comes later goes.
-    pub(super) fn json(&mut self, text: &[u8], address: &[u8], output: &mut Stream) -> Answer {
-        json_answer(self.json_rpc.answer(self.context, text, address, output))
+    /// Runs a request in JSON.
+    pub(super) fn json(&mut self, text: &[u8], caller: Caller<'_>, output: &mut Stream) -> Answer {
+        json_answer(self.json_rpc.answer(self.context, text, caller, output))
     }
 
     /// Writes a reply that has come later.

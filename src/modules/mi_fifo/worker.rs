@@ -4,9 +4,11 @@
 //! `mi_fifo_server` in fifo_fnc.c.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use super::replies::{Event, Replies, Reply};
 use super::settings::Settings;
 use super::{GROUP, Open};
 use crate::logging::Throttle;
-use crate::mi::Context;
+use crate::mi::{Caller, Context, Peer};
 use crate::module::{OpenError, Process};
 use crate::shm::{Inbox, ReadAhead};
 use crate::system::fifo::{self, Identity};
@@ -274,10 +276,12 @@ impl<'a> Service<'a> {
             }
         };
         let address = if may_come_later { reply.address() } else { Vec::new() };
+        let peer = ReplyPath(path);
+        let caller = Caller { transport: "mi_fifo", peer: &peer, address: &address };
         let answer = match what {
             What::Nothing | What::Garbage => return,
-            What::Text(text) => self.answerer.text(&text, &address, &mut reply.stream),
-            What::Json { text, .. } => self.answerer.json(text, &address, &mut reply.stream),
+            What::Text(text) => self.answerer.text(&text, caller, &mut reply.stream),
+            What::Json { text, .. } => self.answerer.json(text, caller, &mut reply.stream),
             What::Unfinished { command, .. } => answer::refuse_text(command, &mut reply.stream),
             What::Broken { .. } => answer::refuse_broken(&mut reply.stream),
             What::TooLarge { is_json, length, .. } => {
@@ -332,6 +336,27 @@ impl<'a> Service<'a> {
             let ledger = &mut self.ledger;
             self.replies.take_turn(self.answerer.context, &mut |event| ledger.note(event));
         }
+    }
+}
+
+/// A client, as the log shows it: its FIFO for replies, and the user whose FIFO that is.
+struct ReplyPath<P>(Option<P>);
+
+impl<P: AsRef<Path>> fmt::Display for ReplyPath<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(path) = self.0.as_ref().map(AsRef::as_ref) else {
+            return f.write_str("without a reply FIFO");
+        };
+        match path.symlink_metadata() {
+            Ok(file) => write!(f, "{} (uid {})", path.display(), file.uid()),
+            Err(_) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl<P: AsRef<Path>> Peer for ReplyPath<P> {
+    fn keep(&self) -> Box<dyn Peer> {
+        Box::new(ReplyPath(self.0.as_ref().map(|path| path.as_ref().to_owned())))
     }
 }
 

@@ -6,8 +6,8 @@
 mod script;
 
 use crate::mi::{
-    Call, Cell, Classic, Command, Context, Fault, Parameter, Progress, Reply, Rest, Statistic, Value,
-    required,
+    Call, Cell, Changes, Classic, Command, Context, Fault, Parameter, Progress, Reply, Rest, Statistic,
+    Value, required,
 };
 use crate::module::Module;
 
@@ -21,6 +21,7 @@ pub(super) const MODULE: Module = Module {
             help: Some("prints the statistics (all, group or one) realtime values."),
             classic: Classic::takes(NAMES),
             json_rpc: &[NAMES],
+            changes: Changes::Data,
             run: &get_statistics,
         },
         Command {
@@ -28,6 +29,7 @@ pub(super) const MODULE: Module = Module {
             help: Some("lists all the registered statistics and their types"),
             classic: Classic::Absent,
             json_rpc: &[&[], NAMES],
+            changes: Changes::Data,
             run: &list_statistics,
         },
         Command {
@@ -35,6 +37,7 @@ pub(super) const MODULE: Module = Module {
             help: Some("resets the value of a statistic variable"),
             classic: Classic::takes(NAMES),
             json_rpc: &[NAMES],
+            changes: Changes::Server,
             run: &reset_statistics,
         },
         Command {
@@ -42,6 +45,7 @@ pub(super) const MODULE: Module = Module {
             help: Some("resets all the statistic variables that can be reset"),
             classic: Classic::Absent,
             json_rpc: &[&[]],
+            changes: Changes::Server,
             run: &reset_all_statistics,
         },
     ],
@@ -213,7 +217,7 @@ fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use crate::mi::testing::{Recorder, context};
-    use crate::mi::{Caller, Params, classic_recipe, run};
+    use crate::mi::{Caller, Delivery, Params, classic_recipe, run};
 
     #[test]
     fn many_names_are_shown_in_pieces() {
@@ -225,7 +229,9 @@ mod tests {
         (0..PIECE_CELLS).for_each(|_| params.push(b"", b"nope"));
         let mut reply = Recorder::default();
         let recipe = classic_recipe(command, &params).unwrap();
-        let ran = run(command, recipe, &context, &params, &mut reply, Caller::Nobody).unwrap();
+        let ran =
+            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)
+                .unwrap();
         let mut rest = ran.rest().unwrap();
         let mut pieces = vec![reply.nodes.len()];
         while rest.go_on(&context, &mut reply) == Ok(Progress::More) {
@@ -235,7 +241,8 @@ mod tests {
         params.clear();
         params.push(b"", b"nope");
         assert_eq!(
-            run(command, recipe, &context, &params, &mut reply, Caller::Nobody).err(),
+            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)
+                .err(),
             Some(NOT_FOUND)
         );
     }
@@ -249,7 +256,9 @@ mod tests {
         params.push(b"", known);
         let mut reply = Recorder::default();
         let recipe = classic_recipe(command, &params).unwrap();
-        let mut rest = run(command, recipe, &context, &params, &mut reply, Caller::Nobody)?.rest();
+        let mut rest =
+            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)?
+                .rest();
         let mut pieces = 1;
         while let Some(rest) = &mut rest
             && rest.go_on(&context, &mut reply)? == Progress::More

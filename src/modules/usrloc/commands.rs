@@ -7,9 +7,10 @@ use super::locations::{Buffers, LocationTable, Locations, MAX_RECORD_BYTES};
 use super::qvalue::Q;
 use super::record::{self, Contact};
 use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
+use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Classic, Command, Fault, MISSING_PARAMETER, Parameter, Rest, SERVER_ERROR, optional,
-    required, unsigned,
+    BAD_PARAMETER, Call, Changes, Classic, Command, Fault, MISSING_PARAMETER, Parameter, Rest, SERVER_ERROR,
+    optional, required, unsigned,
 };
 use crate::shm::keyed::{Full, NEVER, Space, Update};
 
@@ -29,6 +30,7 @@ pub(super) const COMMANDS: [Command; 7] = [
         help: None,
         classic: exactly(&[TABLE, AOR]),
         json_rpc: &[&[TABLE, AOR]],
+        changes: Changes::Data,
         run: &remove,
     },
     Command {
@@ -36,6 +38,7 @@ pub(super) const COMMANDS: [Command; 7] = [
         help: None,
         classic: exactly(&[TABLE, AOR, CONTACT]),
         json_rpc: &[&[TABLE, AOR, CONTACT]],
+        changes: Changes::Data,
         run: &remove_contact,
     },
     Command {
@@ -43,9 +46,17 @@ pub(super) const COMMANDS: [Command; 7] = [
         help: None,
         classic: exactly(&[optional("brief")]),
         json_rpc: &[&[], &[required("brief").integer()]],
+        changes: Changes::Data,
         run: &show::dump,
     },
-    Command { name: "ul_flush", help: None, classic: Classic::NoInput, json_rpc: &[&[]], run: &flush },
+    Command {
+        name: "ul_flush",
+        help: None,
+        classic: Classic::NoInput,
+        json_rpc: &[&[]],
+        changes: Changes::Data,
+        run: &flush,
+    },
     Command {
         name: "ul_add",
         help: None,
@@ -70,6 +81,7 @@ pub(super) const COMMANDS: [Command; 7] = [
             required("cflags").integer(),
             required("methods").integer(),
         ]],
+        changes: Changes::Data,
         run: &add,
     },
     Command {
@@ -77,6 +89,7 @@ pub(super) const COMMANDS: [Command; 7] = [
         help: None,
         classic: exactly(&[TABLE, AOR]),
         json_rpc: &[&[TABLE, AOR]],
+        changes: Changes::Data,
         run: &show::contacts,
     },
     Command {
@@ -89,6 +102,7 @@ pub(super) const COMMANDS: [Command; 7] = [
             too_many: None,
         },
         json_rpc: &[&[TABLE], &[TABLE, AOR]],
+        changes: Changes::Data,
         run: &sync,
     },
 ];
@@ -160,19 +174,26 @@ fn add(call: &mut Call<'_>) -> Result<(), Fault> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     let uri = call.args.get("contact").unwrap_or_default();
-    let number = |name| unsigned(call.args.get(name).unwrap_or_default()).ok_or(BAD_PARAMETER);
+    let bad = |name, wanted| {
+        let found = Shown(call.args.get(name).unwrap_or_default());
+        BAD_PARAMETER.with_cause(format_args!("{name}: \"{found}\" is no {wanted}"))
+    };
+    let number = |name| {
+        let text = call.args.get(name).unwrap_or_default();
+        unsigned(text).ok_or_else(|| bad(name, "number from 0 to 4294967295"))
+    };
     let seconds = u64::from(number("expires")?);
     let contact = Contact {
         uri,
         expires: if seconds == 0 { NEVER } else { call.context.segment.now().saturating_add(seconds) },
-        q: Q::parse(call.args.get("q").unwrap_or_default()).ok_or(BAD_PARAMETER)?,
+        q: Q::parse(call.args.get("q").unwrap_or_default()).ok_or_else(|| bad("q", "number from 0 to 1"))?,
         flags: number("flags")?,
         cflags: number("cflags")?,
         methods: number("methods")?,
     };
     if !uri::is_valid(uri) {
-        log::debug!("{} is no URI, it is not stored", uri.escape_ascii());
-        return Err(SERVER_ERROR);
+        let cause = format_args!("contact: \"{}\" is no URI of sip, sips or tel", Shown(uri));
+        return Err(SERVER_ERROR.with_cause(cause));
     }
     if insert(call, locations, &table.key(aor), &contact)? {
         table.raise(call.context, INSERT_EVENT, aor);

@@ -26,7 +26,10 @@ use request::{NULL, Refused, Request};
 use serde_json::value::RawValue;
 
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, too_large};
-use crate::mi::{self, Caller, Context, Fault, Generation, Outcome, Params, Progress, Reply, Rest, Told};
+use crate::mi::{
+    self, Caller, Context, Delivery, Fault, Generation, KeptCaller, Outcome, Params, Progress, Reply, Rest,
+    Told,
+};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
 const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
@@ -37,10 +40,11 @@ const METHOD_NOT_FOUND: Fault = Fault::new(-32601, "Method not found");
 
 /// What a command's fault is called here: 3.x has reworded some. C: mi/mi_core.c, ul_mi.c, event_interface.c.
 fn reworded(fault: Fault) -> Fault {
-    if fault == mi::BAD_PARAMETER {
-        Fault::new(400, "Bad parameter value")
-    } else if fault == mi::SERVER_ERROR {
-        Fault::new(500, "Internal Error")
+    let Fault { code, .. } = fault;
+    if fault.is(&mi::BAD_PARAMETER) {
+        Fault { data: fault.data, ..Fault::new(code, "Bad parameter value") }
+    } else if fault.is(&mi::SERVER_ERROR) {
+        Fault { data: fault.data, ..Fault::new(code, "Internal Error") }
     } else {
         fault
     }
@@ -118,6 +122,7 @@ struct Current {
 
 /// The replies to a batch: an array of those that there are.
 struct Batch {
+    caller: KeptCaller,
     text: Box<str>,
     /// Where in it the requests are that have not run, the next one last.
     waiting: Vec<Range<usize>>,
@@ -128,7 +133,7 @@ struct Batch {
 
 /// Whether other replies stand around the one to a request.
 enum Among<'a> {
-    None { address: &'a [u8] },
+    None,
     Batch { has_replies: &'a mut bool },
 }
 
@@ -140,18 +145,17 @@ impl fmt::Debug for Unfinished {
 }
 
 impl Answerer {
-    /// Runs what `text` asks for and writes the replies. `address` is how the transport finds the caller, for a reply
-    /// that comes later.
+    /// Runs what `text` asks for and writes the replies.
     pub fn answer<O: Output>(
         &mut self,
         context: &Context,
         text: &[u8],
-        address: &[u8],
+        caller: Caller<'_>,
         output: &mut O,
     ) -> Answer {
         let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
         if !text.trim_ascii_start().starts_with('[') {
-            return match self.one(context, text, Among::None { address }, None, output) {
+            return match self.one(context, text, caller, Among::None, None, output) {
                 One::Now(is_error, current) => Answer::one(is_error, current),
                 One::Later(number) => Answer { is_error: false, unfinished: None, later: Some(number) },
             };
@@ -164,7 +168,7 @@ impl Answerer {
             let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
             return refuse(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
-        let batch = Batch::new(text, &elements);
+        let batch = Batch::new(text, &elements, caller.keep());
         Answer::now(false, Some(Unfinished::new(None, Some(batch))))
     }
 
@@ -174,13 +178,15 @@ impl Answerer {
             refuse(&PARSE_ERROR, output);
             return;
         };
+        // Nothing is run.
+        let caller = Caller::new("", &"");
         match request::elements(text) {
             Some(elements) if (1..=MAX_BATCH).contains(&elements.len()) => {
-                let batch = Batch::new(text, &elements);
+                let batch = Batch::new(text, &elements, caller.keep());
                 Unfinished::new(None, Some(batch)).give_up(context, fault, output);
             }
             _ => {
-                self.one(context, text, Among::None { address: b"" }, Some(fault), output);
+                self.one(context, text, caller, Among::None, Some(fault), output);
             }
         }
     }
@@ -190,20 +196,25 @@ impl Answerer {
         &mut self,
         context: &Context,
         text: &str,
+        caller: Caller<'_>,
         among: Among<'_>,
         refusal: Option<&Fault>,
         output: &mut O,
     ) -> One {
         let parsed = Request::parse(text);
         if let Ok(request @ Request { id: None, .. }) = &parsed {
-            return if refusal.is_some() { One::Now(true, None) } else { self.notified(context, request) };
+            return if refusal.is_some() {
+                One::Now(true, None)
+            } else {
+                self.notified(context, request, caller)
+            };
         }
-        let address = match among {
-            Among::None { address } => Some(address),
+        let is_alone = match among {
+            Among::None => true,
             Among::Batch { has_replies } => {
                 output.push(if *has_replies { b"," } else { b"[" });
                 *has_replies = true;
-                None
+                false
             }
         };
         let id = match &parsed {
@@ -211,14 +222,12 @@ impl Answerer {
             Err(Refused::Invalid(id)) => id,
             Err(Refused::Parse) => NULL,
         };
-        let caller = match address {
-            Some(address) => Caller::Waits { address, form: id.as_bytes() },
-            None => Caller::AmongOthers,
-        };
+        let delivery =
+            if is_alone { Delivery::AtAnyTime { form: id.as_bytes() } } else { Delivery::WithOthers };
         let mut encoder = Encoder::new(output, id);
         let result = match (&parsed, refusal) {
             (Ok(_), Some(refusal)) => Err(refusal.clone()),
-            (Ok(request), None) => self.run(context, request, &mut encoder, caller),
+            (Ok(request), None) => self.run(context, request, &mut encoder, caller, delivery),
             (Err(Refused::Invalid(_)), _) => Err(INVALID_REQUEST),
             (Err(Refused::Parse), _) => Err(PARSE_ERROR),
         };
@@ -234,9 +243,10 @@ impl Answerer {
     }
 
     /// Runs a request that nobody wants a reply to.
-    fn notified(&mut self, context: &Context, request: &Request<'_>) -> One {
-        let (mut nowhere, caller) = (Nowhere, Caller::Nobody);
-        let outcome = self.run(context, request, &mut Encoder::new(&mut nowhere, NULL), caller);
+    fn notified(&mut self, context: &Context, request: &Request<'_>, caller: Caller<'_>) -> One {
+        let mut nowhere = Nowhere;
+        let encoder = &mut Encoder::new(&mut nowhere, NULL);
+        let outcome = self.run(context, request, encoder, caller, Delivery::Never);
         let is_error = outcome.is_err();
         let rest = outcome.ok().and_then(Outcome::rest).filter(Rest::is_change);
         One::Now(is_error, rest.map(|rest| Current { id: None, state: State::default(), rest }))
@@ -248,11 +258,12 @@ impl Answerer {
         request: &Request<'_>,
         reply: &mut dyn Reply,
         caller: Caller<'_>,
+        delivery: Delivery<'_>,
     ) -> Result<Outcome, Fault> {
         let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
         let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
         let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
-        mi::run(command, recipe, context, &self.params, reply, caller).map_err(reworded)
+        mi::run(command, recipe, context, &self.params, reply, caller, delivery).map_err(reworded)
     }
 }
 
@@ -281,7 +292,8 @@ impl Unfinished {
             batch.refusal = Some(NO_TIME_LEFT);
         }
         let (text, among) = (&batch.text[range], Among::Batch { has_replies: &mut batch.has_replies });
-        match self.answerer.one(context, text, among, batch.refusal.as_ref(), output) {
+        let caller = batch.caller.caller();
+        match self.answerer.one(context, text, caller, among, batch.refusal.as_ref(), output) {
             One::Now(is_error, current) => {
                 self.is_error |= is_error;
                 self.current = current;
@@ -357,13 +369,14 @@ impl<O: Output> Pieces<O> for Unfinished {
 
 impl Batch {
     /// With all requests waiting; `elements` are parts of `text`.
-    fn new(text: &str, elements: &[&RawValue]) -> Batch {
+    fn new(text: &str, elements: &[&RawValue], caller: KeptCaller) -> Batch {
         let start = text.as_ptr().addr();
         let place = |element: &&RawValue| {
             let begin = element.get().as_ptr().addr() - start;
             begin..begin + element.get().len()
         };
         Batch {
+            caller,
             text: text.into(),
             waiting: elements.iter().rev().map(place).collect(),
             has_replies: false,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mi::testing::context;
-use crate::mi::{Call, Classic, Command, Value, required};
+use crate::mi::{Call, Changes, Classic, Command, Value, required};
 use crate::wire::{Datagram, MAX_DATAGRAM_BYTES};
 
 static ROWS: [Command; 5] = [
@@ -11,6 +11,7 @@ static ROWS: [Command; 5] = [
         help: None,
         classic: Classic::Absent,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &|_: &mut Call<'_>| Ok(()),
     },
     Command {
@@ -18,17 +19,26 @@ static ROWS: [Command; 5] = [
         help: None,
         classic: Classic::Absent,
         json_rpc: &[&[required("text")]],
+        changes: Changes::Data,
         run: &|call: &mut Call<'_>| {
             call.reply.node("text", call.args.get("text").unwrap_or_default());
             Ok(())
         },
     },
-    Command { name: "count", help: None, classic: Classic::Absent, json_rpc: &[&[]], run: &count },
+    Command {
+        name: "count",
+        help: None,
+        classic: Classic::Absent,
+        json_rpc: &[&[]],
+        changes: Changes::Data,
+        run: &count,
+    },
     Command {
         name: "endless",
         help: None,
         classic: Classic::Absent,
         json_rpc: &[&[]],
+        changes: Changes::Data,
         run: &|call: &mut Call<'_>| {
             call.reply.open(b"Lines", Value::List);
             call.rest = Some(Rest::of_reply(|_, reply| {
@@ -43,6 +53,7 @@ static ROWS: [Command; 5] = [
         help: None,
         classic: Classic::NoInput,
         json_rpc: &[],
+        changes: Changes::Data,
         run: &|_: &mut Call<'_>| Ok(()),
     },
 ];
@@ -69,7 +80,7 @@ fn asked(text: &str) -> (String, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-    let mut answer = answerer.answer(&context, text.as_bytes(), b"", &mut datagram);
+    let mut answer = answerer.answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram);
     let mut pieces = 1;
     while let Some(unfinished) = &mut answer.unfinished {
         pieces += 1;
@@ -116,7 +127,7 @@ fn what_cannot_run_says_why() {
     }
     let bytes = [b"{\"a\":\"".as_slice(), b"\xff\"}"].concat();
     let mut datagram = Datagram::new();
-    assert!(Answerer::default().answer(&context(), &bytes, b"", &mut datagram).is_error);
+    assert!(Answerer::default().answer(&context(), &bytes, Caller::new("test", &""), &mut datagram).is_error);
     assert!(datagram.bytes().unwrap().starts_with(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700"));
 }
 
@@ -161,7 +172,8 @@ fn a_batch_of_large_replies_waits_for_its_reader() {
     let large = request("1", &format!(r#""echo","params":["{}"]"#, "x".repeat(100_000)));
     let (mut answerer, mut stream) = (Answerer::default(), crate::wire::Stream::default());
     let text = format!("[{}]", vec![large.as_str(); 20].join(","));
-    let mut unfinished = answerer.answer(&context, text.as_bytes(), b"", &mut stream).unfinished.unwrap();
+    let mut unfinished =
+        answerer.answer(&context, text.as_bytes(), Caller::new("test", &""), &mut stream).unfinished.unwrap();
     let mut longest = stream.held();
     let mut all = stream.held();
     stream.sent(all);
@@ -190,7 +202,10 @@ fn requests_of_a_batch_for_which_there_is_no_time_get_an_error_each() {
     let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
     let text = format!("[{one},{two},{one},{silent},5,{two}]");
     let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-    let mut left = answerer.answer(&context, text.as_bytes(), b"", &mut datagram).unfinished.unwrap();
+    let mut left = answerer
+        .answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram)
+        .unfinished
+        .unwrap();
     // The two that have begun are answered.
     let spent = |pieces: u32| if pieces < 2 { Duration::ZERO } else { MAX_BATCH_TIME };
     let mut pieces = 0;
@@ -225,7 +240,10 @@ fn what_is_given_up_has_an_error_for_each_request() {
         (format!("[{silent},{silent}]"), 1, String::new()),
     ] {
         let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-        let mut left = answerer.answer(&context, text.as_bytes(), b"", &mut datagram).unfinished.unwrap();
+        let mut left = answerer
+            .answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram)
+            .unfinished
+            .unwrap();
         (0..pieces)
             .for_each(|_| assert_eq!(left.go_on(&context, &mut datagram, Duration::ZERO), Progress::More));
         left.give_up(&context, &fault, &mut datagram);

@@ -18,7 +18,10 @@ pub use decode::{NotAvailable, ParseError, decode_params, split_command};
 pub use encode::{Encoder, State};
 
 use super::{Output, Pieces};
-use crate::mi::{self, Caller, Classic, Context, Entry, Fault, Outcome, Params, Progress, Reply, Rest};
+use crate::mi::{
+    self, Caller, Classic, Context, Delivery, Entry, Fault, Outcome, PARSE_ERROR, Params, Progress, Reply,
+    Rest,
+};
 
 /// Why a command that exists answers with an error.
 #[derive(Debug)]
@@ -45,12 +48,13 @@ pub fn run(
     params.clear();
     if let Classic::Takes { .. } = command.classic {
         decode_params(text, params).map_err(|error| {
-            log::debug!("{}: {error}", command.name);
+            caller.log_refusal(command.name, &PARSE_ERROR.with_cause(error));
             Refused::Parse
         })?;
     }
     let recipe = mi::classic_recipe(command, params).map_err(Refused::Command)?;
-    mi::run(command, recipe, context, params, reply, caller).map_err(Refused::Command)
+    let delivery = Delivery::AtAnyTime { form: b"" };
+    mi::run(command, recipe, context, params, reply, caller, delivery).map_err(Refused::Command)
 }
 
 /// A reply that is not whole yet.

@@ -20,7 +20,8 @@ use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
 use super::{Output, Pieces, Stream};
 use crate::mi::{
-    self, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Reply, Rest, Told, Value,
+    self, Caller, Classic, Context, Delivery, Fault, Generation, Outcome, Params, Progress, Reply, Rest,
+    Told, Value,
 };
 
 /// C: `MI_HTTP_U_NOT_FOUND`.
@@ -91,7 +92,7 @@ fn conclude(result: Result<Option<Rest>, Fault>, mut encoder: Encoder<'_>) -> An
 
 /// What a command's fault is called here.
 fn reworded(fault: Fault) -> Fault {
-    if fault == mi::COMMAND_FAILED { NO_REPLY } else { fault }
+    if fault.is(&mi::COMMAND_FAILED) { NO_REPLY } else { fault }
 }
 
 fn encoded(is_error: bool) -> Answer {
@@ -109,8 +110,8 @@ fn run(context: &Context, request: &Request<'_>, reply: &mut dyn Reply) -> Resul
         decode_params(request.query.unwrap_or_default().as_bytes(), &mut params);
     }
     let recipe = mi::classic_recipe(command, &params)?;
-    let caller = Caller::Waits { address: b"", form: b"" };
-    mi::run(command, recipe, context, &params, reply, caller).map_err(reworded)
+    let (caller, delivery) = (Caller::new("mi_json", &request.client), Delivery::AtAnyTime { form: b"" });
+    mi::run(command, recipe, context, &params, reply, caller, delivery).map_err(reworded)
 }
 
 /// The parts of the first argument `params`. What follows the last comma is none when it is empty, as in C.

@@ -1,5 +1,7 @@
 //! Requests, whole, against a table of commands for the purpose.
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::mi::testing::context;
 use crate::mi::{Call, Command, required};
@@ -40,7 +42,7 @@ static ROWS: [Command; 7] = [
 ];
 
 const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Command {
-    Command { name, help: None, classic, json_rpc: &[], run }
+    Command { name, help: None, classic, json_rpc: &[], changes: crate::mi::Changes::Data, run }
 }
 
 /// Each shape that a node may have.
@@ -75,7 +77,13 @@ fn asked(path: &str, query: &str) -> (String, bool, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let mut stream = Stream::default();
-    let request = Request { method: Method::Get, path, query: Some(query), body: b"" };
+    let request = Request {
+        client: Ipv4Addr::LOCALHOST.into(),
+        method: Method::Get,
+        path,
+        query: Some(query),
+        body: b"",
+    };
     let mut answer = TreeJson.answer(&context, &request, &mut stream);
     let mut pieces = 1;
     while let Some(more) = &mut answer.more {
@@ -114,7 +122,13 @@ fn errors_are_json_with_code_and_message() {
     assert_eq!(asked("/status", ""), wanted(480, "say \\\"no\\\""));
     assert_eq!(asked("/echo", ""), wanted(400, "Too few or too many arguments"));
     let mut stream = Stream::default();
-    let request = Request { method: Method::Post, path: "/done", query: None, body: b"params=a" };
+    let request = Request {
+        client: Ipv4Addr::LOCALHOST.into(),
+        method: Method::Post,
+        path: "/done",
+        query: None,
+        body: b"params=a",
+    };
     let answer = TreeJson.answer(&context(), &request, &mut stream);
     assert!(answer.is_error && answer.status == 405);
     assert_eq!(stream.waiting(), wanted(406, "Unexpected method").0.as_bytes());

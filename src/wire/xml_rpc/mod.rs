@@ -28,7 +28,10 @@ use introspect::MULTICALL;
 
 use super::http::{Answer, Dialect, Method, Request};
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
-use crate::mi::{self, Caller, Classic, Context, Fault, Generation, Outcome, Params, Progress, Rest, Told};
+use crate::mi::{
+    self, Caller, Classic, Context, Delivery, Fault, Generation, KeptCaller, Outcome, Params, Progress, Rest,
+    Told,
+};
 
 /// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,11 @@ impl Format {
     /// Whether it is one of mi_xmlrpc_ng.
     fn is_newer(self) -> bool {
         matches!(self, Format::IndentedString | Format::Tree)
+    }
+
+    /// The module that speaks it.
+    fn module(self) -> &'static str {
+        if self.is_newer() { "mi_xmlrpc_ng" } else { "mi_xmlrpc" }
     }
 
     /// Whether a reply with that code is one. C: `xr_build_response` of 1.11, and of 2.4
@@ -98,7 +106,7 @@ impl Format {
     /// What a command's fault is called here. C: `XMLRPC_INTERNAL_ERROR`; `ERR_CMD_FAILED`.
     fn reworded(self, name: &str, fault: Fault) -> Fault {
         match fault {
-            fault if fault != mi::COMMAND_FAILED => fault,
+            fault if !fault.is(&mi::COMMAND_FAILED) => fault,
             _ if self.is_newer() => Fault::new(501, "Failed to run command"),
             _ => Fault::because(-500, format_args!("Command ({name}) processing failed.\n")),
         }
@@ -132,6 +140,7 @@ impl Dialect for Format {
         if request.method != Method::Post {
             return Answer { status: 405, ..refuse(format, body, &UNEXPECTED_METHOD, output) };
         }
+        let caller = Caller::new(format.module(), &request.client);
         let call = match call::parse(body) {
             Ok(call) => call,
             Err(reason) => return refuse(format, body, &format.malformed(body, &reason), output),
@@ -143,11 +152,11 @@ impl Dialect for Format {
                 let reason = format_args!("{} calls in system.multicall, at most {MAX_BATCH}", calls.len());
                 return refuse(format, body, &Fault::because(-509, reason), output);
             }
-            return begin_all(format, calls, output);
+            return begin_all(format, calls, caller, output);
         }
         let mut encoder = Encoder::new(output, format, Place::Document);
-        let caller = Caller::Waits { address: b"", form: call.method.as_bytes() };
-        match run(format, context, &call, &mut Params::new(), &mut encoder, caller) {
+        let asked = Asked { caller, delivery: Delivery::AtAnyTime { form: call.method.as_bytes() } };
+        match run(format, context, &call, &mut Params::new(), &mut encoder, asked) {
             Ok(Outcome::Later(number)) => Answer { later: Some(number), ..encoded(false, None) },
             result => alone(format, result.map(Outcome::rest), &call.method, encoder),
         }
@@ -206,6 +215,12 @@ fn conclude(
     (encoder.is_fault(), None)
 }
 
+/// Who asks, and when the reply may come.
+struct Asked<'a> {
+    caller: Caller<'a>,
+    delivery: Delivery<'a>,
+}
+
 /// The command is looked up first, then its parameters are looked at, and only if it takes any.
 fn run(
     format: Format,
@@ -213,7 +228,7 @@ fn run(
     call: &Call,
     params: &mut Params,
     reply: &mut Encoder<'_>,
-    caller: Caller<'_>,
+    asked: Asked<'_>,
 ) -> Result<Outcome, Fault> {
     let name = &call.method;
     let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
@@ -232,7 +247,7 @@ fn run(
         }
     }
     let recipe = mi::classic_recipe(entry.command, params)?;
-    mi::run(entry.command, recipe, context, params, reply, caller)
+    mi::run(entry.command, recipe, context, params, reply, asked.caller, asked.delivery)
         .map_err(|fault| format.reworded(name, fault))
 }
 
@@ -260,10 +275,15 @@ fn call_in(value: Value) -> Result<Call, Fault> {
 }
 
 /// Begins the reply to several calls: an array of one value each, with structs for faults. None of them has run yet.
-fn begin_all(format: Format, calls: VecDeque<Result<Call, Fault>>, output: &mut Stream) -> Answer {
+fn begin_all(
+    format: Format,
+    calls: VecDeque<Result<Call, Fault>>,
+    caller: Caller<'_>,
+    output: &mut Stream,
+) -> Answer {
     output.push(encode::PROLOGUE);
     output.push(b"<params>\r\n<param><value><array><data>\r\n");
-    let calls = Calls { waiting: calls, is_out_of_time: false };
+    let calls = Calls { waiting: calls, caller: caller.keep(), is_out_of_time: false };
     encoded(false, Some(Unfinished { format, current: None, calls: Some(calls), has_fault: false }))
 }
 
@@ -287,6 +307,7 @@ struct Current {
 /// The calls of a `system.multicall`.
 struct Calls {
     waiting: VecDeque<Result<Call, Fault>>,
+    caller: KeptCaller,
     is_out_of_time: bool,
 }
 
@@ -328,8 +349,8 @@ impl Pieces<Stream> for Unfinished {
         let is_error = match call {
             Ok(call) => {
                 let mut encoder = Encoder::new(output, self.format, Place::Among);
-                let (params, caller) = (&mut Params::new(), Caller::AmongOthers);
-                let outcome = run(self.format, context, &call, params, &mut encoder, caller);
+                let asked = Asked { caller: calls.caller.caller(), delivery: Delivery::WithOthers };
+                let outcome = run(self.format, context, &call, &mut Params::new(), &mut encoder, asked);
                 let (is_error, current) = conclude(outcome.map(Outcome::rest), &call.method, encoder);
                 self.current = current;
                 is_error

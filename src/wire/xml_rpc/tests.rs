@@ -1,5 +1,7 @@
 //! Calls, whole, against a table of commands for the purpose.
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::mi::testing::context;
 use crate::mi::{Command, Reply, Value, optional, required};
@@ -33,7 +35,7 @@ static ROWS: [Command; 6] = [
 ];
 
 const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Command {
-    Command { name, help: Some("does <it>"), classic, json_rpc: &[], run }
+    Command { name, help: Some("does <it>"), classic, json_rpc: &[], changes: crate::mi::Changes::Data, run }
 }
 
 fn tree(reply: &mut dyn Reply) {
@@ -61,7 +63,13 @@ fn param(value: &str) -> String {
 }
 
 fn post(body: &str) -> Request<'_> {
-    Request { method: Method::Post, path: "", query: None, body: body.as_bytes() }
+    Request {
+        client: Ipv4Addr::LOCALHOST.into(),
+        method: Method::Post,
+        path: "",
+        query: None,
+        body: body.as_bytes(),
+    }
 }
 
 /// The reply, whether it is a fault, and how many pieces it came in.
@@ -206,7 +214,7 @@ fn faults_have_the_codes_of_their_door() {
     assert_eq!(many, whole_fault(-509, "1025 calls in system.multicall, at most 1024"));
     assert!(!asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH))).0.contains("-509"));
     let mut stream = Stream::default();
-    let get = Request { method: Method::Get, ..post("") };
+    let get = Request { client: Ipv4Addr::LOCALHOST.into(), method: Method::Get, ..post("") };
     assert_eq!(Format::Tree.answer(&context(), &get, &mut stream).status, 405);
     assert_eq!(stream.waiting(), whole_fault(405, "Unexpected method (only POST is accepted)").0.as_bytes());
 }

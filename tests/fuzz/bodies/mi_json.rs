@@ -6,6 +6,7 @@ use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, Method, Request};
 use opensips_mi::wire::tree_json::TreeJson;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 
 use super::server::SERVER;
 
@@ -15,7 +16,8 @@ pub(crate) fn check(input: &[u8]) -> bool {
     let Ok(target) = str::from_utf8(input) else { return false };
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let (reply, is_error) = SERVER.with(|server| {
-        let request = Request { method: Method::Get, path, query, body: b"" };
+        let request =
+            Request { client: Ipv4Addr::LOCALHOST.into(), method: Method::Get, path, query, body: b"" };
         let mut stream = Stream::default();
         let mut answer = TreeJson.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.more {

@@ -101,7 +101,7 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
         encoder.fail(&mi::COMMAND_NOT_AVAILABLE);
         return Some(b"500 command not available\n");
     };
-    match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::Nobody) {
+    match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::new("test", &"")) {
         Ok(outcome) => {
             if let Some(mut rest) = outcome.rest() {
                 while match rest.go_on(server, &mut encoder) {

@@ -6,6 +6,7 @@ use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, Method, Request};
 use opensips_mi::wire::xml_rpc::Format;
 use serde_json::Value;
+use std::net::Ipv4Addr;
 
 use super::server::SERVER;
 use super::xml_reply::{Reply, read};
@@ -30,7 +31,13 @@ pub(crate) fn check(input: &[u8]) -> bool {
 
 fn answered(format: Format, input: &[u8]) -> Reply {
     SERVER.with(|server| {
-        let request = Request { method: Method::Post, path: "", query: None, body: input };
+        let request = Request {
+            client: Ipv4Addr::LOCALHOST.into(),
+            method: Method::Post,
+            path: "",
+            query: None,
+            body: input,
+        };
         let mut stream = Stream::default();
         let mut answer = format.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.more {
