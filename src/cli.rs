@@ -36,7 +36,7 @@ const fn sip(letter: char, value: Option<&'static str>, help: &'static str) -> F
 
 /// All options, in the order of `-h`.
 pub const FLAGS: [Flag; 28] = [
-    flag('f', Some("FILE"), "configuration file; default /etc/opensips/opensips.cfg"),
+    flag('f', Some("FILE"), "configuration file, - for standard input; default /etc/opensips/opensips.cfg"),
     flag('c', None, "check the configuration and exit: status 0, or 255 with all errors"),
     flag('C', None, "as -c"),
     flag('D', None, "stay in the foreground"),

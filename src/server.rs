@@ -1,7 +1,7 @@
 //! The program `opensips-mi`: command line, configuration, then the attendant.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,6 +14,9 @@ use crate::{logging, version};
 
 /// Exit status of a server that could not start and of a configuration with errors. C: `return -1` in `main`.
 const REFUSED: u8 = 255;
+
+/// The name of a configuration from standard input, `-f -`, in messages. C: `main` of 2.4.
+const STANDARD_INPUT: &str = "<stdin>";
 
 /// Priorities of syslog(3).
 const PRIORITY_ERROR: i32 = 3;
@@ -43,7 +46,10 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let logger = logging::install(options.level(&Globals::default()));
     // A bug must reach the log of a daemon, which has no terminal.
     std::panic::set_hook(Box::new(|bug| log::error!("{bug}")));
-    let path = options.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG));
+    let path = match options.config.as_deref().unwrap_or(Path::new(cli::DEFAULT_CONFIG)) {
+        path if path == Path::new("-") => Path::new(STANDARD_INPUT),
+        path => path,
+    };
     let mut diagnostics = Diagnostics::default();
     let plan = read(options, path, &mut diagnostics);
     let level = options.level(&plan.globals);
@@ -78,7 +84,14 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
 
 /// Reads and checks the configuration, and makes a plan of it.
 fn read(options: &Options, path: &Path, diagnostics: &mut Diagnostics) -> Plan {
-    let (document, found) = config::parse(path, &mut |path: &Path| std::fs::read(path));
+    let (document, found) = config::parse(path, &mut |path: &Path| {
+        if path != Path::new(STANDARD_INPUT) {
+            return std::fs::read(path);
+        }
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
     *diagnostics = found;
     let configuration = config::resolve(document, &attendant::look_up, diagnostics);
     attendant::prepare(options, configuration, diagnostics)

@@ -1,5 +1,8 @@
 //! The command line: what it prints, what it refuses, and what an option does to the server.
 
+use std::process::Command;
+
+use crate::scripted::run;
 use crate::support::{HELP, HELP_REPLY, Setup, assert_same};
 
 #[test]
@@ -109,4 +112,16 @@ fn e_logs_to_stderr_whatever_the_file_says() {
     let stderr = server.stderr();
     assert!(stderr.contains("WARNING:"), "no warning about the mode in\n{stderr}");
     server.stop_clean(&[]);
+}
+
+#[test]
+fn a_configuration_comes_by_standard_input() {
+    let check = |input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opensips-mi"));
+        run(command.args(["-c", "-f", "-"]), input.as_bytes())
+    };
+    let good = check("debug=3\n");
+    assert!(good.status.success() && good.stdout == "<stdin>: no errors\n", "{good:#?}");
+    let bad = check("debug=x\n");
+    assert!(bad.status.code() == Some(255) && bad.stderr.starts_with("<stdin>:1:7: "), "{bad:#?}");
 }

@@ -72,6 +72,8 @@ mod parked;
 mod permissions;
 /// State that survives the end of all processes.
 mod persistency;
+/// The commands that the README shows.
+mod readme;
 /// Cache systems on real Redis servers: values, time limits, loss and return.
 #[cfg(feature = "redis")]
 mod redis;
