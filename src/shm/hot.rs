@@ -110,6 +110,8 @@ pub struct Slot {
     level: AtomicI64,
     /// [`InHand`]: the turn above 32 bits of the command; these are 0 between commands.
     in_hand: AtomicU64,
+    /// The number of the pending reply that the process is just sending; 0 for none.
+    sending: AtomicU64,
     memory: PrivateMemory,
 }
 
@@ -221,6 +223,11 @@ impl Slot {
         let [turn, command] =
             [both >> 32, both & u64::from(u32::MAX)].map(|it| u32::try_from(it).unwrap_or(0));
         (command != 0).then_some(InHand { command, turn })
+    }
+
+    /// The pending reply that the process is just sending, or was when it ended; 0 for none.
+    pub(super) fn sending(&self) -> &AtomicU64 {
+        &self.sending
     }
 
     /// Counts a replacement of the process.

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub use contiguous::Contiguous;
 pub use hot::{Header, InHand, PrivateMemory, Slot, SlotState};
 pub use parcels::{Parcel, Parcels};
-pub use pending::{Inbox, Pending};
+pub use pending::{Inbox, Pending, Unsent};
 pub use persist::PersistError;
 pub use read_ahead::ReadAhead;
 use region::Region;

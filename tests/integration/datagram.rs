@@ -178,7 +178,7 @@ pub(crate) fn statistics(requests: usize, replies: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn statistics_reply(requests: usize, replies: usize) -> Vec<u8> {
+pub(crate) fn statistics_reply(requests: usize, replies: usize) -> Vec<u8> {
     let mut text = "200 OK\n".to_owned();
     (0..requests).for_each(|_| writeln!(text, "core:rcv_requests:: 0").unwrap());
     (0..replies).for_each(|_| writeln!(text, "core:rcv_replies:: 0").unwrap());

@@ -4,8 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::datagram::statistics;
-use crate::support::{Client, DEADLINE, HELP, HELP_REPLY, Kind, Server, Setup, assert_same, shown, wait_for};
+use crate::datagram::{statistics, statistics_reply};
+use crate::support::{
+    Client, DEADLINE, HELP, HELP_REPLY, Kind, Server, Setup, Signal, assert_same, send, shown, wait_for,
+};
 
 const WORKERS: usize = 4;
 
@@ -146,4 +148,34 @@ fn a_client_that_reads_late_gets_its_replies() {
     }
     assert!(!late.has_more());
     server.stop_clean(&[]);
+}
+
+/// Replies that wait for their clients outlive the worker that was killed, whatever their length.
+#[test]
+fn a_killed_worker_takes_no_waiting_reply_along() {
+    for lines in [SHORT, LONG] {
+        let server = Setup::unix().param("socket_timeout", "60000").start();
+        let clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        let queue: usize =
+            std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap().trim().parse().unwrap();
+        let requests = queue + 2;
+        for client in &clients {
+            (0..requests).for_each(|_| client.send(&statistics(lines, 0)).unwrap());
+        }
+        // One worker has come to this after all of them.
+        assert_same("another client", HELP_REPLY, &server.ask(HELP));
+        let victim = server.wait_for_workers(1)[0].pid;
+        send(victim, Signal::SIGKILL);
+        wait_for("a successor", || (server.workers()[0].pid != victim).then_some(()));
+        for client in &clients {
+            for number in 0..requests {
+                let reply = client.receive(DEADLINE).unwrap_or_else(|error| {
+                    panic!("{lines} lines, reply {number} of {requests}: {error}");
+                });
+                assert_same(&format!("reply {number}"), &statistics_reply(lines, 0), &reply);
+            }
+            assert!(!client.has_more());
+        }
+        server.stop_clean(&[]);
+    }
 }

@@ -54,6 +54,7 @@ fn only_one_who_can_wait_makes_it_wait() {
     let due = inbox.take(|_| true, |_| ()).unwrap();
     assert_eq!((&due.address[..], &due.form[..], &due.command[..]), (&b"a"[..], &b"f"[..], &b"start"[..]));
     assert_eq!(Told::from_bytes(&due.answer), Told::from(LATE));
+    drop(due);
 
     assert_eq!(called(&context, &START, &nothing, Delivery::WithOthers).unwrap_err(), ALONE);
     let outcome = called(&context, &START, &nothing, Delivery::Never);

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::answer::Unfinished;
+use crate::shm::Unsent;
 use crate::system::datagram::Peer;
 
 /// Clients whose requests may be unfinished at the same time. Each holds a reply of up to one datagram.
@@ -20,6 +21,8 @@ pub(super) struct Client {
     pub(super) peer: Peer,
     /// What is to go on; `None` when the next of its requests is to begin.
     pub(super) unfinished: Option<Box<Unfinished>>,
+    /// The row of that reply, when it has come later.
+    pub(super) row: Option<Unsent>,
     behind: VecDeque<Request>,
 }
 
@@ -60,12 +63,18 @@ impl LongRequests {
     /// Keeps a request that takes long.
     ///
     /// # Errors
-    /// The request, when there are too many.
-    pub(super) fn add(&mut self, peer: &Peer, unfinished: Box<Unfinished>) -> Result<(), Box<Unfinished>> {
+    /// The request with its row, when there are too many.
+    pub(super) fn add(
+        &mut self,
+        peer: &Peer,
+        unfinished: Box<Unfinished>,
+        row: Option<Unsent>,
+    ) -> Result<(), (Box<Unfinished>, Option<Unsent>)> {
         if self.0.len() >= MAX_CLIENTS {
-            return Err(unfinished);
+            return Err((unfinished, row));
         }
-        self.0.push_back(Client { peer: *peer, unfinished: Some(unfinished), behind: VecDeque::new() });
+        let unfinished = Some(unfinished);
+        self.0.push_back(Client { peer: *peer, unfinished, row, behind: VecDeque::new() });
         Ok(())
     }
 

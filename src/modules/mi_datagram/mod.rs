@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::mi::Statistic;
 use crate::module::{Loaded, Module, OpenError, Process, Service};
+use crate::shm::Parcels;
 use crate::system::datagram::Socket;
 use crate::system::endpoint::{Endpoint, Kind};
 use crate::system::obstacle::{self, Obstacle, SockType};
@@ -62,13 +63,15 @@ struct Datagrams {
     endpoint: Option<Endpoint>,
     /// For replies to UNIX clients. It stays when the endpoint is made again, as does what clients have not read.
     pool: Option<Arc<SendPool>>,
+    /// By worker, the replies that wait for their clients.
+    parcels: Vec<Parcels>,
     /// What was last said of an endpoint that is not ours any more, to say it once.
     complaint: Option<String>,
 }
 
 impl Datagrams {
     fn new(settings: Settings) -> Datagrams {
-        Datagrams { settings, socket: None, endpoint: None, pool: None, complaint: None }
+        Datagrams { settings, socket: None, endpoint: None, pool: None, parcels: Vec::new(), complaint: None }
     }
 
     fn complain(&mut self, complaint: String) {
@@ -107,6 +110,9 @@ impl Service for Datagrams {
     }
 
     fn open(&mut self) -> Result<(), OpenError> {
+        while self.parcels.len() < self.settings.workers {
+            self.parcels.push(Parcels::create(parked::MAX_REPLIES, parked::PARCEL_BYTES)?);
+        }
         match &self.settings.address {
             Address::Unix { path, access } => {
                 let (socket, endpoint) = Endpoint::bind(path, *access)?;
@@ -171,7 +177,8 @@ impl Service for Datagrams {
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
-        worker::Worker::new(process, &self.settings, socket, self.pool.as_ref())?.serve();
+        let parcels = self.parcels.get(process.number()).ok_or("the worker has no place for replies")?;
+        worker::Worker::new(process, &self.settings, socket, self.pool.as_ref(), parcels)?.serve();
         Ok(())
     }
 

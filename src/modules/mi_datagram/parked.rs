@@ -1,17 +1,23 @@
 //! Replies that their clients have no room for.
 //!
 //! A reply that cannot be delivered is kept and tried again between requests, until its deadline: the worker
-//! never sleeps on it. Bounded: one reply a client, [`MAX_REPLIES`] in all. C has a `socket_timeout` too, but
-//! tries once and forgets.
+//! never sleeps on it. Bounded: one reply a client, [`MAX_REPLIES`] in all. Each lies in shared memory as well, and the
+//! successor of a killed worker goes on with it; the one that was just being sent may be lost. C has a `socket_timeout`
+//! too, but tries once and forgets.
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::shm::{Parcel, Parcels, Unsent};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::send_pool::{PoolSender, SHORT_BYTES};
+use crate::wire::MAX_DATAGRAM_BYTES;
 
 /// Replies that one worker keeps at most.
-const MAX_REPLIES: usize = 64;
+pub(super) const MAX_REPLIES: usize = 64;
+
+/// The longest reply with its client's address, in bytes.
+pub(super) const PARCEL_BYTES: usize = MAX_DATAGRAM_BYTES + size_of::<Peer>();
 
 /// How soon a parked reply is first tried again.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
@@ -101,24 +107,57 @@ pub(super) enum Gone {
 
 /// The replies kept by one worker.
 #[derive(Debug)]
-pub(super) struct Parked {
-    replies: Vec<Reply>,
+pub(super) struct Parked<'a> {
+    replies: Vec<Reply<'a>>,
+    parcels: &'a Parcels,
+    /// The order of the last parcel.
+    last: u64,
     keep_for: Duration,
     pause: Duration,
     next_try: Instant,
 }
 
 #[derive(Debug)]
-struct Reply {
+struct Reply<'a> {
     peer: Peer,
     bytes: Vec<u8>,
     deadline: Instant,
+    copy: Copy<'a>,
 }
 
-impl Parked {
-    /// An empty list, whose replies are kept for so long.
-    pub(super) fn new(keep_for: Duration) -> Parked {
-        Parked { replies: Vec::new(), keep_for, pause: FIRST_PAUSE, next_try: Instant::now() }
+/// Where a successor finds a reply.
+#[derive(Debug)]
+enum Copy<'a> {
+    /// A reply that came at once. `None` when there was no room, which is never so: there are as many parcels as replies.
+    Parcel(Option<Parcel<'a>>),
+    /// One that has come later.
+    Row(Unsent),
+}
+
+impl Copy<'_> {
+    fn set_in_flight(&self, is_in_flight: bool) {
+        match self {
+            Copy::Parcel(parcel) => parcel.iter().for_each(|parcel| parcel.set_in_flight(is_in_flight)),
+            Copy::Row(unsent) => unsent.set_in_flight(is_in_flight),
+        }
+    }
+}
+
+impl<'a> Parked<'a> {
+    /// The list that a predecessor has left, whose replies are kept for so long from now on.
+    pub(super) fn take_over(keep_for: Duration, parcels: &'a Parcels) -> Parked<'a> {
+        let now = Instant::now();
+        let mut parked =
+            Parked { replies: Vec::new(), parcels, last: 0, keep_for, pause: FIRST_PAUSE, next_try: now };
+        for (order, parcel, bytes) in parcels.take_over() {
+            parked.last = order;
+            let Some((&length, rest)) = bytes.split_first() else { continue };
+            let Some((address, bytes)) = rest.split_at_checked(usize::from(length)) else { continue };
+            let Some(peer) = Peer::from_bytes(address) else { continue };
+            let copy = Copy::Parcel(Some(parcel));
+            parked.replies.push(Reply { peer, bytes: bytes.to_vec(), deadline: now + keep_for, copy });
+        }
+        parked
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -135,8 +174,8 @@ impl Parked {
         self.replies.iter().any(|reply| reply.peer == *peer)
     }
 
-    /// Keeps a reply. False when there is no room, or no time to keep it.
-    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer) -> bool {
+    /// Keeps a reply, which has come later when there is a row for it. False when there is no room, or no time to keep it.
+    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer, row: Option<Unsent>) -> bool {
         if self.replies.len() >= MAX_REPLIES || self.keep_for.is_zero() || self.holds(peer) {
             return false;
         }
@@ -144,8 +183,17 @@ impl Parked {
         self.pause = FIRST_PAUSE;
         self.next_try = now + FIRST_PAUSE;
         let deadline = now + self.keep_for;
-        self.replies.push(Reply { peer: *peer, bytes: bytes.to_vec(), deadline });
+        let copy = row.map_or_else(|| self.keep(bytes, peer), Copy::Row);
+        self.replies.push(Reply { peer: *peer, bytes: bytes.to_vec(), deadline, copy });
         true
+    }
+
+    fn keep(&mut self, bytes: &[u8], peer: &Peer) -> Copy<'a> {
+        self.last += 1;
+        let address = peer.as_bytes();
+        // An address has at most 128 bytes.
+        let length = u8::try_from(address.len()).unwrap_or(u8::MAX);
+        Copy::Parcel(self.parcels.keep(self.last, &[&[length], address, bytes]))
     }
 
     /// Tries all replies once more, when that is due; tells `gone` of each that leaves the list.
@@ -159,12 +207,16 @@ impl Parked {
     pub(super) fn retry(&mut self, doors: &mut Doors<'_>, mut gone: impl FnMut(Gone)) {
         let now = Instant::now();
         self.replies.retain(|reply| {
+            reply.copy.set_in_flight(true);
             let end = match doors.send(&reply.bytes, &reply.peer) {
                 Outcome::Sent => Gone::Delivered,
                 Outcome::Failed(error) => Gone::Failed(reply.peer, error),
                 Outcome::UnreadLimit => Gone::UnreadLimit(reply.peer),
                 Outcome::Full if now >= reply.deadline => Gone::TimedOut(reply.peer),
-                Outcome::Full => return true,
+                Outcome::Full => {
+                    reply.copy.set_in_flight(false);
+                    return true;
+                }
             };
             gone(end);
             false
@@ -250,9 +302,10 @@ mod tests {
         let mut doors = doors(&place);
         let (client, peer) = place.client("slow", false);
         while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
-        let mut parked = Parked::new(Duration::from_secs(60));
-        assert!(parked.park(b"late", &peer));
-        assert!(parked.holds(&peer) && !parked.park(b"later still", &peer));
+        let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
+        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
+        assert!(parked.park(b"late", &peer, None));
+        assert!(parked.holds(&peer) && !parked.park(b"later still", &peer, None));
         parked.retry(&mut doors, |gone| panic!("{gone:?}"));
         let mut buffer = [0; 16];
         client.recv(&mut buffer).unwrap();
@@ -267,33 +320,64 @@ mod tests {
         let mut doors = doors(&place);
         let (client, peer) = place.client("never", false);
         while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
-        let mut parked = Parked::new(Duration::from_nanos(1));
-        assert!(parked.park(b"late", &peer));
+        let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
+        let mut parked = Parked::take_over(Duration::from_nanos(1), &parcels);
+        assert!(parked.park(b"late", &peer, None));
         let mut ends = Vec::new();
         parked.retry(&mut doors, |gone| ends.push(gone));
         assert!(matches!(ends[..], [Gone::TimedOut(_)]), "{ends:?}");
-        assert!(parked.park(b"late", &peer));
+        assert!(parked.park(b"late", &peer, None));
         drop(client);
         ends.clear();
         parked.retry(&mut doors, |gone| ends.push(gone));
         assert!(matches!(ends[..], [Gone::Failed(..)]), "{ends:?}");
-        assert!(!Parked::new(Duration::ZERO).park(b"", &peer));
+        assert!(!Parked::take_over(Duration::ZERO, &parcels).park(b"", &peer, None));
     }
 
     #[test]
     fn the_list_is_bounded_and_the_pause_grows_to_its_limit() {
         let place = Place::new();
         let mut doors = doors(&place);
-        let mut parked = Parked::new(Duration::from_secs(60));
+        let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
+        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
         let clients: Vec<_> = (0..=MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
         for (_, peer) in &clients {
             while matches!(doors.send(b"fill", peer), Outcome::Sent) {}
         }
-        let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer)).count();
+        let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer, None)).count();
         assert_eq!(kept, MAX_REPLIES);
         assert_eq!(parked.pause, FIRST_PAUSE);
         (0..20).for_each(|_| parked.retry(&mut doors, |_| {}));
         assert_eq!(parked.pause, LONGEST_PAUSE);
         assert!(parked.pause() <= LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_successor_goes_on_with_replies_of_every_length() {
+        let place = Place::new();
+        let mut doors = doors(&place);
+        let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
+        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
+        let clients: Vec<_> = (0..MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
+        let reply = |n: usize| vec![u8::try_from(n).unwrap(); MAX_DATAGRAM_BYTES * (n % 2) + 1 - n % 2];
+        for (n, (_, peer)) in clients.iter().enumerate() {
+            while matches!(doors.send(b"fill", peer), Outcome::Sent) {}
+            assert!(parked.park(&reply(n), peer, None));
+        }
+        parked.retry(&mut doors, |gone| panic!("{gone:?}"));
+        // As if its process had been killed while it sent the first one.
+        parked.replies[0].copy.set_in_flight(true);
+        std::mem::forget(parked);
+        let mut successor = Parked::take_over(Duration::from_secs(60), &parcels);
+        assert!(!successor.holds(&clients[0].1) && successor.holds(&clients[1].1));
+        let mut buffer = vec![0; MAX_DATAGRAM_BYTES + 1];
+        for (n, (client, _)) in clients.iter().enumerate().skip(1) {
+            client.set_nonblocking(true).unwrap();
+            while client.recv(&mut buffer).is_ok() {}
+            successor.retry(&mut doors, |gone| assert!(matches!(gone, Gone::Delivered), "{gone:?}"));
+            let length = client.recv(&mut buffer).unwrap();
+            assert!(buffer[..length] == reply(n), "{n}: {length} bytes");
+        }
+        assert!(successor.is_empty() && parcels.take_over().is_empty());
     }
 }

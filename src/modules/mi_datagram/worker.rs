@@ -18,7 +18,7 @@ use super::settings::Settings;
 use crate::logging::Throttle;
 use crate::mi::Fault;
 use crate::module::{OpenError, Process};
-use crate::shm::Inbox;
+use crate::shm::{Inbox, Parcels, Unsent};
 use crate::system::datagram::{Peer, Socket, Wait};
 use crate::system::send_pool::{PoolSender, SendPool, UnreadLimit};
 use crate::wire::{MAX_DATAGRAM_BYTES, json_rpc};
@@ -63,6 +63,7 @@ impl<'a> Worker<'a> {
         settings: &'a Settings,
         bound: &'a Socket,
         pool: Option<&Arc<SendPool>>,
+        parcels: &'a Parcels,
     ) -> Result<Worker<'a>, OpenError> {
         let pool = pool.map(|pool| PoolSender::new(Arc::clone(pool), process.number()));
         let doors = Doors { bound, pool };
@@ -71,7 +72,7 @@ impl<'a> Worker<'a> {
             answerer: Answerer::new(process.context(), &settings.indent),
             delivery: Delivery {
                 doors,
-                parked: Parked::new(settings.timeout),
+                parked: Parked::take_over(settings.timeout, parcels),
                 counters: Counters::find(process)?,
                 receive_failed: Throttle::new(module_path!()),
                 undeliverable: Throttle::new(module_path!()),
@@ -141,7 +142,9 @@ impl<'a> Worker<'a> {
             None => {}
             Some(Answer::Unfinished(unfinished)) => client.unfinished = Some(unfinished),
             Some(Answer::Later(number)) => self.inbox.expect(number),
-            Some(Answer::Whole { bytes, is_error }) => self.delivery.conclude(bytes, is_error, &client.peer),
+            Some(Answer::Whole { bytes, is_error }) => {
+                self.delivery.conclude(bytes, is_error, &client.peer, client.row.take());
+            }
         }
         self.process.set_busy(false);
         self.long.put_back(client);
@@ -172,8 +175,10 @@ impl<'a> Worker<'a> {
             let Some(peer) = Peer::from_bytes(&due.address) else { continue };
             self.process.set_busy(true);
             match self.answerer.tell(&due) {
-                Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, &peer),
-                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer),
+                Answer::Whole { bytes, is_error } => {
+                    self.delivery.conclude(bytes, is_error, &peer, Some(due.unsent));
+                }
+                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer, Some(due.unsent)),
                 Answer::Later(_) => {} // never, as it has come
             }
             self.process.set_busy(false);
@@ -197,7 +202,7 @@ impl<'a> Worker<'a> {
             count(self.delivery.counters.requests);
             if !self.long.add_behind(peer, request, length) {
                 let bytes = self.answerer.refuse_unread(request, &TOO_MANY);
-                self.delivery.conclude(bytes, true, peer);
+                self.delivery.conclude(bytes, true, peer, None);
             }
             return;
         }
@@ -207,8 +212,8 @@ impl<'a> Worker<'a> {
                 self.process.set_busy(false);
                 return count(self.delivery.counters.ignored);
             }
-            Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, peer),
-            Answer::Unfinished(unfinished) => self.keep(unfinished, peer),
+            Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, peer, None),
+            Answer::Unfinished(unfinished) => self.keep(unfinished, peer, None),
             Answer::Later(number) => self.inbox.expect(number),
         }
         count(self.delivery.counters.requests);
@@ -216,10 +221,10 @@ impl<'a> Worker<'a> {
     }
 
     /// Keeps a request for its next time slice.
-    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer) {
-        if let Err(unfinished) = self.long.add(peer, unfinished) {
+    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer, row: Option<Unsent>) {
+        if let Err((unfinished, row)) = self.long.add(peer, unfinished, row) {
             let bytes = self.answerer.give_up(*unfinished, &TOO_MANY);
-            self.delivery.conclude(bytes, true, peer);
+            self.delivery.conclude(bytes, true, peer, row);
         }
     }
 
@@ -247,11 +252,11 @@ impl<'a> Worker<'a> {
         while let Some(mut client) = self.long.take() {
             if let Some(unfinished) = client.unfinished.take() {
                 let bytes = self.answerer.give_up(*unfinished, &ENDING);
-                self.delivery.conclude(bytes, true, &client.peer);
+                self.delivery.conclude(bytes, true, &client.peer, client.row.take());
             }
             while let Some(request) = client.next_request() {
                 let bytes = self.answerer.refuse_unread(&request.bytes, &ENDING);
-                self.delivery.conclude(bytes, true, &client.peer);
+                self.delivery.conclude(bytes, true, &client.peer, None);
             }
         }
     }
@@ -298,7 +303,7 @@ fn count(cell: &AtomicU64) {
 #[derive(Debug)]
 struct Delivery<'a> {
     doors: Doors<'a>,
-    parked: Parked,
+    parked: Parked<'a>,
     counters: Counters,
     receive_failed: Throttle,
     undeliverable: Throttle,
@@ -306,16 +311,17 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// Counts a reply and sends it, unless it is one that nobody wants.
-    fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer) {
+    fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer, row: Option<Unsent>) {
         if is_error {
             count(self.counters.errors);
         }
         if !bytes.is_empty() {
-            self.deliver(bytes, peer);
+            self.deliver(bytes, peer, row);
         }
     }
 
-    fn deliver(&mut self, bytes: &[u8], peer: &Peer) {
+    /// Sends a reply, or keeps it. One that has come later has a row, which stays until it has left or is dropped.
+    fn deliver(&mut self, bytes: &[u8], peer: &Peer, row: Option<Unsent>) {
         if !peer.has_address() {
             return self.drop_reply(peer, "the client has bound no name to answer to");
         }
@@ -325,10 +331,17 @@ impl Delivery<'_> {
                 return self.drop_reply(peer, "the client does not read its replies");
             }
         }
+        row.iter().for_each(|row| row.set_in_flight(true));
         match self.doors.send(bytes, peer) {
             Outcome::Sent => {}
-            Outcome::Full if self.parked.park(bytes, peer) => count(self.counters.parked),
-            Outcome::Full => self.drop_reply(peer, "the client does not read its replies"),
+            Outcome::Full => {
+                row.iter().for_each(|row| row.set_in_flight(false));
+                if self.parked.park(bytes, peer, row) {
+                    count(self.counters.parked);
+                } else {
+                    self.drop_reply(peer, "the client does not read its replies");
+                }
+            }
             Outcome::UnreadLimit => {
                 count(self.counters.unread_drops);
                 self.drop_reply(peer, &UnreadLimit.to_string());

@@ -324,6 +324,7 @@ impl<'a> Service<'a> {
             match self.replies.begin_to(path, identity) {
                 Ok(mut reply) => {
                     let answer = self.answerer.tell(&due, &mut reply.stream);
+                    reply.unsent = Some(due.unsent);
                     self.send(reply, answer);
                 }
                 Err(error) => self.ledger.note(Event::Dropped(path, &error)),

@@ -2,8 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
 
-use super::{Due, Pending, Taken};
+use super::{Due, Pending, Taken, Unsent, number_of};
 use crate::system::bell::Bell;
 
 /// The numbers that a worker waits for. Each is in one of three places.
@@ -23,6 +24,17 @@ impl Inbox {
     /// That of the worker in a slot, with what a predecessor has left.
     #[must_use]
     pub fn new(pending: &'static Pending, slot: usize) -> Inbox {
+        let sending =
+            pending.segment.slots().get(slot).map_or(0, |slot| slot.sending().load(Ordering::Acquire));
+        if sending != 0 {
+            let unsent = Unsent { pending, slot, number: sending };
+            if pending.is_there(sending) {
+                log::warn!(
+                    "the reply to request {sending} may be lost: its process was killed while it sent it"
+                );
+            }
+            drop(unsent);
+        }
         let left = pending.numbers_of(number_of(slot)).into_iter();
         let (answered, waiting): (Vec<_>, Vec<_>) = left.partition(|(_, is_answered)| *is_answered);
         let numbers = |rows: Vec<(u64, bool)>| rows.into_iter().map(|(number, _)| number);
@@ -84,11 +96,11 @@ impl Inbox {
         answered.extend(rung.into_iter().filter(|number| waiting.remove(number)));
     }
 
-    /// Takes the next answer that was heard of out of the table, of those whose address `may` be served now, if there is
-    /// one. Tells `lost` the numbers of those that are there no more, as they have waited here for too long.
+    /// Takes the next answer that was heard of, of those whose address `may` be served now, if there is one; its row stays in
+    /// the table as long as its [`Unsent`]. Tells `lost` the numbers of those that are there no more, as they have waited here for too long.
     pub fn take(&mut self, may: impl Fn(&[u8]) -> bool, mut lost: impl FnMut(u64)) -> Option<Due> {
         while let Some(number) = self.next_held(&may).or_else(|| self.answered.pop_front()) {
-            match self.pending.take(number, number_of(self.slot), &may) {
+            match self.pending.look(number, self.slot, &may) {
                 Taken::NotAnswered => {
                     self.waiting.insert(number);
                 }
@@ -115,8 +127,4 @@ impl Inbox {
             None => self.held.push((address, VecDeque::from([number]))),
         }
     }
-}
-
-fn number_of(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
 }

@@ -7,8 +7,8 @@
 //!
 //! A row belongs to the slot whose worker took the request, and says how the reply reaches the caller. Any process may
 //! answer it, which is one update of one key: it succeeds once, whoever tries, and a process that is killed has
-//! answered or has not. Then the slot's bell is rung with the number, and the worker there takes the row out and sends
-//! the reply; one that was killed is replaced under its slot, and the successor finds the row. There are
+//! answered or has not. Then the slot's bell is rung with the number, and the worker there sends the reply and removes the
+//! row; one that was killed is replaced under its slot, and the successor finds the row. There are
 //! [`MAX_PENDING`] places for rows, and a number leads to its place, so all rows are found without a walk through the
 //! whole table. What an answer is nobody here knows. C: `struct mi_handler` in mi/mi.h, and what each transport has behind it.
 
@@ -75,10 +75,38 @@ pub enum Refused {
 #[error("it was answered before, or its time is over, or the caller is gone")]
 pub struct Gone;
 
+/// A row whose reply has not left: a successor sends it. The row is removed as soon as this value goes.
+#[derive(Debug)]
+pub struct Unsent {
+    pending: &'static Pending,
+    slot: usize,
+    number: u64,
+}
+
+impl Unsent {
+    /// Notes whether the reply is just being sent. Nobody knows whether one has left whose process was killed at that
+    /// moment: its successor removes the row, so that no reply is sent twice.
+    pub fn set_in_flight(&self, is_in_flight: bool) {
+        if let Some(slot) = self.pending.segment.slots().get(self.slot) {
+            slot.sending().store(if is_in_flight { self.number } else { 0 }, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // The process ends, and its successor sends the reply.
+        }
+        self.pending.remove(self.number);
+        self.set_in_flight(false);
+    }
+}
+
 /// What a worker has found under a number.
 #[derive(Debug)]
 enum Taken {
-    /// An answer; the row is gone now.
+    /// An answer; the row stays until it has left.
     Due(Due),
     NotAnswered,
     /// An answer that is to stay, and its address.
@@ -143,6 +171,20 @@ impl Pending {
     pub fn is_waiting(&self, number: u64) -> bool {
         let mut bytes = Vec::new();
         self.read(number, &mut bytes).is_some_and(|row| row.answer.is_none())
+    }
+
+    /// The number of the row, answered or not, that leaves `rest` when it is divided by `divisor`, which must be a multiple of
+    /// [`MAX_PENDING`].
+    #[must_use]
+    pub fn find(&self, rest: u64, divisor: u64) -> Option<u64> {
+        let mut bytes = Vec::new();
+        let row = self.read_place(rest, &mut bytes).filter(|row| row.number % divisor == rest);
+        row.map(|row| row.number)
+    }
+
+    /// Whether there is a row of that number, answered or not.
+    fn is_there(&self, number: u64) -> bool {
+        self.read(number, &mut Vec::new()).is_some()
     }
 
     /// Answers one. When there is no memory for `answer`, the caller gets `instead`, which must not be longer than
@@ -255,16 +297,15 @@ impl Pending {
         Row::read(value).filter(|_| is_there)
     }
 
-    /// Takes an answered row of a slot out, if its address `may` be served. Whoever dies now has taken it, and nobody
-    /// sends it.
-    fn take(&self, number: u64, slot: u32, may: impl Fn(&[u8]) -> bool) -> Taken {
+    /// Shows an answered row of a slot, if its address `may` be served.
+    fn look(&'static self, number: u64, slot: usize, may: impl Fn(&[u8]) -> bool) -> Taken {
         let mut bytes = Vec::new();
-        match self.read(number, &mut bytes).filter(|row| row.slot == slot) {
+        match self.read(number, &mut bytes).filter(|row| row.slot == number_of(slot)) {
             Some(row) if row.answer.is_none() => Taken::NotAnswered,
             Some(row) if !may(row.address) => Taken::NotNow(row.address.to_vec()),
-            // An answered row does not change any more, and goes once.
-            Some(row) if self.remove(number) => Taken::Due(row.due()),
-            _ => Taken::Gone,
+            // An answered row does not change any more.
+            Some(row) => Taken::Due(row.due(Unsent { pending: self, slot, number })),
+            None => Taken::Gone,
         }
     }
 
@@ -280,6 +321,10 @@ impl Pending {
 /// The place of a number.
 fn key(number: u64) -> [u8; 8] {
     (number % MAX_PENDING as u64).to_le_bytes()
+}
+
+fn number_of(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(NOBODY)
 }
 
 fn put(value: &[u8]) -> Update<'_> {

@@ -1,6 +1,6 @@
 //! What a row holds, in bytes. It is read as input is: a process may have died anywhere.
 
-use super::Asked;
+use super::{Asked, Unsent};
 
 /// The slot of rows that nobody waits for.
 pub(super) const NOBODY: u32 = u32::MAX;
@@ -28,7 +28,7 @@ pub(super) struct Row<'a> {
 }
 
 /// An answer that is to be sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Due {
     /// The row's number.
     pub number: u64,
@@ -40,6 +40,8 @@ pub struct Due {
     pub form: Vec<u8>,
     /// The answer.
     pub answer: Vec<u8>,
+    /// Keeps the row until the reply has left.
+    pub unsent: Unsent,
 }
 
 impl<'a> Row<'a> {
@@ -87,13 +89,14 @@ impl<'a> Row<'a> {
         Some(Row { number, slot, deadline, command, address, form, answer })
     }
 
-    pub(super) fn due(self) -> Due {
+    pub(super) fn due(self, unsent: Unsent) -> Due {
         Due {
             number: self.number,
             command: self.command.to_vec(),
             address: self.address.to_vec(),
             form: self.form.to_vec(),
             answer: self.answer.unwrap_or_default().to_vec(),
+            unsent,
         }
     }
 }

@@ -27,14 +27,9 @@ fn an_answer_comes_once_to_the_slot_that_asked() {
         other.take(|_| true, |_| ()).is_none() && inbox.take(|address| address != b"who", |_| ()).is_none()
     );
     let due = inbox.take(|_| true, |_| ()).unwrap();
-    let wanted = Due {
-        number,
-        command: b"later".to_vec(),
-        address: b"who".to_vec(),
-        form: b"7".to_vec(),
-        answer: b"answer".to_vec(),
-    };
-    assert_eq!(due, wanted);
+    let found = (due.number, &due.command[..], &due.address[..], &due.form[..], &due.answer[..]);
+    assert_eq!(found, (number, &b"later"[..], &b"who"[..], &b"7"[..], &b"answer"[..]));
+    drop(due);
     assert!(inbox.take(|_| true, |_| ()).is_none() && inbox.is_empty());
     assert_eq!((pending.count(), pending.answer(number, b"", b"")), (0, Err(Gone)));
     assert_eq!(pending.answer(number + 1, b"", b""), Err(Gone));
@@ -63,6 +58,29 @@ fn a_successor_finds_what_was_answered_and_what_was_not() {
     let mut other = Inbox::new(pending, 2);
     other.clear();
     assert_eq!((pending.count(), other.is_empty()), (0, true));
+}
+
+#[test]
+fn an_answer_that_was_taken_and_not_sent_is_sent_by_the_successor_and_one_in_flight_by_nobody() {
+    let pending = pending(60);
+    let mut inbox = Inbox::new(pending, 1);
+    let numbers = [(); 3].map(|()| pending.add(&ASKED).unwrap());
+    for number in numbers {
+        inbox.expect(number);
+        pending.answer(number, b"answer", b"").unwrap();
+    }
+    inbox.listen();
+    // As if the worker had been killed before it sent the first one, after a try at the second, and at the third.
+    let taken = [(); 3].map(|()| inbox.take(|_| true, |_| ()).unwrap());
+    taken[1].unsent.set_in_flight(true);
+    taken[1].unsent.set_in_flight(false);
+    taken[2].unsent.set_in_flight(true);
+    std::mem::forget(taken);
+    let mut successor = Inbox::new(pending, 1);
+    let sent: Vec<u64> =
+        std::iter::from_fn(|| successor.take(|_| true, |_| ())).map(|due| due.number).collect();
+    assert_eq!(sent, numbers[..2]);
+    assert_eq!((pending.count(), Inbox::new(pending, 1).is_empty()), (0, true));
 }
 
 #[test]
@@ -120,9 +138,10 @@ fn there_is_always_memory_for_a_short_answer_and_never_for_too_many() {
         pending.bells[1].hear(&mut Vec::new());
     }
     let mut inbox_of_successor = Inbox::new(pending, 1);
-    let answers: Vec<Due> = std::iter::from_fn(|| inbox_of_successor.take(|_| true, |_| ())).collect();
+    let answers = std::iter::from_fn(|| inbox_of_successor.take(|_| true, |_| ()));
+    let answers: Vec<Vec<u8>> = answers.map(|due| due.answer).collect();
     assert_eq!(answers.len(), MAX_PENDING);
-    assert!(answers.iter().any(|due| due.answer == [8; row::ROOM_BYTES]));
+    assert!(answers.iter().any(|answer| answer == &[8; row::ROOM_BYTES]));
     assert!(std::iter::from_fn(|| inbox.take(|_| true, |_| ())).next().is_none());
 }
 
@@ -137,6 +156,8 @@ fn a_place_is_taken_again_when_its_row_is_gone_and_an_old_number_does_not_reach_
     assert_eq!(key(next), key(gone));
     assert!(!pending.is_waiting(gone) && pending.is_waiting(next) && pending.is_waiting(first));
     assert_eq!((pending.answer(gone, b"old", b""), pending.remove(gone)), (Err(Gone), false));
+    let divisor = 1024 * MAX_PENDING as u64;
+    assert_eq!((pending.find(gone, divisor), pending.find(next, divisor)), (None, Some(next)));
     assert_eq!((pending.add(&ASKED), pending.count()), (Err(Refused::TooMany), MAX_PENDING as u64));
     assert_eq!(pending.answer(next, b"new", b""), Ok(()));
     let taken = Inbox::new(pending, 1).take(|_| true, |_| ()).map(|due| (due.number, due.answer));

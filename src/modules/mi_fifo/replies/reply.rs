@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Event, Tell};
 use crate::mi::{Context, Progress};
-use crate::shm::{Parcel, Parcels};
+use crate::shm::{Parcel, Parcels, Unsent};
 use crate::system::fifo::{self, Identity, ReplyError};
 use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::{Pieces, Stream};
@@ -64,6 +64,8 @@ pub(in super::super) struct Reply<'a> {
     pub(super) largest: usize,
     /// A copy for a successor, while nothing was written.
     pub(super) parcel: Option<Parcel<'a>>,
+    /// Its row in the table, when it has come later and nothing was written.
+    pub(in super::super) unsent: Option<Unsent>,
 }
 
 /// What a reply waits for.
@@ -128,13 +130,16 @@ impl<'a> Reply<'a> {
             blocks: 0,
             largest: 0,
             parcel: None,
+            unsent: None,
         }
     }
 
     /// Leaves a copy for a successor, when the client has not come: one whose FIFO is open sees its end when this process
     /// is killed, and takes that for the end of the reply. What is long, or not yet made, is lost with the process.
     pub(super) fn keep(&mut self, parcels: &'a Parcels) {
-        let waits = matches!(self.condition, Condition::Absent { .. } | Condition::Waiting);
+        // A reply that has come later lies in the table anyway.
+        let waits =
+            self.unsent.is_none() && matches!(self.condition, Condition::Absent { .. } | Condition::Waiting);
         if let (true, None, Some(path)) = (waits, &self.more, &self.path) {
             let identity = self.identity.map_or([0; 24], Identity::to_bytes);
             let parts = [&identity[..], path.as_os_str().as_bytes(), b"\0", self.stream.waiting()];
@@ -267,6 +272,7 @@ impl<'a> Reply<'a> {
         self.largest = self.largest.max(self.stream.waiting().len());
         // Before anything is written, so that nothing is written twice.
         self.parcel = None;
+        self.unsent = None;
         let waiting = self.stream.waiting();
         let piece = &waiting[..waiting.len().min(WRITE_BYTES)];
         let written = match &self.fifo {
@@ -301,6 +307,7 @@ impl<'a> Reply<'a> {
             self.path = None;
             self.fifo = None;
             self.parcel = None;
+            self.unsent = None;
             self.stream = Stream::default();
             self.condition = Condition::Ready;
         }
