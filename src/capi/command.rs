@@ -138,13 +138,8 @@ fn run(command: &Function, call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 fn run_later(command: &Function, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
-    let handler = handler::take(call.context.pending, number)
-        .ok_or_else(|| SERVER_ERROR.with_cause("too many requests of C modules wait for their replies"))?;
-    let when = call_function(command, call, Some(handler));
-    if when != Ok(When::Later) {
-        handler::give_back(handler, number);
-    }
-    when
+    let handler = handler::of(number).ok_or(SERVER_ERROR)?;
+    call_function(command, call, Some(handler))
 }
 
 /// Calls the function, and tells its reply if there is one now.

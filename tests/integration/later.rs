@@ -256,6 +256,28 @@ fn what_nobody_answers_ends_at_its_time() {
     assert!(said.contains("later: nobody has answered in time"), "{said}");
 }
 
+/// A handler that is over was the one of the request after 4096 others.
+#[test]
+fn an_old_handler_reaches_no_other_request() {
+    let Some(setup) = with_module(Setup::unix()) else { return };
+    let server = setup.start();
+    let (first, second) = (server.client(), server.client());
+    first.send(b":later:\nold\n").unwrap();
+    finish(&server, "old", "keep\n");
+    assert_eq!(receive(&first), "200 OK\nAnswer:: old said=\n");
+    for _ in 0..4095 {
+        assert_eq!(first.ask(b":later:\nnow\n"), b"200 OK\nAnswer:: at once\n");
+    }
+    second.send(b":later:\nnew\n").unwrap();
+    wait_for("the new request", || (statistic(&server, "pending_replies") == 1).then_some(()));
+    finish(&server, "old", "");
+    assert_eq!(statistic(&server, "pending_replies"), 1);
+    assert!(second.receive(QUIET).is_err());
+    finish(&server, "new", "");
+    assert_eq!(receive(&second), "200 OK\nAnswer:: new said=\n");
+    server.stop_clean(&[]);
+}
+
 #[test]
 fn a_request_is_answered_once_whatever_the_module_does() {
     let Some(setup) = with_module(Setup::unix().workers(2)) else { return };
