@@ -13,6 +13,7 @@ pub mod fifo;
 pub(crate) mod fnmatch;
 pub mod last_words;
 pub mod leftovers;
+pub mod machine;
 pub mod memory;
 pub mod names;
 pub mod notify;

@@ -1,11 +1,13 @@
 //! Listening on TCP, and what waits in a connection.
 #![expect(unsafe_code, reason = "SIOCOUTQ has no safe call")]
 
+use std::collections::HashSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sys::socket::{Backlog, setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{Backlog, MsgFlags, recv, setsockopt, sockopt};
 
 /// Connections that may wait to be accepted; the system may allow fewer.
 const BACKLOG: i32 = 1024;
@@ -44,6 +46,66 @@ pub fn unsent(connection: &impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// What the other end of a connection has said last, behind all that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastWords {
+    /// Nothing, or bytes that are not read yet.
+    None,
+    /// That it sends nothing more.
+    End,
+    /// That it wants nothing more, either.
+    Reset,
+}
+
+/// What the other end has said last. Takes nothing out of the connection.
+pub fn last_words(connection: &impl AsFd) -> LastWords {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    match recv(connection.as_fd().as_raw_fd(), &mut [0], flags) {
+        Ok(0) => LastWords::End,
+        Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => LastWords::None,
+        Err(_) => LastWords::Reset,
+    }
+}
+
+/// The TCP sockets of this machine that some process has open.
+#[derive(Debug, Default)]
+pub struct OpenSockets(HashSet<(String, String)>);
+
+impl OpenSockets {
+    /// Reads the kernel's tables, which takes a millisecond for some thousand connections.
+    #[must_use]
+    pub fn read() -> OpenSockets {
+        let tables =
+            ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+        OpenSockets(tables.iter().flat_map(|table| table.lines()).filter_map(open_socket).collect())
+    }
+
+    /// Whether there is one of that address, connected to that other one.
+    #[must_use]
+    pub fn has(&self, own: SocketAddr, other: SocketAddr) -> bool {
+        self.0.contains(&(hexadecimal(own), hexadecimal(other)))
+    }
+}
+
+/// Own address and that of the other end in a row of the table, unless its socket was closed: it has no inode then.
+fn open_socket(row: &str) -> Option<(String, String)> {
+    let mut words = row.split_whitespace().skip(1);
+    let (own, other) = (words.next()?, words.next()?);
+    words.nth(6).filter(|inode| inode.bytes().any(|byte| byte != b'0'))?;
+    Some((own.to_owned(), other.to_owned()))
+}
+
+/// An address as the table has it: words of 32 bits in the order of this machine.
+fn hexadecimal(address: SocketAddr) -> String {
+    let octets: Vec<u8> = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().into(),
+        IpAddr::V6(ip) => ip.octets().into(),
+    };
+    let words = octets.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let words: String = words.map(|word| format!("{word:08X}")).collect();
+    format!("{words}:{:04X}", address.port())
+}
+
 /// Has the end of a connection throw away what was not sent, rather than the system keep it for minutes.
 ///
 /// # Errors
@@ -56,7 +118,7 @@ pub fn discard_unsent(connection: &impl AsFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{Shutdown, TcpStream};
 
     use super::*;
 
@@ -86,5 +148,29 @@ mod tests {
         drop(connection);
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    /// One that sends no more is told from one that is closed.
+    #[test]
+    fn a_client_that_has_left_is_known() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = listen(host.parse().unwrap()) else { continue };
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (connection, peer) = listener.accept().unwrap();
+            let own = connection.local_addr().unwrap();
+            assert_eq!(last_words(&connection), LastWords::None);
+            client.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(last_words(&connection), LastWords::End);
+            assert!(OpenSockets::read().has(peer, own), "{host}");
+            drop(client);
+            assert!(!OpenSockets::read().has(peer, own), "{host}");
+            assert_eq!(last_words(&connection), LastWords::End);
+        }
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        discard_unsent(&client).unwrap();
+        drop(client);
+        assert_eq!(last_words(&connection), LastWords::Reset);
     }
 }
