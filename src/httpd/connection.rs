@@ -1,19 +1,13 @@
-//! One connection: its bytes, and what it is doing, for the deadlines.
+//! One connection: what it is doing, for the deadlines, and what it holds.
 //!
 //! Whoever looks at the deadlines walks over all connections now and then, so that a request costs no timer.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use nix::errno::Errno;
-use nix::sys::socket::{Shutdown, shutdown};
-use tokio::net::TcpStream;
+use super::memory::Kind;
 
 /// How often deadlines are looked at.
 pub(super) const TICK: Duration = Duration::from_millis(500);
@@ -36,9 +30,6 @@ const READ_TICKS: u32 = ticks(30);
 
 /// How long a client may hold up a request when there is no room for other connections.
 const GRACE_TICKS: u32 = ticks(1);
-
-/// Most that is read at once, in bytes.
-const SCRATCH_BYTES: usize = 16 << 10;
 
 /// The ticks in that many seconds.
 const fn ticks(seconds: u32) -> u32 {
@@ -69,6 +60,8 @@ pub(super) enum End {
     Late,
     /// At once, to make room for another.
     Evicted,
+    /// At once, as its client has gone.
+    Gone,
 }
 
 /// What a connection is doing.
@@ -85,8 +78,18 @@ pub(super) struct Activity {
     blocked: Cell<Option<u32>>,
     /// How many bytes waited to be taken by the client at the last look, if it was blocked by then.
     unsent: Cell<Option<usize>>,
-    /// How many bytes of replies wait in this process.
-    unread: Cell<usize>,
+    /// What this connection has of the memory, in bytes of each kind.
+    held: [Cell<usize>; 2],
+    /// Whether that counts as free, as this connection ends at once.
+    is_written_off: Cell<bool>,
+    /// How much of the head of a request has come, in bytes.
+    head: Cell<usize>,
+    /// What of that head has a part of the memory, in bytes.
+    counted_head: Cell<usize>,
+    /// Whether the reply in hand comes later, from another process.
+    is_deferred: Cell<bool>,
+    /// Whether the next reply has to be made one of HTTP/1.1.
+    is_reply_old: Cell<bool>,
     end: Cell<End>,
     task: RefCell<Option<Waker>>,
 }
@@ -102,7 +105,12 @@ impl Activity {
             moved: Cell::new(now),
             blocked: Cell::new(None),
             unsent: Cell::new(None),
-            unread: Cell::new(0),
+            held: Default::default(),
+            is_written_off: Cell::new(false),
+            head: Cell::new(0),
+            counted_head: Cell::new(0),
+            is_deferred: Cell::new(false),
+            is_reply_old: Cell::new(false),
             end: Cell::new(End::NotYet),
             task: RefCell::new(None),
         }
@@ -143,29 +151,48 @@ impl Activity {
         self.blocked.get().or(body).filter(|since| self.is_long_ago(*since))
     }
 
-    /// How much waits here for a client that does not read, and since when. Not when that has just begun.
-    pub(super) fn unread_since(&self) -> Option<(usize, u32)> {
-        let since = self.blocked.get().filter(|since| self.is_long_ago(*since))?;
-        Some((self.unread.get(), since)).filter(|(bytes, _)| *bytes > 0)
+    /// Since when its client has neither sent nor read anything, though it is its turn. Not when that has just begun.
+    pub(super) fn stalled_since(&self) -> Option<u32> {
+        let sends = matches!(self.phase.get(), Phase::Head | Phase::Body).then(|| self.moved.get());
+        self.blocked.get().or(sends).filter(|since| self.is_long_ago(*since))
     }
 
     fn is_long_ago(&self, since: u32) -> bool {
         self.clock.get().wrapping_sub(since) >= GRACE_TICKS
     }
 
-    /// How many bytes of replies wait in this process.
-    pub(super) fn unread(&self) -> usize {
-        self.unread.get()
+    /// What it has of the memory, in bytes, if that counts.
+    pub(super) fn held(&self, kind: Kind) -> Option<&Cell<usize>> {
+        (!self.is_written_off.get()).then_some(&self.held[kind as usize])
     }
 
-    /// Notes bytes of a reply that wait.
-    pub(super) fn note_unread(&self, bytes: usize) {
-        self.unread.set(self.unread.get() + bytes);
+    /// Has nothing count that it holds.
+    pub(super) fn write_off(&self) {
+        self.is_written_off.set(true);
     }
 
-    /// Notes that bytes of a reply do not wait any more.
-    pub(super) fn note_gone(&self, bytes: usize) {
-        self.unread.set(self.unread.get() - bytes);
+    /// How much of a head has come, in bytes, while one is read or waited for.
+    pub(super) fn head(&self) -> Option<usize> {
+        match self.phase.get() {
+            Phase::Idle => Some(0),
+            Phase::Head => Some(self.head.get()),
+            Phase::Body | Phase::Reply => None,
+        }
+    }
+
+    /// What of the head of a request has a part of the memory, in bytes, for who changes that.
+    pub(super) fn counted_head(&self) -> &Cell<usize> {
+        &self.counted_head
+    }
+
+    /// Whether the reply in hand comes later, from another process.
+    pub(super) fn is_deferred(&self) -> &Cell<bool> {
+        &self.is_deferred
+    }
+
+    /// Whether the reply that leaves next is one that hyper makes for HTTP/1.0.
+    pub(super) fn is_reply_old(&self) -> &Cell<bool> {
+        &self.is_reply_old
     }
 
     /// Whether bytes are to leave for which the client has no room.
@@ -207,14 +234,19 @@ impl Activity {
         self.end.get()
     }
 
-    fn note_read(&self) {
-        if self.phase.get() == Phase::Idle {
-            self.enter(Phase::Head);
+    /// Notes bytes that have come.
+    pub(super) fn note_read(&self, bytes: usize) {
+        if let Some(head) = self.head() {
+            if self.phase.get() == Phase::Idle {
+                self.enter(Phase::Head);
+            }
+            self.head.set(head + bytes);
         }
         self.moved.set(self.clock.get());
     }
 
-    fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
+    /// Notes whether bytes could leave.
+    pub(super) fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Ready(_) => {
                 // Its time for the next request begins when the last reply has left.
@@ -227,95 +259,6 @@ impl Activity {
             Poll::Pending => {}
         }
         written
-    }
-}
-
-/// What bytes are read into before they have a place of their own; the connections of a worker share it.
-pub(super) type Scratch = Rc<RefCell<Box<[u8]>>>;
-
-/// A new one.
-pub(super) fn scratch() -> Scratch {
-    Rc::new(RefCell::new(vec![0; SCRATCH_BYTES].into()))
-}
-
-/// The bytes of a connection.
-#[derive(Debug)]
-pub(super) struct Io {
-    /// Shared with whoever looks at the deadlines.
-    stream: Rc<TcpStream>,
-    activity: Rc<Activity>,
-    scratch: Scratch,
-}
-
-impl Io {
-    pub(super) fn new(stream: Rc<TcpStream>, activity: Rc<Activity>, scratch: Scratch) -> Io {
-        Io { stream, activity, scratch }
-    }
-
-    fn write(
-        &self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_write_ready(cx))?;
-            match write(&self.stream) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
-    }
-}
-
-impl Read for Io {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut scratch = self.scratch.borrow_mut();
-        let room = buffer.remaining().min(scratch.len());
-        let read = loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(&mut scratch[..room]) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                read => break read?,
-            }
-        };
-        if read > 0 {
-            self.activity.note_read();
-            buffer.put_slice(&scratch[..read]);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.activity.note_write(self.write(cx, |stream| stream.try_write(bytes)))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match shutdown(self.stream.as_raw_fd(), Shutdown::Write) {
-            Ok(()) | Err(Errno::ENOTCONN) => Ok(()),
-            Err(error) => Err(error.into()),
-        })
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.activity.note_write(self.write(cx, |stream| stream.try_write_vectored(slices)))
     }
 }
 
@@ -347,11 +290,11 @@ mod tests {
         activity.enter(Phase::Body);
         for tick in 0..=BODY_TICKS {
             clock.set(tick);
-            activity.note_read();
+            activity.note_read(1);
             assert!(!activity.is_late());
         }
         clock.set(BODY_TICKS + 1);
-        activity.note_read();
+        activity.note_read(1);
         assert!(activity.is_late());
     }
 
@@ -424,12 +367,9 @@ mod tests {
         activity.enter(Phase::Reply);
         assert_eq!(activity.waiting_since(), None);
         let _pending = activity.note_write(Poll::<()>::Pending);
-        activity.note_unread(10);
-        assert_eq!(activity.unread_since(), None);
+        assert_eq!(activity.stalled_since(), None);
         clock.set(3 * GRACE_TICKS);
         assert_eq!(activity.waiting_since(), Some(2 * GRACE_TICKS));
-        assert_eq!(activity.unread_since(), Some((10, 2 * GRACE_TICKS)));
-        activity.note_gone(10);
-        assert_eq!((activity.unread_since(), activity.unread()), (None, 0));
+        assert_eq!(activity.stalled_since(), Some(2 * GRACE_TICKS));
     }
 }

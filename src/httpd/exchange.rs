@@ -25,10 +25,11 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::task::spawn_local;
 
 use super::MAX_REQUEST_BYTES;
-use super::body::{self, Excess, Share};
+use super::body::{self, Excess};
 use super::connection::{Activity, Phase};
 use super::host;
 use super::log_file::Entry;
+use super::memory::{FREE_HEAD_BYTES, Kind, Share};
 use super::reply::Reply;
 use super::work::{Begun, Work};
 use super::worker::{SHORT_BYTES, Worker};
@@ -74,11 +75,21 @@ pub(super) async fn answer(
 ) -> Result<Response<Reply>, Infallible> {
     activity.enter(Phase::Body);
     let (head, incoming) = request.into_parts();
+    // A long head stays in the connection's buffer. What has come behind a short one does not.
+    let is_head_long = least_bytes(&head) > FREE_HEAD_BYTES;
+    if !is_head_long {
+        worker.count_head(&activity, 0);
+    }
     let mut response = respond(&worker, &activity, ends, &head, incoming).await;
-    if head.version < Version::HTTP_11 && response.body().size_hint().exact().is_none() {
-        // The end of the connection is that of the reply. In a reply of the old version nothing is added that says
-        // otherwise to a client that has asked for more.
-        *response.version_mut() = Version::HTTP_10;
+    let is_old = head.version < Version::HTTP_11;
+    let has_length = response.body().size_hint().exact().is_some();
+    if is_head_long || is_old && !(has_length && is_kept_alive(&head.headers)) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if is_old {
+        activity.is_reply_old().set(true);
+        // So that hyper marks the end of a reply without a length by that of the connection.
+        *response.version_mut() = if has_length { Version::HTTP_11 } else { Version::HTTP_10 };
     }
     if head.method == Method::HEAD {
         response.body().leave_out();
@@ -94,6 +105,20 @@ pub(super) async fn answer(
     Ok(response)
 }
 
+/// What a head has at the least, in bytes: there may be blanks that are not seen here.
+fn least_bytes(head: &Parts) -> usize {
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let path = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    path + headers.sum::<usize>()
+}
+
+/// Whether a client of HTTP/1.0 asks for the connection to stay.
+fn is_kept_alive(headers: &HeaderMap) -> bool {
+    let values =
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    values.map(<[u8]>::trim_ascii).any(|option| option.eq_ignore_ascii_case(b"keep-alive"))
+}
+
 async fn respond(
     worker: &Rc<Worker>,
     activity: &Rc<Activity>,
@@ -101,7 +126,8 @@ async fn respond(
     head: &Parts,
     mut incoming: Incoming,
 ) -> Response<Reply> {
-    let named = host::check(head, ends.is_loopback).map_err(|(status, reason)| Refusal::new(status, reason));
+    let names = ends.is_loopback.then_some(&worker.names);
+    let named = host::check(head, names).map_err(|(status, reason)| Refusal::new(status, reason));
     let asked = named.and_then(|()| method(&head.method, &head.headers)).and_then(|method| {
         let (door, path) =
             worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
@@ -109,7 +135,7 @@ async fn respond(
         plain(&head.headers).map(|()| (door, method, path))
     });
     let refused = match asked {
-        Ok((door, method, path)) => match read(worker, &mut incoming, &head.headers).await {
+        Ok((door, method, path)) => match read(worker, activity, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let client = ends.client;
                 let request =
@@ -209,19 +235,25 @@ fn told_length(headers: &HeaderMap) -> u64 {
 }
 
 /// The body, whole.
-async fn read(worker: &Worker, incoming: &mut Incoming, headers: &HeaderMap) -> Result<body::Body, Refusal> {
+async fn read(
+    worker: &Worker,
+    activity: &Rc<Activity>,
+    incoming: &mut Incoming,
+    headers: &HeaderMap,
+) -> Result<body::Body, Refusal> {
     if told_length(headers) > MAX_REQUEST_BYTES as u64 {
         return Err(too_large());
     }
     let told = usize::try_from(told_length(headers)).unwrap_or(0);
-    let mut body = body::Body::new(&worker.bodies, told);
+    let mut body = body::Body::new(Share::new(&worker.memory, activity), told);
     while let Some(frame) = next(incoming).await {
         let frame = frame.map_err(|error| {
             log::debug!(target: worker.module, "a body cannot be read: {error}");
             Refusal::new(StatusCode::BAD_REQUEST, "the body does not come to its end")
         })?;
         if let Some(bytes) = frame.data_ref() {
-            body.push(bytes).map_err(|excess| match excess {
+            let has_room = |more| worker.has_room(Kind::Request, more);
+            body.push(bytes, has_room).map_err(|excess| match excess {
                 Excess::Long => too_large(),
                 Excess::Full => Refusal::new(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -268,7 +300,10 @@ async fn reply(
     let answer = match answer.later {
         None => answer,
         Some(number) => {
-            let Some(due) = worker.later.reply(number).await else {
+            activity.is_deferred().set(true);
+            let due = worker.later.reply(number).await;
+            activity.is_deferred().set(false);
+            let Some(due) = due else {
                 let refused = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the reply is lost");
                 return refuse(worker, activity, &refused, true);
             };
@@ -295,7 +330,7 @@ async fn reply(
     };
     let Begun { stream, work, is_error: is_wrong, turn: _turn } = begun;
     is_error |= is_wrong;
-    if stream.waiting().len() > SHORT_BYTES && !worker.has_room() {
+    if stream.waiting().len() > SHORT_BYTES && !worker.has_room(Kind::Reply, 1) {
         let reason =
             "this has run, and its reply is long; too many long ones wait to be read, ask again later";
         return refuse(worker, activity, &Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason), true);

@@ -2,8 +2,8 @@
 //!
 //! A web page may have its own name lead to 127.0.0.1 after it was loaded; a browser then takes what is there for a
 //! part of that page's site, and sends requests without a word of where they come from. The name still stands in
-//! `Host`. So on loopback it has to be one that leads there whatever a name server says. Differs: OpenSIPS does not
-//! look at it.
+//! `Host`. So on loopback it has to be one that leads there whatever a name server says, one of the machine's own, or
+//! one that the configuration lists. Differs: OpenSIPS does not look at it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,40 +12,59 @@ use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
 /// Why a request is not for this server.
-pub(super) type Reason = (StatusCode, &'static str);
+pub(super) type Reason = (StatusCode, String);
 
-/// Checks the name of a request that came to an address of loopback, or to another one.
-pub(super) fn check(head: &Parts, is_loopback: bool) -> Result<(), Reason> {
+/// The names that a request may ask for on loopback, besides localhost and addresses.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    /// The machine's own, and those that the configuration lists.
+    pub(super) names: Vec<String>,
+    /// The module whose parameter lists more.
+    pub(super) module: &'static str,
+}
+
+impl Names {
+    /// Whether a name, with its port or without, is an address, one of these, or leads to loopback for certain.
+    fn has(&self, name: &[u8]) -> bool {
+        let Ok(name) = str::from_utf8(name) else { return false };
+        let bare = match name.rsplit_once(':') {
+            Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+            _ => name,
+        };
+        if let Some(inside) = bare.strip_prefix('[').and_then(|bare| bare.strip_suffix(']')) {
+            return inside.parse::<Ipv6Addr>().is_ok_and(|address| is_told(address.into()));
+        }
+        let mut names = self.names.iter().map(String::as_str).chain(["localhost"]);
+        names.any(|own| bare.strip_suffix('.').unwrap_or(bare).eq_ignore_ascii_case(own))
+            || bare.parse::<Ipv4Addr>().is_ok_and(|address| is_told(address.into()))
+    }
+}
+
+/// Checks the name of a request that came to an address of loopback, where it has to be one of `names`, or to another
+/// one.
+pub(super) fn check(head: &Parts, names: Option<&Names>) -> Result<(), Reason> {
+    let bad = |reason: &str| (StatusCode::BAD_REQUEST, reason.to_owned());
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err((StatusCode::BAD_REQUEST, "there is more than one header Host"));
+        return Err(bad("there is more than one header Host"));
     }
     if host.is_none() && head.version >= Version::HTTP_11 {
-        return Err((StatusCode::BAD_REQUEST, "the header Host is missing"));
+        return Err(bad("the header Host is missing"));
     }
     let asked = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut names = host.map(|host| host.as_bytes()).into_iter().chain(asked);
-    if is_loopback && !names.all(is_here) {
-        let reason =
-            "ask for this server by localhost or by its address: other names may be those of web pages";
+    let mut asked = host.map(|host| host.as_bytes()).into_iter().chain(asked);
+    if let Some(names) = names
+        && !asked.all(|name| names.has(name))
+    {
+        let reason = format!(
+            "ask for this server by localhost, by its address, by a name of this machine, or by one that the \
+             parameter host_names of {} lists: other names may be those of web pages",
+            names.module
+        );
         return Err((StatusCode::FORBIDDEN, reason));
     }
     Ok(())
-}
-
-/// Whether a name, with its port or without, is an address, or leads to loopback for certain.
-fn is_here(name: &[u8]) -> bool {
-    let Ok(name) = str::from_utf8(name) else { return false };
-    let bare = match name.rsplit_once(':') {
-        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
-        _ => name,
-    };
-    if let Some(inside) = bare.strip_prefix('[').and_then(|bare| bare.strip_suffix(']')) {
-        return inside.parse::<Ipv6Addr>().is_ok_and(|address| is_told(address.into()));
-    }
-    bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<Ipv4Addr>().is_ok_and(|address| is_told(address.into()))
 }
 
 /// Whether that is an address of some machine. Browsers take 0.0.0.0 for this one, and do not tell there which site
@@ -59,8 +78,13 @@ mod tests {
     use super::*;
     use hyper::Request;
 
+    fn names() -> Names {
+        Names { names: ["Pbx", "mi.example.net"].map(String::from).into(), module: "httpd" }
+    }
+
     #[test]
-    fn only_addresses_and_localhost_are_here() {
+    fn only_addresses_localhost_and_listed_names_are_here() {
+        let names = names();
         for here in [
             "localhost",
             "LocalHost:8888",
@@ -71,8 +95,12 @@ mod tests {
             "[::1]",
             "[::1]:8888",
             "[::ffff:127.0.0.1]:1",
+            "localhost.",
+            "pbx",
+            "PBX:8888",
+            "MI.example.net.:8888",
         ] {
-            assert!(is_here(here.as_bytes()), "{here}");
+            assert!(names.has(here.as_bytes()), "{here}");
         }
         for elsewhere in [
             "",
@@ -96,10 +124,14 @@ mod tests {
             "localhost:8x",
             " localhost",
             "\u{fc}",
+            "x.mi.example.net",
+            "pbx.example.net",
+            "pbx..",
+            ".",
         ] {
-            assert!(!is_here(elsewhere.as_bytes()), "{elsewhere}");
+            assert!(!names.has(elsewhere.as_bytes()), "{elsewhere}");
         }
-        assert!(!is_here(b"\xff"));
+        assert!(!names.has(b"\xff"));
     }
 
     fn status(uri: &str, version: Version, hosts: &[&str], is_loopback: bool) -> Result<(), u16> {
@@ -108,7 +140,8 @@ mod tests {
             request = request.header(HOST, *host);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head, is_loopback).map_err(|(status, _)| status.as_u16())
+        let names = names();
+        check(&head, is_loopback.then_some(&names)).map_err(|(status, _)| status.as_u16())
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 
+use tokio::net::TcpStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -14,6 +15,7 @@ use crate::mi::Context;
 use crate::shm::Inbox;
 use crate::shm::pending::Due;
 use crate::system::bell::HEARD_BYTES;
+use crate::system::tcp::{self, LastWords, OpenSockets};
 
 /// Those that a process waits for.
 #[derive(Debug)]
@@ -78,6 +80,21 @@ impl Later {
             self.waiting.borrow_mut().remove(&number);
         };
         self.inbox.borrow_mut().take(|_| true, lost)
+    }
+}
+
+/// Whether the client at the other end of a connection will read no reply. `open` keeps the table of sockets for who
+/// asks about several.
+pub(super) fn has_left(connection: &TcpStream, open: &mut Option<OpenSockets>) -> bool {
+    let (Ok(own), Ok(peer)) = (connection.local_addr(), connection.peer_addr()) else { return true };
+    match tcp::last_words(connection) {
+        LastWords::None => false,
+        LastWords::Reset => true,
+        // It may have said that it sends no more and wait for the reply. That can be seen on this machine alone.
+        LastWords::End if peer.ip() == own.ip() || peer.ip().to_canonical().is_loopback() => {
+            !open.get_or_insert_with(OpenSockets::read).has(peer, own)
+        }
+        LastWords::End => false,
     }
 }
 

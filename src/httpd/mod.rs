@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! worker.rs       a process's loop: accept, close who takes too long, end in order
-//! body.rs         the body of a request, and how much all of them may have
-//! connection.rs   one connection: its bytes, and what it is doing, for the deadlines
+//! body.rs         the body of a request
+//! connection.rs   one connection: what it is doing, for the deadlines, and what it holds
 //! exchange.rs     one request in, one reply out, or its beginning
 //! host.rs         which server a request names
 //! later.rs        replies that come later than their requests
+//! ledger.rs       what a process counts, and what it says in the log about its clients
 //! log_file.rs     a line for each request, where that is asked for
+//! memory.rs       how much memory requests and replies may take
 //! settings.rs     what the settings of the modules that serve over HTTP have in common
+//! stream.rs       the bytes of a connection
 //! reply.rs        a reply on its way, piece by piece, as fast as the client takes it
 //! work.rs         replies that take several time slices
-//! unread.rs       what waits for clients to read it, and how much all of it may be
 //! ```
 //!
 //! Knows no command and no syntax of a body: that is a [`Dialect`](crate::wire::http::Dialect)'s. C:
@@ -22,10 +24,12 @@ mod connection;
 mod exchange;
 mod host;
 mod later;
+mod ledger;
 mod log_file;
+mod memory;
 mod reply;
 pub mod settings;
-mod unread;
+mod stream;
 mod work;
 mod worker;
 
@@ -36,8 +40,9 @@ use std::path::{Path, PathBuf};
 use crate::mi::Statistic;
 use crate::module::{Identity, OpenError, Process, Service};
 use crate::system::obstacle::{self, Obstacle, SockType};
-use crate::system::tcp;
+use crate::system::{machine, tcp};
 use crate::wire::http::{Door, Doors};
+use host::Names;
 use log_file::LogFile;
 
 /// Longest request, in bytes of its body.
@@ -62,6 +67,8 @@ pub struct Plan {
     pub parameters: &'static str,
     /// The file for a line for each request, and who is to own it.
     pub log_file: Option<(PathBuf, Identity)>,
+    /// Names that a request may ask for on loopback besides the machine's own.
+    pub host_names: Vec<String>,
 }
 
 /// The names of a listener's counters.
@@ -103,6 +110,7 @@ pub struct Listener {
     plan: Plan,
     socket: Option<TcpListener>,
     log: Option<LogFile>,
+    names: Names,
     /// What was last said of a log file that cannot be made again, to say it once.
     complaint: Option<String>,
 }
@@ -111,7 +119,7 @@ impl Listener {
     /// A listener that is not open yet.
     #[must_use]
     pub fn new(plan: Plan) -> Listener {
-        Listener { plan, socket: None, log: None, complaint: None }
+        Listener { plan, socket: None, log: None, names: Names::default(), complaint: None }
     }
 
     fn listen_failed(&self, error: &io::Error) -> String {
@@ -147,8 +155,18 @@ impl Service for Listener {
     }
 
     fn open(&mut self) -> Result<(), OpenError> {
-        let socket = tcp::listen(self.plan.address).map_err(|error| self.listen_failed(&error))?;
+        let address = self.plan.address;
+        let socket = tcp::listen(address).map_err(|error| self.listen_failed(&error))?;
         self.socket = Some(socket);
+        if !address.ip().to_canonical().is_loopback() {
+            log::warn!(
+                target: self.plan.module,
+                "whoever reaches {address} can run every command, kill as well; unless only those can who may, set ip \
+                 to 127.0.0.1 and put a web server in front that asks for a password"
+            );
+        }
+        let names = machine::names().into_iter().chain(self.plan.host_names.iter().cloned()).collect();
+        self.names = Names { names, module: self.plan.module };
         if let Some((path, owner)) = &self.plan.log_file {
             self.log = Some(LogFile::open(path, *owner).map_err(|error| format!("log_file {error}"))?);
         }
@@ -182,6 +200,7 @@ impl Service for Listener {
             socket.try_clone()?,
             doors,
             self.log.as_ref().map(LogFile::for_worker).transpose()?,
+            self.names.clone(),
         )
     }
 

@@ -10,6 +10,7 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::{Activity, End, Phase};
+use super::memory::Kind;
 use super::work::{NextTurn, Work};
 use super::worker::Worker;
 use crate::mi::Progress;
@@ -61,8 +62,7 @@ impl Piece {
         if bytes.capacity() - bytes.len() > PIECE_BYTES {
             bytes.shrink_to_fit();
         }
-        sending.worker.unread.add(bytes.len());
-        sending.activity.note_unread(bytes.len());
+        sending.worker.memory.take(Kind::Reply, &sending.activity, bytes.len());
         Some(Piece { bytes, sent: 0, sending: Rc::clone(sending) })
     }
 }
@@ -84,8 +84,7 @@ impl Buf for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let Sending { worker, activity, is_lost, .. } = &*self.sending;
-        activity.note_gone(self.bytes.len());
-        worker.unread.remove(self.bytes.len());
+        worker.memory.give_back(Kind::Reply, activity, self.bytes.len());
         if self.has_remaining() {
             is_lost.set(true);
         }
@@ -129,7 +128,7 @@ impl Reply {
         }
         self.next = Piece::take(&mut self.stream, &self.sending);
         // When many are short, too, slow ones are let go.
-        self.sending.worker.has_room();
+        self.sending.worker.has_room(Kind::Reply, 1);
     }
 }
 

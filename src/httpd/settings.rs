@@ -2,8 +2,38 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::Settings;
+use crate::config::{Effect, Kind, Parameter, Settings};
 use crate::module::SettingError;
+
+/// A parameter of the modules that listen.
+pub const HOST_NAMES: Parameter = Parameter {
+    name: "host_names",
+    kind: Kind::Text,
+    effect: Effect::Used,
+    help: "names that a request to an address of loopback may ask for, besides this machine's own; no default",
+};
+
+/// The names in that parameter, which have commas or blanks between them.
+///
+/// # Errors
+/// When one of them cannot be that of a machine.
+pub fn host_names(settings: &Settings) -> Result<Vec<String>, SettingError> {
+    let text = String::from_utf8_lossy(settings.text(HOST_NAMES.name).unwrap_or_default()).into_owned();
+    let names = text.split([',', ' ', '\t']).filter(|name| !name.is_empty());
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    names
+        .map(|name| match name.bytes().all(is_name) {
+            true => Ok(name.trim_end_matches('.').to_owned()),
+            false => Err(SettingError {
+                parameter: HOST_NAMES.name,
+                message: format!(
+                    "\"{name}\" is no name of a machine; write names without port, with commas between them, \
+                     e.g. \"mi.example.net\""
+                ),
+            }),
+        })
+        .collect()
+}
 
 /// Where a module that listens for HTTP does so: `ip` and `port`, on this machine alone without `ip`.
 ///
@@ -50,9 +80,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Effect, Kind, Known, Parameter};
+    use crate::config::{self, Known};
 
     const PARAMETERS: &[Parameter] = &[
+        HOST_NAMES,
         Parameter { name: "ip", kind: Kind::Text, effect: Effect::Used, help: "" },
         Parameter { name: "root", kind: Kind::Text, effect: Effect::Used, help: "" },
     ];
@@ -74,6 +105,16 @@ mod tests {
         for wrong in ["localhost", "127.0.0.1:80", "*"] {
             let error = found(wrong).unwrap_err();
             assert!(error.parameter == "ip" && error.message.contains(wrong), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn host_names_have_commas_between_them() {
+        let found = |text: &str| host_names(&settings("host_names", text)).map_err(|error| error.message);
+        assert_eq!(host_names(&Settings::default()).unwrap(), [""; 0]);
+        assert_eq!(found(" a.example,b_2 ,, c-3. ").unwrap(), ["a.example", "b_2", "c-3"]);
+        for wrong in ["*", "a:80", "http://a", "[::1]"] {
+            assert!(found(wrong).unwrap_err().contains("without port"), "{wrong}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::yield_now;
 
-use super::body::Share;
+use super::memory::{Kind, Share};
 use super::worker::Worker;
 use crate::mi::Progress;
 use crate::system::time_slice::{Step, TimeSpent};
@@ -51,7 +51,7 @@ impl Turns {
 pub(super) struct Work {
     pieces: Box<dyn Pieces<Stream>>,
     spent: TimeSpent,
-    /// What the text of requests that are to run yet has of the budget for bodies.
+    /// What the text of requests that are to run yet has of the memory.
     share: Option<Share>,
 }
 
@@ -102,7 +102,7 @@ impl Work {
             if turn.is_none() {
                 turn = worker.turns.next().await;
             }
-            if self.has_work() && !worker.has_room() {
+            if self.has_work() && !worker.has_room(Kind::Reply, 1) {
                 // The reply to one of its requests may be long.
                 drop(turn.take());
                 worker.room().await;

@@ -11,7 +11,6 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -22,24 +21,34 @@ use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::body::Budget;
-use super::connection::{Activity, End, Io, Scratch, TICK, scratch};
+use super::Plan;
+use super::connection::{Activity, End, TICK};
 use super::exchange::{self, Ends};
-use super::later::Later;
+use super::host::Names;
+use super::later::{self, Later};
+use super::ledger::{Ledger, count};
 use super::log_file::{Entry, LogWriter};
-use super::unread::Unread;
+use super::memory::{Kind, Memory};
+use super::stream::{Io, Scratch, scratch};
 use super::work::Turns;
-use super::{Counters, Plan};
-use crate::logging::Throttle;
 use crate::mi::Context;
 use crate::module::{OpenError, PLAIN_DESCRIPTORS, Process};
 use crate::shm::Slot;
-use crate::system::{process, signal, tcp};
+use crate::system::{memory, process, signal, tcp};
 use crate::wire::PIECE_BYTES;
 use crate::wire::http::Doors;
 
-/// How much of a reply waits before the next piece is asked for, and how long a head may be, in bytes.
+/// How long the head of a request may be, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How much of a reply waits before the next piece is asked for, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// What connections have had more than now, in bytes, for the rest to be given back to the system.
+const TRIM_BYTES: usize = 8 << 20;
+
+/// What a connection has in any case, in bytes, roughly.
+const CONNECTION_BYTES: usize = 16 << 10;
 
 /// What a reply may have waiting however much waits of others, in bytes: more than of one that comes in short pieces.
 pub(super) const SHORT_BYTES: usize = BUFFER_BYTES + 2 * PIECE_BYTES;
@@ -68,9 +77,14 @@ pub(super) struct Worker {
     slot: &'static Slot,
     log: Option<LogWriter>,
     ledger: Ledger,
-    pub(super) bodies: Budget,
+    /// The names that a request may ask for on loopback.
+    pub(super) names: Names,
     pub(super) later: Later,
-    pub(super) unread: Unread,
+    pub(super) memory: Rc<Memory>,
+    /// Since when nobody can be let go for memory of each kind; that changes with the time.
+    no_room_since: [Cell<Option<u32>>; 2],
+    /// The most that the connections have had since memory was last given back, in bytes.
+    peak_bytes: Cell<usize>,
     pub(super) turns: Turns,
     /// The time in ticks; it stands still while there is no connection.
     clock: Rc<Cell<u32>>,
@@ -78,52 +92,13 @@ pub(super) struct Worker {
     max_connections: usize,
     /// Told when a connection has come or gone.
     changed: Notify,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 /// A connection, as the worker sees it.
 struct Held {
     activity: Rc<Activity>,
     stream: Rc<TcpStream>,
-}
-
-/// The process's own cells of the listener's statistics, and what it says in the log.
-struct Ledger {
-    connections: &'static AtomicU64,
-    requests: &'static AtomicU64,
-    errors: &'static AtomicU64,
-    timeouts: &'static AtomicU64,
-    dropped: &'static AtomicU64,
-    late: RefCell<Throttle>,
-    full: RefCell<Throttle>,
-    unread: RefCell<Throttle>,
-    unacceptable: RefCell<Throttle>,
-    unwritable: RefCell<Throttle>,
-}
-
-impl Ledger {
-    fn new(process: &Process<'_>, plan: &Plan) -> Result<Ledger, OpenError> {
-        let group = Counters::GROUP;
-        let cell =
-            |name: &str| process.counter(group, name).ok_or(format!("statistic {group}:{name} is missing"));
-        let throttle = || RefCell::new(Throttle::new(plan.module));
-        Ok(Ledger {
-            connections: cell(plan.counters.connections)?,
-            requests: cell(plan.counters.requests)?,
-            errors: cell(plan.counters.errors)?,
-            timeouts: cell(plan.counters.timeouts)?,
-            dropped: cell(plan.counters.dropped)?,
-            late: throttle(),
-            full: throttle(),
-            unread: throttle(),
-            unacceptable: throttle(),
-            unwritable: throttle(),
-        })
-    }
-}
-
-fn count(cell: &AtomicU64) {
-    cell.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Serves until the process is told to stop, then answers what is in hand.
@@ -133,6 +108,7 @@ pub(super) fn serve(
     listener: TcpListener,
     doors: Doors,
     log: Option<LogWriter>,
+    names: Names,
 ) -> Result<(), OpenError> {
     let wake = signal::wake_up()?;
     let descriptors = process::open_files()?;
@@ -143,9 +119,11 @@ pub(super) fn serve(
         slot: process.slot(),
         log,
         ledger: Ledger::new(process, plan)?,
-        bodies: Budget::default(),
+        names,
         later: Later::new(process.context()),
-        unread: Unread::default(),
+        memory: Rc::default(),
+        no_room_since: Default::default(),
+        peak_bytes: Cell::new(0),
         turns: Turns::default(),
         clock: Rc::default(),
         connections: RefCell::default(),
@@ -293,6 +271,16 @@ impl Worker {
         }
     }
 
+    /// Has the head of a request have so many bytes of the memory.
+    pub(super) fn count_head(&self, activity: &Activity, bytes: usize) {
+        let before = activity.counted_head().replace(bytes);
+        if bytes > before {
+            self.memory.take(Kind::Request, activity, bytes - before);
+        } else {
+            self.memory.give_back(Kind::Request, activity, before - bytes);
+        }
+    }
+
     /// Waits until there is room for another reply.
     pub(super) async fn room(&self) {
         poll_fn(|cx| self.poll_room(cx)).await;
@@ -300,36 +288,56 @@ impl Worker {
 
     /// As [`room`](Worker::room).
     pub(super) fn poll_room(&self, cx: &task::Context<'_>) -> Poll<()> {
-        if self.has_room() {
+        if self.has_room(Kind::Reply, 1) {
             return Poll::Ready(());
         }
-        self.unread.want(cx);
+        self.memory.want(cx);
         Poll::Pending
     }
 
-    /// Whether there is room for another reply. Clients that do not read make some, as many as must: first those of
-    /// long replies, and of these the one that has read nothing for the longest time.
-    pub(super) fn has_room(&self) -> bool {
-        if self.unread.has_room_without(0) {
-            return true;
-        }
-        let connections = self.connections.borrow();
-        let all = || connections.values().map(|held| &held.activity);
-        let mut leaving = all().filter(|it| it.ending() != End::NotYet).map(|it| it.unread()).sum();
-        while !self.unread.has_room_without(leaving) {
-            let open = all().filter(|it| it.ending() == End::NotYet);
-            let slow = open.filter_map(|it| Some((it.unread_since()?, it)));
-            let age = |since: u32| Reverse(self.clock.get().wrapping_sub(since));
-            let longest = slow.min_by_key(|((bytes, since), _)| (*bytes <= SHORT_BYTES, age(*since)));
-            let Some(((bytes, _), activity)) = longest else { break };
-            leaving += bytes;
+    /// Whether there are so many bytes more. Clients that neither send nor read make room, as many as must: first those
+    /// who hold more than a short reply takes, and of these the one that has done nothing for the longest time.
+    pub(super) fn has_room(&self, kind: Kind, more: usize) -> bool {
+        let now = self.clock.get();
+        while !self.memory.has_room(kind, more) {
+            if self.no_room_since[kind as usize].get() == Some(now) {
+                return false;
+            }
+            let held = match kind {
+                Kind::Request => "requests that are being sent",
+                Kind::Reply => "replies that nobody reads",
+            };
+            self.ledger.no_room[kind as usize]
+                .borrow_mut()
+                .warn(format_args!("{held} take all the memory that they may; slow clients are let go"));
+            let connections = self.connections.borrow();
+            let open =
+                connections.values().map(|held| &held.activity).filter(|it| it.ending() == End::NotYet);
+            let slow = open.filter_map(|it| Some((it.held(kind)?.get(), it.stalled_since()?, it)));
+            let age = |since: u32| Reverse(now.wrapping_sub(since));
+            let longest = slow
+                .filter(|(bytes, ..)| *bytes > 0)
+                .min_by_key(|(bytes, since, _)| (*bytes <= SHORT_BYTES, age(*since)));
+            let Some((_, _, activity)) = longest else {
+                self.no_room_since[kind as usize].set(Some(now));
+                return false;
+            };
             count(self.ledger.timeouts);
+            self.memory.write_off(activity);
             activity.end(End::Late);
         }
-        self.ledger.unread.borrow_mut().warn(format_args!(
-            "replies that nobody reads take all the memory that they may; slow clients are let go"
-        ));
-        self.unread.has_room_without(leaving)
+        true
+    }
+
+    /// Gives memory that connections do not have any more back to the system.
+    fn trim(&self) {
+        let bytes = self.memory.taken() + CONNECTION_BYTES * self.connections.borrow().len();
+        let peak = self.peak_bytes.get().max(bytes);
+        self.peak_bytes.set(peak);
+        if peak - bytes > TRIM_BYTES {
+            memory::trim();
+            self.peak_bytes.set(bytes);
+        }
     }
 
     /// One connection, from its first byte to its last.
@@ -343,13 +351,14 @@ impl Worker {
         // One that cannot be found out is taken for loopback, where less is allowed.
         let is_loopback = stream.local_addr().map_or(true, |own| own.ip().to_canonical().is_loopback());
         let ends = Ends { client, is_loopback };
-        let io = Io::new(Rc::clone(&stream), Rc::clone(&activity), Rc::clone(&self.scratch));
+        let io = Io::new(Rc::clone(&self), Rc::clone(&stream), Rc::clone(&activity));
         let service =
             service_fn(|request| exchange::answer(Rc::clone(&self), Rc::clone(&activity), ends, request));
         let connection = http1::Builder::new()
             .half_close(true)
             .header_read_timeout(None)
             .max_buf_size(BUFFER_BYTES)
+            .max_header_size(MAX_HEAD_BYTES)
             .title_case_headers(true)
             .serve_connection(io, service);
         let mut connection = pin!(connection);
@@ -362,7 +371,7 @@ impl Worker {
                     is_told = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                End::Late | End::Evicted => return Poll::Ready(()),
+                End::Late | End::Evicted | End::Gone => return Poll::Ready(()),
             }
             connection.as_mut().poll(cx).map(|ended| {
                 if let Err(error) = ended {
@@ -381,6 +390,7 @@ impl Worker {
         {
             log::debug!(target: self.module, "a connection keeps what it did not send: {error}");
         }
+        self.count_head(&activity, 0);
         self.connections.borrow_mut().remove(&id);
         self.changed.notify_waiters();
     }
@@ -398,10 +408,17 @@ impl Worker {
             sleep(TICK).await;
             self.clock.set(self.clock.get().wrapping_add(1));
             // Clients may be slow by now that were not before.
-            self.unread.wake();
+            self.memory.wake();
+            self.trim();
             let connections = self.connections.borrow();
+            let mut open_sockets = None;
             for Held { activity, stream } in connections.values() {
                 if activity.ending() != End::NotYet {
+                    continue;
+                }
+                if activity.is_deferred().get() && later::has_left(stream, &mut open_sockets) {
+                    self.note_dropped();
+                    activity.end(End::Gone);
                     continue;
                 }
                 if activity.is_blocked()

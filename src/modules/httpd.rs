@@ -26,6 +26,7 @@ const PARAMETERS: &[Parameter] = &[
         effect: Effect::Used,
         help: "worker processes; default 1",
     },
+    settings::HOST_NAMES,
     Parameter {
         name: "buf_size",
         kind: Kind::Integer { min: 0, max: i64::MAX },
@@ -64,6 +65,7 @@ pub(super) const MODULE: Module = Module {
             workers: settings::workers(settings),
             door: None,
             counters: COUNTERS,
+            host_names: settings::host_names(settings)?,
             parameters: "ip and port",
             log_file: None,
         };

@@ -29,6 +29,7 @@ const PARAMETERS: &[Parameter] = &[
         effect: Effect::Used,
         help: "worker processes; default 1",
     },
+    settings::HOST_NAMES,
     Parameter {
         name: "log_file",
         kind: Kind::Path,
@@ -73,6 +74,7 @@ pub(super) const MODULE: Module = Module {
             workers: settings::workers(settings),
             door: Some(Door::new("RPC2", "port", format)),
             counters: COUNTERS,
+            host_names: settings::host_names(settings)?,
             parameters: "ip and port",
             log_file: settings.path("log_file").map(|path| (path.to_owned(), identity)),
         };

@@ -13,6 +13,8 @@ mod support;
 mod fifo_unfinished;
 /// A client that sends requests as fast as it can.
 mod flood;
+/// Connections over HTTP whose requests do not end.
+mod http_heads;
 /// Memory control groups, for servers that are to do with little memory.
 mod memory_group;
 /// Workers that do not go on.

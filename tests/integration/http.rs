@@ -95,33 +95,75 @@ fn a_body_may_come_in_chunks_and_after_a_question() {
     server.stop_clean(&[]);
 }
 
+/// HTTP/1.1 is said to everybody, and whether the connection stays, as OpenSIPS's servers do. C: `ResponseWriteStart` in
+/// abyss_response.c of mi_xmlrpc, `build_header_response` of libmicrohttpd.
 #[test]
-fn old_clients_are_answered_too() {
+fn old_clients_are_answered_as_by_opensips() {
     let (server, address) = start();
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"pwd"}"#;
-    let request = |more: &str| {
+    let request = |more: &str, body: &str| {
         format!("POST /mi HTTP/1.0\r\n{more}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     };
+    let old = |http: &mut Http, more: &str, body: &str, connection: &str| {
+        let reply = http.ask(&request(more, body));
+        assert_eq!(reply.first_line(), "HTTP/1.1 200 OK");
+        assert_eq!(
+            reply.header("Connection").map(str::to_lowercase).as_deref(),
+            Some(connection),
+            "{more:?}"
+        );
+        assert_eq!(reply.header("Transfer-Encoding"), None);
+        reply
+    };
     let mut http = Http::connect(address);
-    assert_eq!(http.ask(&request("")).status, 200);
+    old(&mut http, "", body, "close");
     assert_eq!(http.rest().unwrap(), b"");
     let mut http = Http::connect(address);
-    assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
-    assert_eq!(http.ask(&request("Connection: keep-alive\r\n")).status, 200);
-    // What has no length ends with the connection, and does not say otherwise.
-    let pwd = r#"{"jsonrpc":"2.0","id":1,"method":"which"}"#;
-    let batch = format!("[{}]", vec![pwd; 300].join(","));
-    let head = "POST /mi HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length:";
-    let mut http = Http::connect(address);
-    let reply = http.ask(format!("{head} {}\r\n\r\n{batch}", batch.len()).as_bytes());
-    assert_eq!((reply.header("Connection"), reply.header("Content-Length")), (None, None));
+    for _ in 0..2 {
+        old(&mut http, "Connection: TE, Keep-Alive\r\n", body, "keep-alive");
+    }
+    // What has no length ends with the connection.
+    let batch = format!("[{}]", vec![r#"{"jsonrpc":"2.0","id":1,"method":"which"}"#; 300].join(","));
+    let reply = old(&mut http, "Connection: keep-alive\r\n", &batch, "close");
+    assert_eq!(reply.header("Content-Length"), None);
     assert_eq!(json(&reply.body).as_array().map(Vec::len), Some(300));
+    let mut http = Http::connect(address);
+    http.send(b"GET /nowhere HTTP/1.0\r\n\r\n");
+    let reply = http.reply().unwrap();
+    assert_eq!((reply.first_line(), reply.header("Connection")), ("HTTP/1.1 404 Not Found", Some("close")));
     // One that says at once that nothing more will come.
     let mut http = Http::connect(address);
     http.send(&json_rpc("pwd", "[]"));
     http.end_sending();
     assert_eq!(http.reply().unwrap().status, 200);
     assert_eq!(http.rest().unwrap(), b"");
+    server.stop_clean(&[]);
+}
+
+/// The limit that the man page states.
+#[test]
+fn a_head_may_have_64_kib() {
+    let (server, address) = start();
+    let head = |bytes: usize| {
+        let mut head = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nX: ".to_vec();
+        head.resize(bytes - 4, b'x');
+        head.extend_from_slice(b"\r\n\r\n");
+        head
+    };
+    for (bytes, status) in
+        [(4 << 10, 200), (8 << 10, 200), (64 << 10, 200), ((64 << 10) + 1, 431), (70_000, 431)]
+    {
+        let mut http = Http::connect(address);
+        let reply = http.ask(&head(bytes));
+        assert_eq!(reply.status, status, "{bytes}");
+        // Its buffer is not kept for the next request.
+        assert_eq!(reply.header("Connection") == Some("close"), bytes > 4 << 10, "{bytes}: {reply:?}");
+    }
+    // Also when it comes with others.
+    let mut http = Http::connect(address);
+    http.send(&[head(4 << 10), head(70_000)].concat());
+    assert_eq!(http.reply().unwrap().status, 200);
+    assert_eq!(http.reply().unwrap().status, 431);
     server.stop_clean(&[]);
 }
 

@@ -326,7 +326,7 @@ fn curl_asks_at_every_door() {
         let body = first.strip_suffix(&end).unwrap_or_else(|| panic!("{url}: {first}"));
         // As clients of the nineties ask, and as scripts do that ask several times.
         let old = curl.shows(&[&["--http1.0"], asks].concat(), "");
-        assert_eq!(old, format!("{body}|200 {reply} 1 1\n"), "{url}");
+        assert_eq!(old, format!("{body}|200 {reply} 1 1.1\n"), "{url}");
         let thrice = curl.shows(&[asks, &[&url, &url]].concat(), "");
         let again = format!("{body}|200 {reply} 0 1.1\n");
         assert_eq!(thrice, format!("{first}{again}{again}"), "{url}: one connection");

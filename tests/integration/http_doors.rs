@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::scripted::{exists, run};
-use crate::support::{Http, Server, Setup, free_tcp_port, json_rpc, post, skip, wait_for};
+use crate::support::{Http, Server, Setup, free_tcp_port, free_udp_port, json_rpc, post, skip, wait_for};
 
 fn localhost() -> SocketAddr {
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -133,6 +133,96 @@ fn a_page_of_another_site_runs_nothing() {
     let reply = http.ask(&get("/json/cache_fetch?params=local,k"));
     assert!(reply.text().contains("Value not found"), "{}", reply.text());
     server.stop_clean(&[]);
+}
+
+/// As opensips-cp up to 6.0 asks by PHP's fsockopen: lines end without a CR, and a line follows the body. It looks for
+/// `HTTP/1.1`, cuts at the first empty line, and reads to the end of the connection.
+#[test]
+fn opensips_cp_is_answered_as_by_opensips() {
+    let (server, own, shared) = start(|setup| setup);
+    let call = "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>\n<methodCall>\n<methodName>ps</methodName>\n\
+                <params/>\n</methodCall>\n";
+    for (address, wanted) in [(own, "<string>Process::  ID=0 PID="), (shared, "<name>Process</name>")] {
+        let mut http = Http::connect(address);
+        let length = call.len();
+        let head = format!(
+            "POST /RPC2 HTTP/1.0\nUser_Agent: opensips-cp\nHost: 127.0.0.1\nContent-Type: text/xml\n\
+             Content-Length: {length}\n\n{call}\n"
+        );
+        http.send(head.as_bytes());
+        let reply = String::from_utf8(http.rest().unwrap()).unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.contains("\r\nConnection: close"), "{head}");
+        assert!(body.contains(wanted), "{body}");
+    }
+    server.stop_clean(&[]);
+}
+
+/// Other names may be those of web pages that have them lead to this machine.
+#[test]
+fn on_loopback_the_names_of_the_machine_and_of_the_settings_are_known() {
+    let own_name = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let (server, own, shared) = start(|setup| {
+        let setup = setup.param_of("httpd", "host_names", "\"pbx.example.net, mi\"");
+        setup.param_of("mi_xmlrpc", "host_names", "\"pbx.example.net\"")
+    });
+    let ask = |address, request: &str, host: &str| {
+        let request = format!("{request} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+        let reply = Http::connect(address).ask(request.as_bytes());
+        (reply.status, reply.text())
+    };
+    for host in [&own_name, "pbx.example.net", "PBX.example.net.:8888", "mi"] {
+        assert_eq!(ask(shared, "GET /json/pwd", host).0, 200, "{host}");
+    }
+    assert_eq!(ask(own, "POST /RPC2", "pbx.example.net").0, 200);
+    for (address, request, host, module) in [
+        (shared, "GET /json/pwd", "example.net", "httpd"),
+        (shared, "GET /json/pwd", "x.pbx.example.net", "httpd"),
+        (own, "POST /RPC2", "mi", "mi_xmlrpc"),
+    ] {
+        let (status, reason) = ask(address, request, host);
+        assert_eq!(status, 403, "{host}");
+        assert!(reason.contains(&format!("the parameter host_names of {module}")), "{reason}");
+    }
+    server.stop_clean(&[]);
+    let setup = Setup::unix().module("httpd").param_of("httpd", "host_names", "\"mi:80\"");
+    setup.refuse().assert_refused("a port", &["host_names", "mi:80", "without port"]);
+}
+
+/// Who listens for other machines is told once what they can do.
+#[test]
+fn an_address_that_others_reach_is_warned_of() {
+    let told = |server: &Server, module: &str| {
+        let stderr = server.stderr();
+        let warning = format!("WARNING:{module}: whoever reaches ");
+        stderr.lines().filter(|line| line.contains(&warning) && line.contains("kill")).count()
+    };
+    let (server, _, _) = start(|setup| {
+        let setup = setup.param_of("httpd", "ip", "\"0.0.0.0\"").param_of("httpd", "children_count", "2");
+        setup.param_of("mi_xmlrpc", "ip", "\"0.0.0.0\"")
+    });
+    assert_eq!((told(&server, "httpd"), told(&server, "mi_xmlrpc")), (1, 1), "{}", server.stderr());
+    server.stop_clean(&[]);
+    let (server, _, _) = start(|setup| setup);
+    assert_eq!((told(&server, "httpd"), told(&server, "mi_xmlrpc")), (0, 0), "{}", server.stderr());
+    server.stop_clean(&[]);
+    for (host, count) in [("0.0.0.0", 1), ("127.0.0.1", 0)] {
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let port = free_udp_port(local);
+        let server = Setup::udp(&format!("udp:{host}:{port}"), (local, port).into()).start();
+        assert_eq!(told(&server, "mi_datagram"), count, "{}", server.stderr());
+        server.stop_clean(&[]);
+    }
+}
+
+#[test]
+fn a_log_file_in_a_folder_that_is_missing_is_told_of() {
+    let setup = Setup::unix().module("mi_xmlrpc");
+    let path = setup.folder.join("no/log");
+    let setup = setup.param_of("mi_xmlrpc", "log_file", &format!("\"{}\"", path.display()));
+    let advice = format!("make the folder {} first", path.parent().unwrap().display());
+    setup.refuse().assert_refused("a log file", &["log_file", "no/log", &advice]);
 }
 
 #[test]

@@ -191,6 +191,20 @@ fn each_dialect_of_http_waits_for_its_reply() {
     let reply = clients[0].ask(&post("/RPC2", "text/xml", among)).text();
     assert!(reply.contains("call it alone"), "{reply}");
     assert_eq!(statistic(&server, "pending_replies"), 0);
+    // Who goes is not waited for; who only says that it sends no more has its reply.
+    clients[0].send(&xml_call("half"));
+    clients[0].end_sending();
+    let requests = [xml_call("gone"), post("/mi", "application/json", json_request("gone").as_bytes())];
+    let gone = requests.map(|request| {
+        let mut http = Http::connect(shared);
+        http.send(&request);
+        http
+    });
+    wait_for("all requests", || (statistic(&server, "pending_replies") == 3).then_some(()));
+    drop(gone);
+    wait_for("those who are gone", || (statistic(&server, "pending_replies") == 1).then_some(()));
+    finish(&server, "half", "");
+    assert!(clients[0].reply().unwrap().text().contains("half"));
     // With a process its connections end, and nobody waits for their replies.
     clients[3].send(&post("/mi", "application/json", json_request("lost").as_bytes()));
     wait_for("the request", || (statistic(&server, "pending_replies") == 1).then_some(()));

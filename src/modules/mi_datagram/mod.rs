@@ -126,6 +126,13 @@ impl Service for Datagrams {
             Address::Udp(address) => {
                 let socket = Socket::udp_bound(*address).map_err(|error| bind_failed(*address, &error))?;
                 self.socket = Some(socket);
+                if !address.ip().to_canonical().is_loopback() {
+                    log::warn!(
+                        "whoever reaches udp:{address} can run every command, kill as well; unless only those can who \
+                         may, set socket_name to a UNIX socket or to udp:127.0.0.1:{}",
+                        address.port()
+                    );
+                }
             }
         }
         Ok(())

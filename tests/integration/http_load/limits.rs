@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{counter, fill, listener, setup, start};
+use super::{counter, fill, listener, many_descriptors, setup, start};
 use crate::support::{Http, StopOnDrop, json_rpc, memory_of, post, wait_for};
 
 /// A value that makes a long reply.
@@ -15,14 +15,14 @@ const VALUE_BYTES: usize = 900_000;
 /// Clients that ask for it.
 const CLIENTS: u64 = 60;
 
-/// What all bodies of a process may have together, in bytes, besides [`FREE_BYTES`] for each.
-const BODIES_BYTES: usize = 64 << 20;
+/// What all requests of a process may have together, in bytes, besides [`FREE_BYTES`] for each body.
+const REQUESTS_BYTES: usize = 32 << 20;
 
 /// What replies that wait to be read may have together, in bytes, besides the last one.
 const REPLIES_BYTES: usize = 16 << 20;
 
 /// What each body may have whatever the others have, in bytes.
-const FREE_BYTES: usize = 16 << 10;
+const FREE_BYTES: usize = 8 << 10;
 
 /// Waits until the server has read all that its clients have sent.
 fn wait_until_read(address: SocketAddr, clients: usize) {
@@ -45,24 +45,54 @@ fn long_bodies_have_a_limit_together() {
     let kilobytes = memory_of(pid);
     // No JSON, which shows at once.
     let request = post("/mi", "application/json", &vec![b'x'; 1 << 20]);
-    let mut long: Vec<Http> = (0..70).map(|_| Http::connect(address)).collect();
+    let mut long: Vec<Http> = (0..40).map(|_| Http::connect(address)).collect();
     long.iter_mut().for_each(|http| http.send(&request[..request.len() - 1]));
     wait_until_read(address, long.len());
     assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
     let grown = memory_of(pid).saturating_sub(kilobytes);
+    long.iter_mut().for_each(|http| http.send_if_open(b"x"));
     let mut accepted = 0;
-    long.iter_mut().for_each(|http| http.send(b"x"));
     for http in &mut long {
-        match http.reply().unwrap().status {
-            200 => accepted += 1,
-            503 => {}
-            status => panic!("{status}"),
+        match http.reply().map(|reply| reply.status) {
+            Ok(200) => accepted += 1,
+            Ok(503) => {}
+            // On a machine that takes a second to send them some are let go to make room for others.
+            Err(_) => {}
+            Ok(status) => panic!("{status}"),
         }
     }
     // Others may have had a part of it when the last one was refused.
-    let fit = BODIES_BYTES / ((1 << 20) - FREE_BYTES);
-    assert!((fit - 2..=fit).contains(&accepted), "{accepted} of 70 were accepted, {fit} fit in");
-    assert!(grown < 100 << 10, "{grown} kB more");
+    let fit = REQUESTS_BYTES / ((1 << 20) - FREE_BYTES);
+    assert!((fit - 2..=fit).contains(&accepted), "{accepted} of 40 were accepted, {fit} fit in");
+    assert!(grown < 60 << 10, "{grown} kB more");
+    server.stop_clean(&[]);
+}
+
+/// Heads that do not come to their end take memory up to the same limit. Short commands are answered all the same, and
+/// when the clients have gone the system has the memory again.
+#[test]
+fn long_heads_have_a_limit_together() {
+    many_descriptors();
+    let (server, address) = start();
+    let pid = listener(&server);
+    let kilobytes = memory_of(pid);
+    let mut head = b"POST /mi HTTP/1.1\r\nX: ".to_vec();
+    head.resize(60_000, b'x');
+    let mut long = Vec::new();
+    for _ in 0..15 {
+        for _ in 0..100 {
+            let mut http = Http::connect(address);
+            http.send_if_open(&head);
+            long.push(http);
+        }
+        assert_eq!(Http::connect(address).ask(&json_rpc("pwd", "[]")).status, 200);
+    }
+    let grown = memory_of(pid).saturating_sub(kilobytes);
+    // Buffers that grow leave free what they had before, and each has some kilobytes whatever the others have.
+    let limit = (REQUESTS_BYTES >> 9) as u64 + 1500 * 12;
+    assert!(grown < limit, "{grown} kB more, with a limit of {limit}");
+    drop(long);
+    wait_for("the memory to be given back", || (memory_of(pid) < kilobytes + (4 << 10)).then_some(()));
     server.stop_clean(&[]);
 }
 
@@ -79,7 +109,7 @@ fn batches_that_wait_have_the_limit_of_bodies() {
     let waiting = vec![one("help", &format!("\"{}\"", "x".repeat(950))); 1000].join(",");
     let batch = format!("[{},{waiting}]", one("ul_dump", ""));
     let request = post("/mi", "application/json", batch.as_bytes());
-    let fit = BODIES_BYTES / (batch.len() - FREE_BYTES);
+    let fit = REQUESTS_BYTES / (batch.len() - FREE_BYTES);
     let mut batches = Vec::new();
     let mut accepted = 0;
     for _ in 0..fit + 5 {
@@ -93,11 +123,13 @@ fn batches_that_wait_have_the_limit_of_bodies() {
         batches.push(http);
     }
     let grown = memory_of(pid).saturating_sub(kilobytes);
-    assert_eq!(accepted, fit, "batches were accepted");
-    assert!(grown < 100 << 10, "{grown} kB more");
+    // On a machine that takes a second for it some are let go to make room for others.
+    let held = accepted - usize::try_from(counter(&server, "http_timeouts")).unwrap();
+    assert_eq!(held, fit, "batches of {accepted} wait");
+    assert!(grown < 60 << 10, "{grown} kB more");
     drop(batches);
     let long = post("/mi", "application/json", &vec![b'x'; 1 << 20]);
-    for _ in 0..70 {
+    for _ in 0..fit + 2 {
         wait_for("the budget to be given back", || {
             (Http::connect(address).ask(&long).status == 200).then_some(())
         });

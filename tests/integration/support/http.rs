@@ -30,6 +30,11 @@ pub(crate) struct HttpReply {
 }
 
 impl HttpReply {
+    /// The first line.
+    pub(crate) fn first_line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
     /// A header's value, by its name as the server writes it.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -100,6 +105,11 @@ impl Http {
         self.stream.write_all(bytes).expect("write");
     }
 
+    /// Writes bytes if the server has not closed the connection.
+    pub(crate) fn send_if_open(&mut self, bytes: &[u8]) {
+        let _closed = self.stream.write_all(bytes);
+    }
+
     /// Says that nothing more comes.
     pub(crate) fn end_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
@@ -128,7 +138,7 @@ impl Http {
         reply.body = match length {
             Some(length) => self.exactly(length)?,
             None if reply.header("Transfer-Encoding") == Some("chunked") => self.chunks()?,
-            None if reply.head.starts_with("HTTP/1.0") => self.rest()?,
+            None if reply.header("Connection") == Some("close") => self.rest()?,
             None => panic!("nothing tells where this reply ends: {reply:?}"),
         };
         Ok(reply)
