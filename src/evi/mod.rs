@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 
 use crate::mi::{Context, Generation, Statistic, Value};
+use crate::shm::Backlog;
 use crate::shm::keyed::{Full, Space, Update};
 use outbox::{Counters, Destination, Fate, Message, Outbox};
 pub use subscription::Subscription;
@@ -137,7 +138,8 @@ impl Office {
         let [sent, dropped] =
             STATISTICS.map(|statistic| context.statistics.counter(row, statistic.group, statistic.name));
         let (counters, senders) = (Counters { sent, dropped }, || transports.iter().map(|one| one.sender()));
-        let outbox = Outbox::new(senders().collect(), counters);
+        let backlog = Backlog::begin(context.segment, context.slot);
+        let outbox = Outbox::new(senders().collect(), counters, backlog);
         Office { slot: context.slot, senders: senders().collect(), counters, outbox }
     }
 }

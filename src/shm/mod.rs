@@ -12,8 +12,10 @@
 //!
 //! and, mapped for itself since it may lie in a file, the keyed state (see keyed/mod.rs). Every value of the hot
 //! part is one atomic without a lock: reading it costs a load. What a worker has read from a FIFO and not yet served
-//! lies in a region of its own (read_ahead.rs), and so do replies that wait for their clients (parcels.rs).
+//! lies in a region of its own (read_ahead.rs), and so do replies that wait for their clients (parcels.rs), and what events
+//! of several processes need for their order (backlogs.rs).
 
+mod backlogs;
 mod contiguous;
 mod hot;
 pub mod keyed;
@@ -30,6 +32,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use backlogs::Backlogs;
+pub use backlogs::{Backlog, SocketHash};
 pub use contiguous::Contiguous;
 pub use hot::{Header, InHand, PrivateMemory, Slot, SlotState};
 pub use parcels::{Parcel, Parcels};
@@ -90,6 +94,8 @@ pub enum SegmentError {
 #[derive(Debug)]
 pub struct Segment {
     hot: Region,
+    /// For which subscribers events wait in which process.
+    backlogs: Backlogs,
     keyed: Region,
     layout: keyed::Layout,
     /// The same with the shares of spaces, once they are set.
@@ -175,6 +181,8 @@ impl Segment {
     ) -> Result<&'static Segment, SegmentError> {
         let hot = row_offset(processes, counters, processes);
         let hot = Region::anonymous(hot).map_err(|source| SegmentError::System { bytes, source })?;
+        let backlogs =
+            Backlogs::create(processes).map_err(|source| SegmentError::System { bytes, source })?;
         let timeline = match file {
             Some(_) => Timeline::resume(Note::read(&keyed), clock::wall_seconds(), clock::boot_seconds()),
             None => Timeline::BOOT,
@@ -183,6 +191,7 @@ impl Segment {
         let contiguous = OnceLock::new();
         let segment = Segment {
             hot,
+            backlogs,
             keyed,
             layout,
             shared: OnceLock::new(),

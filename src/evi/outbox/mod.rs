@@ -2,8 +2,8 @@
 //!
 //! A thread tries them again, so that neither a burst is lost for one who reads nor a dead or slow subscriber holds up
 //! whoever raises an event: what goes to a socket in trouble is put here without a try, and leaves in its order. One
-//! for each process, bounded; what waits when the process ends is lost, and what another process raises meanwhile may
-//! arrive before it. C tries once and forgets.
+//! for each process, bounded; what waits when the process ends is lost. What another process raises meanwhile waits in its
+//! own outbox until what came before has left or is dropped. C tries once and forgets.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Sender;
 use crate::logging::Shown;
+use crate::shm::{Backlog, SocketHash};
 use crate::system::signal::Blocked;
 
 #[cfg(test)]
@@ -66,6 +67,8 @@ pub(super) struct Outbox {
     shared: Arc<Shared>,
     /// What the thread sends with, until there is a thread.
     idle: Option<(Vec<Box<dyn Sender>>, Counters)>,
+    /// What waits here and in other processes.
+    backlog: Backlog,
 }
 
 #[derive(Debug, Default)]
@@ -95,12 +98,22 @@ struct Socket {
     /// The transport's position.
     transport: usize,
     address: Box<[u8]>,
-    /// The oldest first, each with its deadline.
-    waiting: VecDeque<(Instant, Arc<[u8]>)>,
+    hash: SocketHash,
+    /// The oldest first.
+    waiting: VecDeque<Waiting>,
     /// What waits, with what the thread has taken to try.
     bytes: usize,
     next_try: Instant,
     pause: Duration,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+struct Waiting {
+    /// Among those of all processes.
+    order: u64,
+    deadline: Instant,
+    message: Arc<[u8]>,
 }
 
 /// What the thread has taken to try.
@@ -109,7 +122,8 @@ struct Batch {
     name: Box<[u8]>,
     transport: usize,
     address: Box<[u8]>,
-    waiting: VecDeque<(Instant, Arc<[u8]>)>,
+    hash: SocketHash,
+    waiting: VecDeque<Waiting>,
 }
 
 /// A message that can be put in the outbox for several sockets.
@@ -151,14 +165,15 @@ pub(super) enum Fate {
 
 impl Outbox {
     /// An empty one; the thread sends with `senders`, one for each transport.
-    pub(super) fn new(senders: Vec<Box<dyn Sender>>, counters: Counters) -> Outbox {
-        Outbox { shared: Arc::default(), idle: Some((senders, counters)) }
+    pub(super) fn new(senders: Vec<Box<dyn Sender>>, counters: Counters, backlog: Backlog) -> Outbox {
+        Outbox { shared: Arc::default(), idle: Some((senders, counters)), backlog }
     }
 
     /// The outbox for one event, which goes to many. The thread waits meanwhile.
     pub(super) fn open(&mut self) -> Open<'_> {
-        let Outbox { shared, idle } = self;
-        Open { sockets: shared.lock(), shared, idle, now: Instant::now(), wake: false }
+        let Outbox { shared, idle, backlog } = self;
+        let (sockets, now, any_elsewhere) = (shared.lock(), Instant::now(), backlog.any_elsewhere());
+        Open { sockets, shared, idle, backlog: *backlog, any_elsewhere, now, wake: false }
     }
 }
 
@@ -167,12 +182,16 @@ pub(super) struct Open<'a> {
     sockets: MutexGuard<'a, Sockets>,
     shared: &'a Arc<Shared>,
     idle: &'a mut Option<(Vec<Box<dyn Sender>>, Counters)>,
+    backlog: Backlog,
+    /// Whether events wait in another process.
+    any_elsewhere: bool,
     now: Instant,
     wake: bool,
 }
 
 impl Open<'_> {
-    /// Sends a message by `send`, unless the socket is in trouble; then, and when there is no room, it waits here.
+    /// Sends a message by `send`, unless the socket is in trouble, here or in another process; then, and when there is no
+    /// room, it waits here.
     pub(super) fn send(
         &mut self,
         to: Destination<'_>,
@@ -180,6 +199,11 @@ impl Open<'_> {
         send: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> Fate {
         if !self.sockets.all.is_empty() && self.sockets.all.contains_key(to.name) {
+            return self.put(to, message);
+        }
+        let is_elsewhere =
+            self.any_elsewhere && self.backlog.oldest_elsewhere(SocketHash::of(to.name)).is_some();
+        if is_elsewhere && self.has_thread() && self.sockets.trouble(to, self.now, FIRST_PAUSE) {
             return self.put(to, message);
         }
         let Err(error) = send(&message.bytes) else { return Fate::Sent };
@@ -203,7 +227,12 @@ impl Open<'_> {
         if *socket.address != *to.address {
             socket.address = to.address.into();
         }
-        socket.waiting.push_back((self.now + KEPT_FOR, message.shared()));
+        let order = self.backlog.next();
+        if socket.bytes == 0 {
+            self.backlog.set(socket.hash, order);
+        }
+        let deadline = self.now + KEPT_FOR;
+        socket.waiting.push_back(Waiting { order, deadline, message: message.shared() });
         socket.bytes += cost;
         *bytes += cost;
         self.wake |= wakes.is_none_or(|wakes| socket.next_try < wakes);
@@ -213,11 +242,11 @@ impl Open<'_> {
     /// Makes the thread. False when there can be none; then nothing waits.
     fn has_thread(&mut self) -> bool {
         let Some((senders, counters)) = self.idle.take() else { return true };
-        let shared = Arc::clone(self.shared);
+        let (shared, backlog) = (Arc::clone(self.shared), self.backlog);
         let work = move || {
             // Signals are for the thread that serves.
             let _blocked = Blocked::new();
-            serve(&shared, senders, counters);
+            serve(&shared, senders, counters, backlog);
         };
         let thread = std::thread::Builder::new().spawn(work);
         if let Err(error) = &thread {
@@ -247,6 +276,7 @@ impl Sockets {
         let socket = Socket {
             transport: to.transport,
             address: to.address.into(),
+            hash: SocketHash::of(to.name),
             waiting: VecDeque::new(),
             bytes: 0,
             next_try: now + pause,
@@ -264,6 +294,7 @@ impl Sockets {
             name: name.clone(),
             transport: socket.transport,
             address: socket.address.clone(),
+            hash: socket.hash,
             waiting: std::mem::take(&mut socket.waiting),
         })
         .collect()
@@ -271,13 +302,17 @@ impl Sockets {
 
     /// Puts back what is left of a batch, before what came meanwhile; a socket that took all of it is in trouble no
     /// more.
-    fn put_back(&mut self, batch: Batch, tried: &Tried, now: Instant) {
+    fn put_back(&mut self, batch: Batch, tried: &Tried, now: Instant, backlog: Backlog) {
         let Some(socket) = self.all.get_mut(&batch.name) else { return };
         self.bytes -= tried.bytes;
         socket.bytes -= tried.bytes;
         let mut waiting = batch.waiting;
         waiting.append(&mut socket.waiting);
         socket.waiting = waiting;
+        match socket.waiting.front() {
+            Some(oldest) => backlog.set(socket.hash, oldest.order),
+            None => backlog.clear(socket.hash),
+        }
         socket.pause = match tried.end {
             None => Duration::ZERO,
             Some(ErrorKind::WouldBlock) if tried.sent > 0 => FIRST_PAUSE,
@@ -310,11 +345,17 @@ struct Tried {
 
 /// Sends as much of a batch as there is room for. When nobody is there all of it is dropped, and what has waited too
 /// long for room is too.
-fn try_again(batch: &mut Batch, sender: &mut dyn Sender, now: Instant) -> Tried {
+fn try_again(batch: &mut Batch, sender: &mut dyn Sender, now: Instant, backlog: Backlog) -> Tried {
     let mut tried = Tried::default();
-    while let Some((deadline, message)) = batch.waiting.front() {
+    while let Some(Waiting { order, deadline, message }) = batch.waiting.front() {
         if tried.end.is_none() {
-            match sender.send(message, &batch.address) {
+            let is_behind = backlog.oldest_elsewhere(batch.hash).is_some_and(|oldest| oldest < *order);
+            let sent = if is_behind {
+                Err(ErrorKind::WouldBlock.into())
+            } else {
+                sender.send(message, &batch.address)
+            };
+            match sent {
                 Ok(()) => tried.sent += 1,
                 Err(error) => {
                     tried.end = Some(error.kind());
@@ -336,7 +377,7 @@ fn try_again(batch: &mut Batch, sender: &mut dyn Sender, now: Instant) -> Tried 
 }
 
 /// The thread's life.
-fn serve(shared: &Shared, mut senders: Vec<Box<dyn Sender>>, counters: Counters) {
+fn serve(shared: &Shared, mut senders: Vec<Box<dyn Sender>>, counters: Counters, backlog: Backlog) {
     let mut sockets = shared.lock();
     loop {
         let now = Instant::now();
@@ -357,14 +398,14 @@ fn serve(shared: &Shared, mut senders: Vec<Box<dyn Sender>>, counters: Counters)
         let mut done = Vec::with_capacity(batches.len());
         for mut batch in batches {
             let Some(sender) = senders.get_mut(batch.transport) else { continue };
-            let tried = try_again(&mut batch, &mut **sender, now);
+            let tried = try_again(&mut batch, &mut **sender, now, backlog);
             counters.add(tried.sent, tried.dropped);
             done.push((batch, tried));
         }
         sockets = shared.lock();
         let now = Instant::now();
         for (batch, tried) in done {
-            sockets.put_back(batch, &tried, now);
+            sockets.put_back(batch, &tried, now, backlog);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The thread, over senders whose room the tests give and take.
 
 use super::*;
+use crate::shm::{MIN_BYTES, Segment};
+use crate::system::process::ProcessId;
 
 /// Subscribers by address: how many messages each has room for, `None` when nobody is there, and what it got.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +50,23 @@ struct Fixture {
     dropped: &'static AtomicU64,
 }
 
+fn segment() -> &'static Segment {
+    let segment = Segment::create(MIN_BYTES, 3, 0).unwrap();
+    segment.slots().iter().for_each(|slot| slot.occupy(ProcessId::own()));
+    segment
+}
+
 fn fixture() -> Fixture {
+    fixture_of(segment(), 1)
+}
+
+/// The outbox of the process in a slot.
+fn fixture_of(segment: &'static Segment, slot: usize) -> Fixture {
     let (post, cell) = (Post::default(), || -> &'static AtomicU64 { Box::leak(Box::default()) });
     let (sent, dropped) = (cell(), cell());
     let counters = Counters { sent: Some(sent), dropped: Some(dropped) };
-    Fixture { outbox: Outbox::new(vec![Box::new(post.clone())], counters), post, sent, dropped }
+    let outbox = Outbox::new(vec![Box::new(post.clone())], counters, Backlog::begin(segment, slot));
+    Fixture { outbox, post, sent, dropped }
 }
 
 impl Fixture {
@@ -161,4 +175,38 @@ fn one_socket_does_not_hold_up_another() {
     fixture.post.set_room(b"good", Some(1));
     wait_for("the good one's", || fixture.post.got(b"good") == [1]);
     assert_eq!(fixture.post.got(b"full"), [0; 0]);
+}
+
+#[test]
+fn an_event_of_another_process_does_not_overtake_what_waits() {
+    let segment = segment();
+    let [mut one, mut two] = [1, 2].map(|slot| fixture_of(segment, slot));
+    one.post.set_room(b"a", Some(0));
+    two.post.set_room(b"a", Some(9));
+    assert_eq!(one.send(b"a", 1, 40), Fate::Waits);
+    assert_eq!(two.send(b"a", 2, 40), Fate::Waits, "there is room, and an older one waits elsewhere");
+    assert_eq!(two.send(b"b", 3, 40), Fate::Dropped, "another socket has nothing to do with it");
+    two.post.set_room(b"c", Some(1));
+    assert_eq!(two.send(b"c", 4, 40), Fate::Sent);
+    assert_eq!(one.send(b"a", 5, 40), Fate::Waits);
+    assert_eq!(two.post.got(b"a"), [0; 0]);
+    one.post.set_room(b"a", Some(1));
+    wait_for("the second one", || two.post.got(b"a") == [2]);
+    assert_eq!(one.post.got(b"a"), [1], "the third one waits for room");
+    one.post.set_room(b"a", Some(1));
+    wait_for("the third one", || one.post.got(b"a") == [1, 5]);
+    wait_for("an end of the trouble", || one.outbox.shared.lock().all.is_empty());
+    wait_for("an end of the trouble", || !two.outbox.shared.lock().all.contains_key(&b"a"[..]));
+    assert_eq!(two.send(b"a", 6, 40), Fate::Sent);
+}
+
+#[test]
+fn what_waited_in_a_killed_process_holds_up_nobody() {
+    let segment = segment();
+    let [mut one, mut two] = [1, 2].map(|slot| fixture_of(segment, slot));
+    one.post.set_room(b"a", Some(0));
+    two.post.set_room(b"a", Some(9));
+    assert_eq!([one.send(b"a", 1, 40), two.send(b"a", 2, 40)], [Fate::Waits; 2]);
+    segment.slots()[1].vacate();
+    wait_for("the second one", || two.post.got(b"a") == [2]);
 }
