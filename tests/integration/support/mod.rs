@@ -31,7 +31,7 @@ pub(crate) use server::Server;
 pub(crate) use setup::{Endpoint, Outcome, Setup};
 pub(crate) use skip::skip;
 pub(crate) use stretch::longest_stretch;
-pub(crate) use wait::{DEADLINE, StopOnDrop, wait_for, within};
+pub(crate) use wait::{DEADLINE, StopOnDrop, median, wait_for, within};
 
 /// A request that every server answers at once.
 pub(crate) const VERSION: &[u8] = b":version:\n";
