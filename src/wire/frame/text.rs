@@ -18,6 +18,10 @@ use super::{
 /// Open requests among the lines of another at most. When there are more, the oldest is refused.
 const MAX_NESTED: usize = 64;
 
+/// Lines behind a header in a quoted value at most for which it stays open what the header is. More would make it
+/// expensive to look at them again.
+const MAX_UNDECIDED_LINES: u16 = 256;
+
 /// Requests in a stream that have no end yet.
 #[derive(Debug)]
 pub(super) struct OpenRequests {
@@ -49,6 +53,8 @@ struct Quotes {
     /// Whether there is a header in a quoted value, and one behind such a value.
     header_inside: bool,
     header_behind: bool,
+    /// Lines since the first such header.
+    undecided: u16,
 }
 
 /// What headers in quoted values are. A quote that its client never closes would hide all that others write.
@@ -68,6 +74,8 @@ impl Quotes {
     fn pass(&mut self, line: &[u8]) {
         let is_quote = |&at: &usize| line[at] == b'"' && (at == 0 || line[at - 1] != b'\\');
         self.is_open ^= (0..line.len()).filter(is_quote).count() % 2 == 1;
+        // With `Ignore` nothing is undecided any more, and nobody looks at the number.
+        self.undecided = self.undecided.saturating_add(self.header_inside.into());
     }
 
     /// Whether a header that stands here is left where it is, for now or for ever.
@@ -81,13 +89,13 @@ impl Quotes {
         }
     }
 
-    /// At the empty line: the rule by which the lines have to be looked at again.
-    fn decide(&self) -> Option<QuoteRule> {
+    /// The rule by which the lines have to be looked at again, which shows at the empty line as a rule.
+    fn decide(&self, is_end: bool) -> Option<QuoteRule> {
+        let is_unclosed = is_end && self.header_inside && self.is_open;
         match self.rule {
-            QuoteRule::Undecided | QuoteRule::Respect if self.header_inside && self.is_open => {
-                Some(QuoteRule::Ignore)
-            }
-            QuoteRule::Undecided if self.header_behind => Some(QuoteRule::Respect),
+            QuoteRule::Ignore => None,
+            _ if is_unclosed || self.undecided > MAX_UNDECIDED_LINES => Some(QuoteRule::Ignore),
+            QuoteRule::Undecided if is_end && self.header_behind => Some(QuoteRule::Respect),
             _ => None,
         }
     }
@@ -115,12 +123,13 @@ impl OpenRequests {
             let last = self.nested.last_mut().unwrap_or(&mut self.first);
             let end = newline(&unread[self.looked..]).map(|end| self.looked + end);
             let line = &unread[self.line..end.unwrap_or(unread.len())];
-            if end.is_some() && header::is_empty_line(line) {
-                if let Some(rule) = last.quotes.decide() {
-                    last.quotes = Quotes { rule, ..Quotes::default() };
-                    (self.line, self.looked) = (last.params, last.params);
-                    continue;
-                }
+            let is_end = end.is_some() && header::is_empty_line(line);
+            if let Some(rule) = last.quotes.decide(is_end) {
+                last.quotes = Quotes { rule, ..Quotes::default() };
+                (self.line, self.looked) = (last.params, last.params);
+                continue;
+            }
+            if is_end {
                 return Ok(self.take_last(unread, self.line, end.map_or(self.line, |end| end + 1)));
             }
             if let Some(start) = header::nested_json_header(line, self.looked - self.line, lookup) {

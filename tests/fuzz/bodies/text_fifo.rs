@@ -43,7 +43,10 @@ pub(crate) fn check(input: &[u8]) -> bool {
         Found::Text { command: b"ps".to_vec(), reply: b"end".to_vec(), params: Vec::new() },
         Found::Json { reply: b"end".to_vec(), text: b"{\"x\":\"y\"}".to_vec() },
     ];
-    assert!(whole.found.ends_with(&wanted), "what stands behind is lost: {:?}", whole.found);
+    // A request that is still open is refused when JSON comes.
+    let good = |found: &&Found| matches!(found, Found::Text { .. } | Found::Json { .. });
+    let behind: Vec<&Found> = whole.found.iter().filter(good).collect();
+    assert!(behind.ends_with(&wanted.each_ref()), "what stands behind is lost: {:?}", whole.found);
     assert_eq!(whole.found[..before.len()], before);
     !before.is_empty() && before.iter().filter(|found| !is_answered_well(found)).count() == 0
 }

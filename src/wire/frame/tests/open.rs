@@ -109,6 +109,18 @@ fn a_client_that_has_gone_on_is_not_told_of_its_unfinished_request() {
     assert_eq!(found(":set:a\nx\n:set:a\n1\n\n"), [Found::Garbage, command("set", "a", "1\n")]);
 }
 
+/// It would take long to look at all lines again, and again behind each request that is found among them.
+#[test]
+fn headers_in_quotes_are_undecided_for_so_many_lines_only() {
+    let open = ":set:r\n\"a\n:ps:b\n";
+    let (few, many) = ("x\n".repeat(200), "x\n".repeat(300));
+    let value = format!("\"a\n:ps:b\n{few}\"\n");
+    assert_eq!(found(&format!(":set:r\n{value}\n")), [command("set", "r", &value)]);
+    assert_eq!(found(&format!("{open}{few}")), []);
+    assert_eq!(found(&format!("{open}{many}")), [command("ps", "b", "")]);
+    assert_eq!(found(&format!("{open}{many}{}:ps:d\n\n", ":ps:c\n".repeat(300))).len(), 302);
+}
+
 /// The oldest is refused when there are too many.
 #[test]
 fn open_requests_have_a_limit() {
