@@ -17,6 +17,8 @@ mod flood;
 mod http_heads;
 /// Memory control groups, for servers that are to do with little memory.
 mod memory_group;
+/// Small requests that are expensive.
+mod small_requests;
 /// Workers that do not go on.
 mod stuck;
 /// Thousands of clients that read no reply.

@@ -401,20 +401,24 @@ impl<'s> Table<'s> {
         self.walk().flatten()
     }
 
-    /// The same, with `None` after each [`WALK_BUCKETS`] buckets.
+    /// The same, with `None` after [`WALK_BUCKETS`] empty buckets at most.
     fn walk(&self) -> impl Iterator<Item = Option<(usize, usize)>> + use<'s> {
         let Table { region, layout } = *self;
-        let all = (0..SHARDS)
-            .flat_map(move |index| (0..layout.buckets_per_shard()).map(move |bucket| (index, bucket)));
-        all.enumerate().filter_map(move |(number, (index, bucket))| {
-            match Shard::bucket_is_empty(region, &layout, index, bucket) {
-                false => Some(Some((index, bucket))),
-                true => (number % WALK_BUCKETS == WALK_BUCKETS - 1).then_some(None),
+        let (mut index, mut bucket) = (0, 0);
+        std::iter::from_fn(move || {
+            if bucket == layout.buckets_per_shard() {
+                (index, bucket) = (index + 1, 0);
             }
+            if index == SHARDS {
+                return None;
+            }
+            let mut next = bucket..layout.buckets_per_shard().min(bucket + WALK_BUCKETS);
+            let found = next.find(|&bucket| !Shard::bucket_is_empty(region, &layout, index, bucket));
+            bucket = found.map_or(next.end, |bucket| bucket + 1);
+            Some(found.map(|bucket| (index, bucket)))
         })
     }
 
-    /// The sum of a cell of all sets.
     fn sum(&self, cell: impl Fn(usize) -> usize) -> u64 {
         Space::ALL.into_iter().map(|space| self.sum_of(space, &cell)).sum()
     }
