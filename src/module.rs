@@ -249,6 +249,11 @@ pub trait Service: std::fmt::Debug {
     /// How many processes.
     fn workers(&self) -> usize;
 
+    /// How many descriptors [`Service::open`] takes in the attendant, from which all processes have them.
+    fn shared_descriptors(&self) -> u64 {
+        0
+    }
+
     /// How many descriptors one of its processes may have to have at once, when it has so many from the attendant.
     fn descriptors(&self, inherited: u64) -> u64 {
         inherited + PLAIN_DESCRIPTORS

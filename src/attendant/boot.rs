@@ -45,7 +45,8 @@ const DESCRIPTORS_AT_START: u64 = 16;
 /// Descriptors that the attendant takes before it knows all services: for signals, the log and its files.
 const DESCRIPTORS_TO_BEGIN: u64 = 32;
 
-/// Descriptors that the attendant takes when it knows them: their endpoints, the memory, and its pipe.
+/// Descriptors that the attendant takes when it knows them, besides those of their endpoints: the memory, its pipe, and
+/// what is opened for a moment.
 const DESCRIPTORS_OF_SERVICES: u64 = 16;
 
 /// Descriptors of a bell.
@@ -199,7 +200,9 @@ fn start_and_serve(
     let result = (|| {
         limits(&globals)?;
         let services = plan.modules.iter().filter_map(|(_, made)| made.service.as_deref());
-        check_descriptors(services, DESCRIPTORS_TO_BEGIN)?;
+        let transports = plan.modules.iter().flat_map(|(_, made)| &made.transports);
+        let of_events: u64 = transports.map(|transport| transport.shared_descriptors()).sum();
+        check_descriptors(services, DESCRIPTORS_TO_BEGIN + of_events)?;
         // From here on a signal ends the start in order, and nothing is left behind.
         let signals = signal::Stream::new().map_err(step("take signals", "see the system error"))?;
         files = PidFile::make(options.pid_file.as_deref(), options.pgid_file.as_deref(), identity)?;
@@ -411,15 +414,15 @@ fn number_processes(
 /// Refuses a limit of descriptors with which a process could not do what it is there for, when the attendant is going to
 /// have so many more than now.
 fn check_descriptors<'a>(
-    services: impl Iterator<Item = &'a dyn Service>,
+    services: impl Iterator<Item = &'a dyn Service> + Clone,
     more: u64,
 ) -> Result<(), BootError> {
     let limit =
         process::open_files().map_err(step("read the limit of open files", "see the system error"))?;
-    let inherited = process::descriptors().unwrap_or(DESCRIPTORS_AT_START) + more;
-    let wanted = services
-        .map(|service| service.descriptors(inherited + DESCRIPTORS_OF_SERVICES))
-        .fold(inherited, std::cmp::Ord::max);
+    let shared: u64 = services.clone().map(Service::shared_descriptors).sum();
+    let now = process::descriptors().unwrap_or(DESCRIPTORS_AT_START);
+    let inherited = now + more + shared + DESCRIPTORS_OF_SERVICES;
+    let wanted = services.map(|service| service.descriptors(inherited)).fold(inherited, std::cmp::Ord::max);
     if limit < wanted { Err(BootError::Descriptors { limit, wanted }) } else { Ok(()) }
 }
 

@@ -48,6 +48,11 @@ pub struct Event<'a> {
 
 /// The way of an event to its subscribers.
 pub trait Transport: fmt::Debug {
+    /// How many descriptors [`Transport::open`] takes in the attendant, from which all processes have them.
+    fn shared_descriptors(&self) -> u64 {
+        0
+    }
+
     /// Gets what all processes share. Called once, before the first fork.
     ///
     /// # Errors

@@ -137,6 +137,10 @@ impl Service for Listener {
         self.plan.workers
     }
 
+    fn shared_descriptors(&self) -> u64 {
+        1 + u64::from(self.plan.log_file.is_some())
+    }
+
     fn descriptors(&self, inherited: u64) -> u64 {
         worker::descriptors(inherited)
     }

@@ -35,18 +35,28 @@ impl SendPool {
     /// # Errors
     /// When no descriptors can be had.
     pub fn create(bytes: usize) -> io::Result<Arc<SendPool>> {
-        let half = bytes / 2;
-        let mut first = Socket::unix()?;
-        // The kernel doubles what is asked for, and cuts it to its own limit.
-        first.raise_send_buffer(half / LEAST_SOCKETS / 2);
-        let each = first.send_buffer().unwrap_or(half).clamp(1, half);
-        let mut sockets = Vec::new();
-        for _ in 0..half / each * 2 {
-            let next = Socket::unix()?;
-            next.raise_send_buffer(half / LEAST_SOCKETS / 2);
-            sockets.push(std::mem::replace(&mut first, next));
-        }
+        let count = SendPool::count(bytes)?;
+        let sockets = (0..count).map(|_| SendPool::socket(bytes)).collect::<io::Result<_>>()?;
         Ok(Arc::new(SendPool { sockets }))
+    }
+
+    /// How many sockets a pool of so many bytes has, each with a descriptor: the smaller a send buffer this user may
+    /// have, the more.
+    ///
+    /// # Errors
+    /// When no descriptor can be had.
+    pub fn count(bytes: usize) -> io::Result<usize> {
+        let half = bytes / 2;
+        let each = SendPool::socket(bytes)?.send_buffer().unwrap_or(half).clamp(1, half);
+        Ok(half / each * 2)
+    }
+
+    /// One of the sockets of a pool of so many bytes.
+    fn socket(bytes: usize) -> io::Result<Socket> {
+        let socket = Socket::unix()?;
+        // The kernel doubles what is asked for, and cuts it to its own limit.
+        socket.raise_send_buffer(bytes / 2 / LEAST_SOCKETS / 2);
+        Ok(socket)
     }
 }
 
@@ -147,6 +157,16 @@ mod tests {
         let short = peers.hoard(&mut senders[1], SHORT_BYTES);
         assert!((BYTES / 8..BYTES).contains(&short), "{short}");
         assert_eq!(peers.hoard(&mut senders[0], 1), 0);
+    }
+
+    #[test]
+    fn a_pool_has_as_many_sockets_as_were_told() {
+        let pool = SendPool::create(BYTES).unwrap();
+        assert_eq!(pool.sockets.len(), SendPool::count(BYTES).unwrap());
+        assert!(pool.sockets.len() >= 2 * LEAST_SOCKETS);
+        // So small a send buffer every user may have.
+        let small = SendPool::count(LEAST_SOCKETS << 15).unwrap();
+        assert_eq!(small, 2 * LEAST_SOCKETS);
     }
 
     #[test]

@@ -95,6 +95,14 @@ impl Service for Datagrams {
         self.settings.workers
     }
 
+    fn shared_descriptors(&self) -> u64 {
+        match &self.settings.address {
+            // Without a descriptor for a look the pool is refused, too.
+            Address::Unix { .. } => 1 + SendPool::count(worker::UNREAD_BYTES).unwrap_or(0) as u64,
+            Address::Udp(_) => 2,
+        }
+    }
+
     fn load_name(&self) -> Option<String> {
         Some(self.settings.address.to_string())
     }

@@ -129,6 +129,10 @@ impl Service for Fifos {
         1
     }
 
+    fn shared_descriptors(&self) -> u64 {
+        1
+    }
+
     fn descriptors(&self, inherited: u64) -> u64 {
         inherited + PLAIN_DESCRIPTORS + LEAST_REPLIES
     }
