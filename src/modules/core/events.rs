@@ -65,17 +65,19 @@ pub(super) const SUBSCRIBERS: Command = Command {
 
 fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
     let generation = call.reply.generation();
-    let (missing, negative) = match generation {
-        Generation::Classic => {
-            (MISSING_PARAMETER, BAD_PARAMETER.with_cause("expire is no number from 0 to 4294967295"))
-        }
-        Generation::JsonRpc => (UNHANDLED_PARAMETER, Fault::invalid_params("Negative expire value")),
+    let missing = match generation {
+        Generation::Classic => MISSING_PARAMETER,
+        Generation::JsonRpc => UNHANDLED_PARAMETER,
+    };
+    let negative = || match generation {
+        Generation::Classic => BAD_PARAMETER.with_cause("expire is no number from 0 to 4294967295"),
+        Generation::JsonRpc => Fault::invalid_params("Negative expire value"),
     };
     let event = call.args.filled("event").ok_or(missing.clone())?;
     let socket = call.args.filled("socket").ok_or(missing)?;
     let expire = match call.args.get("expire") {
         None => DEFAULT_EXPIRE,
-        Some(text) => unsigned(text).ok_or(negative)?,
+        Some(text) => unsigned(text).ok_or_else(negative)?,
     };
     match evi::subscribe(call.context, event, socket, expire, generation) {
         Err(SubscribeError::Slow) => {}
