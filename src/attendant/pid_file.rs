@@ -12,7 +12,7 @@ use crate::system::own_file::{self, Opened, OwnFileError};
 use crate::system::presence::{self, Inode, Presence};
 use crate::system::process::ProcessId;
 use crate::system::running::{self, Proof};
-use crate::system::{patience, user};
+use crate::system::{endpoint, patience, user};
 
 /// Who may read the file while the server is making it.
 const MODE_BEFORE: u32 = 0o600;
@@ -109,20 +109,30 @@ impl PidFile {
             matches!(error, PidFileError::Running { .. } | PidFileError::Locked { .. })
         };
         match patience::retry(|| PidFile::write(path, number, identity), may_pass) {
-            Err(PidFileError::Locked { .. }) => {
-                log::warn!(
-                    "{}: a process that is no server holds the lock of the file of an earlier one; it is replaced",
-                    path.display()
-                );
-                let failed = |source| {
-                    let remedy = "remove it as its folder's owner";
-                    PidFileError::System { path: path.to_owned(), step: "remove it", source, remedy }
-                };
-                fs::remove_file(path).map_err(failed)?;
-                PidFile::write(path, number, identity)
-            }
+            Err(PidFileError::Locked { .. }) => PidFile::replace(path, number, identity),
             made => made,
         }
+    }
+
+    /// Puts a new file in the place of one whose lock a process holds that is no server.
+    ///
+    /// Another start may do the same at this moment, so one waits for the other, and looks again.
+    fn replace(path: &Path, number: Number, identity: Identity) -> Result<PidFile, PidFileError> {
+        let _turn = endpoint::take_turn(endpoint::folder(path));
+        match PidFile::write(path, number, identity) {
+            Err(PidFileError::Locked { .. }) => {}
+            made => return made,
+        }
+        log::warn!(
+            "{}: a process that is no server holds the lock of the file of an earlier one; it is replaced",
+            path.display()
+        );
+        let failed = |source| {
+            let remedy = "remove it as its folder's owner";
+            PidFileError::System { path: path.to_owned(), step: "remove it", source, remedy }
+        };
+        fs::remove_file(path).map_err(failed)?;
+        PidFile::write(path, number, identity)
     }
 
     fn write(path: &Path, number: Number, identity: Identity) -> Result<PidFile, PidFileError> {
@@ -154,6 +164,10 @@ impl PidFile {
             Err(TryLockError::Error(source)) => {
                 return Err(step("lock it", "put it on a local file system")(source));
             }
+        }
+        // Another start may have replaced the file before the lock was taken, or the server that ended have removed it.
+        if !presence::look(path, inode).is_ok_and(|found| found == Presence::Ours) {
+            return Err(PidFileError::Locked { path: path.to_owned() });
         }
         // OpenSIPS knows no lock.
         let original = named.and_then(ProcessId::from_number).filter(|&process| process != ProcessId::own());
@@ -319,6 +333,21 @@ mod tests {
         fs::hard_link(&path, &other).unwrap();
         assert!(matches!(write(&path), Err(PidFileError::Open(OwnFileError::Linked { .. }))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    /// Another start has put its file there since this one has seen that the lock is no server's.
+    #[test]
+    fn of_two_starts_that_replace_a_file_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pid");
+        put(&path, "999999999\n");
+        let stranger = File::open(&path).unwrap();
+        stranger.lock_shared().unwrap();
+        let replace = || PidFile::replace(&path, Number::of_process(), Identity::default());
+        let first = replace().unwrap();
+        let second = replace();
+        assert!(matches!(second, Err(PidFileError::Running { .. })), "{second:?}");
+        assert_eq!(presence::look(&path, first.inode).unwrap(), Presence::Ours);
     }
 
     /// The lock is somebody else's here: each open file has its own.

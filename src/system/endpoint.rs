@@ -228,7 +228,7 @@ const TURN_LIMIT: Duration = Duration::from_secs(1);
 /// Keeps others of this server out of a folder while the returned file lives: what is seen to be stale must not
 /// become somebody's live socket before it is removed. Anyone may hold such a lock, so the wait is short, and
 /// without the lock the start goes on.
-fn take_turn(folder: &Path) -> Option<File> {
+pub fn take_turn(folder: &Path) -> Option<File> {
     let file = File::open(folder).ok()?;
     let deadline = Instant::now() + TURN_LIMIT;
     while file.try_lock().is_err() && Instant::now() < deadline {
