@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn doors(place: &Place) -> Doors<'_> {
-        let pool = SendPool::create(4 << 20).unwrap();
+        let pool = SendPool::create(8 << 20).unwrap();
         Doors { bound: &place.server, pool: Some(PoolSender::new(pool, 0)) }
     }
 
