@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::boot;
 use crate::cli::Options;
-use crate::config::{Configuration, Diagnostics, Globals, Kind, Known, Position};
+use crate::config::{Configuration, Diagnostics, Globals, Known, ParameterKind, Position};
 
 /// The file that has the state.
 const STATE_FILE: &str = "restart_persistency_cache_file";
@@ -31,13 +31,12 @@ pub(super) fn resolve(options: &Options, configuration: &mut Configuration, diag
     };
     for entry in modules {
         let Known::Builtin(parameters) = entry.known else { continue };
-        for parameter in parameters.iter().filter(|parameter| parameter.kind == Kind::Path) {
+        for parameter in parameters.iter().filter(|parameter| parameter.kind == ParameterKind::Path) {
             let name = parameter.name;
-            let (Some(path), Some(place)) = (entry.settings.path(name), entry.settings.position(name)) else {
-                continue;
-            };
+            let Some(setting) = entry.settings.last(name) else { continue };
+            let Some(path) = setting.path() else { continue };
             let what = format!("modparam(\"{}\", \"{name}\", \"{}\")", entry.name, path.display());
-            if let Some(path) = resolved(globals, path, place, what) {
+            if let Some(path) = resolved(globals, path, &setting.position, what) {
                 entry.settings.replace_text(name, path.into_os_string().into_vec());
             }
         }

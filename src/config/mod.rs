@@ -15,6 +15,7 @@ mod lexer;
 mod nearest;
 mod origin;
 mod parameter;
+mod parameter_check;
 mod parser;
 mod position;
 mod problem;
@@ -28,11 +29,11 @@ mod tests;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
 pub use globals::{Facility, Form, GlobalRow, Globals, Scope, rows as global_rows};
-pub use parameter::{Effect, Kind, Parameter};
+pub use parameter::{DefaultValue, NameOrNumber, Param, ParameterEffect, ParameterKind, ParameterRow};
 pub use position::{Position, SourceFile};
 pub use problem::Problem;
 pub use resolve::{Catalogue, Configuration, DEFAULT_MODULE_PATH, Known, Loaded, resolve};
-pub use settings::{Setting, Settings};
+pub use settings::{FromSetting, Setting, Settings};
 pub use sip_modules::look_up as look_up_sip_module;
 
 /// Where files come from.

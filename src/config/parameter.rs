@@ -1,29 +1,32 @@
-//! Parameters of modules: the rows that modules declare, and the check of one value against its row.
+//! Declares the parameters of modules: one row each, with the type, the range and the default.
 //!
-//! C counterpart: `param_export_t` in sr_module.h. Differs: C knows numbers and strings, and each module checks
-//! the rest by itself, if at all.
+//! A module declares a parameter that it reads as a constant `Param<T>`, puts `CONSTANT.row` into its table and reads
+//! the value by `settings.get(CONSTANT)`. A parameter that has no effect is a row alone. C counterpart:
+//! `param_export_t` in sr_module.h. Differs: C knows numbers and strings, and each module checks the rest by itself,
+//! if at all.
 
-use super::diagnostics::Diagnostics;
-use super::document::{ModParam, Value};
-use super::parser::number;
-use super::problem::Problem;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
-/// One parameter of a module.
-#[derive(Debug)]
-pub struct Parameter {
-    /// Its name, as in `modparam("module", "name", value)`.
+/// One row of a module's table of parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct ParameterRow {
+    /// The name, as in `modparam("module", "name", value)`.
     pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// Whether it does something here.
-    pub effect: Effect,
-    /// One line for man page and example, with the default.
+    /// The type and the range of a value.
+    pub kind: ParameterKind,
+    /// The value that counts without `modparam`.
+    pub default: DefaultValue,
+    /// Whether this server acts on the parameter.
+    pub effect: ParameterEffect,
+    /// One line for man page and example, without the default.
     pub help: &'static str,
 }
 
-/// What a parameter takes.
+/// The type of a parameter, with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A number in a range, or a string that holds one.
     Integer {
         /// The least.
@@ -31,7 +34,7 @@ pub enum Kind {
         /// The most.
         max: i64,
     },
-    /// A number that is no when 0, or a string `yes`, `no`, `1`, `0`. Read as 1 or 0.
+    /// A number, of which 0 is no, or a string `yes`, `no`, `1`, `0`. Read as 1 or 0.
     Boolean,
     /// A string.
     Text,
@@ -40,134 +43,209 @@ pub enum Kind {
     /// One of a few strings.
     Choice(&'static [&'static str]),
     /// A user or a group: a name, or its number from 0 to 4294967294.
-    IntegerOrText,
+    NameOrNumber,
     /// Permission bits from 0 to 07777: an octal number, or a string of octal digits. A decimal number is taken as
     /// it is, as C does, with a warning.
     Mode,
 }
 
-/// Whether a parameter does something here.
+/// Whether this server acts on a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum ParameterEffect {
     /// It does.
     Used,
-    /// It is accepted, and does nothing, for this reason.
+    /// The parameter is accepted and has no effect, for this reason.
     None(&'static str),
 }
 
-/// Largest permission bits.
-const MAX_MODE: i64 = 0o7777;
+/// The default of a parameter. [`fmt::Display`] gives the words of the man page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// There is none.
+    Absent,
+    /// A number; a boolean is 1 or 0.
+    Number(i64),
+    /// Permission bits.
+    Mode(u32),
+    /// A string.
+    Text(&'static str),
+    /// Something that the server knows, in words, as "the server's user".
+    Described(&'static str),
+}
 
-impl Parameter {
-    /// The value as this parameter takes it: a number for all kinds but `Text`, `Path`, `Choice` and names. `None` when it
-    /// does not fit; the error is added then.
-    pub(super) fn check(
-        &self,
-        module: &str,
-        written: &ModParam,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Value> {
-        match self.typed(&written.value) {
-            Ok(value) => {
-                self.warn_of_decimal_mode(module, written, diagnostics);
-                Some(value)
-            }
-            Err((wanted, remedy)) => {
-                let problem = Problem::BadValue {
-                    module: module.to_owned(),
-                    name: self.name,
-                    found: written.written.clone(),
-                    wanted,
-                    remedy,
-                };
-                diagnostics.error(&written.value_position, problem);
-                None
-            }
-        }
-    }
-
-    /// The typed value, or what was wanted and a value that would do.
-    fn typed(&self, value: &Value) -> Result<Value, (String, String)> {
-        match self.kind {
-            Kind::Integer { min, max } => integer(value)
-                .filter(|number| (min..=max).contains(number))
-                .map(Value::Integer)
-                .ok_or_else(|| (format!("a number from {min} to {max}"), fitting(integer(value), min, max))),
-            Kind::Boolean => truth(value)
-                .map(|truth| Value::Integer(i64::from(truth)))
-                .ok_or_else(|| ("yes or no, as a number".to_owned(), "1 or 0".to_owned())),
-            Kind::Text | Kind::Path => match value {
-                Value::Text(_) => Ok(value.clone()),
-                Value::Integer(number) => Err(("a string".to_owned(), format!("\"{number}\""))),
-                Value::Checked => Err(("a string".to_owned(), "\"\"".to_owned())),
-            },
-            Kind::Choice(choices) => match value {
-                Value::Text(text) if choices.iter().any(|choice| choice.as_bytes() == text) => {
-                    Ok(value.clone())
-                }
-                _ => Err((
-                    format!("one of \"{}\"", choices.join("\", \"")),
-                    format!("\"{}\"", choices.first().copied().unwrap_or_default()),
-                )),
-            },
-            Kind::IntegerOrText => match value {
-                Value::Text(text) if !text.is_empty() => Ok(value.clone()),
-                Value::Integer(number) if *number >= 0 => Ok(value.clone()),
-                _ => Err(("a name or a number".to_owned(), "\"opensips\" or 1000".to_owned())),
-            },
-            Kind::Mode => mode(value)
-                .filter(|mode| (0..=MAX_MODE).contains(mode))
-                .map(Value::Integer)
-                .ok_or_else(|| ("an octal mode".to_owned(), "0660".to_owned())),
-        }
-    }
-
-    fn warn_of_decimal_mode(&self, module: &str, written: &ModParam, diagnostics: &mut Diagnostics) {
-        let Value::Integer(value) = written.value else { return };
-        if self.kind == Kind::Mode && value != 0 && !written.written.starts_with('0') {
-            let problem = Problem::DecimalMode { module: module.to_owned(), name: self.name, value };
-            diagnostics.warning(&written.value_position, problem);
+impl DefaultValue {
+    /// The default as the third argument of `modparam`; `None` when it is not one that a file can say.
+    #[must_use]
+    pub fn as_written(&self) -> Option<String> {
+        match self {
+            DefaultValue::Number(_) | DefaultValue::Mode(_) => Some(self.to_string()),
+            DefaultValue::Text(text) => Some(format!("\"{text}\"")),
+            DefaultValue::Absent | DefaultValue::Described(_) => None,
         }
     }
 }
 
-/// The number that a value is, or that its string holds, in decimal, octal or hexadecimal.
-fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(number) => Some(*number),
-        Value::Text(text) => match text.trim_ascii() {
-            [b'-', digits @ ..] => number(digits).map(|number| -number),
-            [b'+', digits @ ..] | digits => number(digits),
-        },
-        Value::Checked => None,
-    }
-}
-
-fn truth(value: &Value) -> Option<bool> {
-    match value {
-        Value::Text(text) => match text.as_slice() {
-            b"yes" | b"true" | b"on" | b"enable" => Some(true),
-            b"no" | b"false" | b"off" | b"disable" => Some(false),
-            _ => integer(value).map(|number| number != 0),
-        },
-        Value::Integer(_) | Value::Checked => integer(value).map(|number| number != 0),
-    }
-}
-
-/// The mode that a value is: a number as it is, a string of octal digits as chmod(1) reads it.
-fn mode(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(number) => Some(*number),
-        Value::Text(text) => {
-            let digits = std::str::from_utf8(text).ok()?.trim();
-            let octal = !digits.is_empty() && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
-            octal.then(|| i64::from_str_radix(digits, 8).ok())?
+impl fmt::Display for DefaultValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DefaultValue::Absent => f.write_str("no default"),
+            DefaultValue::Number(number) => write!(f, "{number}"),
+            DefaultValue::Mode(mode) => write!(f, "0{mode:o}"),
+            DefaultValue::Text("\t") => f.write_str("a TAB"),
+            DefaultValue::Text(text) => f.write_str(text),
+            DefaultValue::Described(words) => f.write_str(words),
         }
-        Value::Checked => None,
     }
 }
 
-/// The number of the range that is next to what was written.
-fn fitting(number: Option<i64>, min: i64, max: i64) -> String {
-    number.map_or(min, |number| number.clamp(min, max)).to_string()
+impl ParameterRow {
+    /// A parameter that is accepted and has no effect, for `reason`.
+    #[must_use]
+    pub const fn without_effect(
+        name: &'static str,
+        kind: ParameterKind,
+        default: DefaultValue,
+        reason: &'static str,
+        help: &'static str,
+    ) -> ParameterRow {
+        ParameterRow { name, kind, default, effect: ParameterEffect::None(reason), help }
+    }
+}
+
+/// A parameter whose values are `T`s. [`super::Settings::get`] reads the value.
+#[derive(Clone, Copy, Debug)]
+pub struct Param<T> {
+    /// The row of the module's table.
+    pub row: ParameterRow,
+    /// The value that counts without `modparam`.
+    pub default: T,
+}
+
+impl<T> Param<T> {
+    const fn new(
+        name: &'static str,
+        kind: ParameterKind,
+        default: T,
+        shown_default: DefaultValue,
+        help: &'static str,
+    ) -> Param<T> {
+        let row = ParameterRow { name, kind, default: shown_default, effect: ParameterEffect::Used, help };
+        Param { row, default }
+    }
+
+    /// The name, as in `modparam("module", "name", value)`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.row.name
+    }
+}
+
+impl Param<u16> {
+    /// A number from a range.
+    #[must_use]
+    pub const fn u16(
+        name: &'static str,
+        range: RangeInclusive<u16>,
+        default: u16,
+        help: &'static str,
+    ) -> Self {
+        let kind = ParameterKind::Integer { min: *range.start() as i64, max: *range.end() as i64 };
+        Param::new(name, kind, default, DefaultValue::Number(default as i64), help)
+    }
+}
+
+impl Param<u32> {
+    /// A number from a range.
+    #[must_use]
+    pub const fn u32(
+        name: &'static str,
+        range: RangeInclusive<u32>,
+        default: u32,
+        help: &'static str,
+    ) -> Self {
+        let kind = ParameterKind::Integer { min: *range.start() as i64, max: *range.end() as i64 };
+        Param::new(name, kind, default, DefaultValue::Number(default as i64), help)
+    }
+
+    /// Permission bits.
+    #[must_use]
+    pub const fn mode(name: &'static str, default: u32, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Mode, default, DefaultValue::Mode(default), help)
+    }
+}
+
+impl Param<bool> {
+    /// Yes or no.
+    #[must_use]
+    pub const fn boolean(name: &'static str, default: bool, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Boolean, default, DefaultValue::Number(default as i64), help)
+    }
+}
+
+impl Param<&'static [u8]> {
+    /// A string.
+    #[must_use]
+    pub const fn text(name: &'static str, default: &'static str, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Text, default.as_bytes(), DefaultValue::Text(default), help)
+    }
+
+    /// The beginning of a path, to which a name is appended.
+    #[must_use]
+    pub const fn path_prefix(name: &'static str, default: &'static str, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Path, default.as_bytes(), DefaultValue::Text(default), help)
+    }
+
+    /// One of a few strings.
+    #[must_use]
+    pub const fn choice(
+        name: &'static str,
+        choices: &'static [&'static str],
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        let kind = ParameterKind::Choice(choices);
+        Param::new(name, kind, default.as_bytes(), DefaultValue::Text(default), help)
+    }
+}
+
+impl Param<Option<&'static [u8]>> {
+    /// A string without a default.
+    #[must_use]
+    pub const fn optional_text(name: &'static str, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Text, None, DefaultValue::Absent, help)
+    }
+}
+
+impl Param<Option<&'static Path>> {
+    /// A path without a default.
+    #[must_use]
+    pub const fn optional_path(name: &'static str, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::Path, None, DefaultValue::Absent, help)
+    }
+}
+
+impl Param<Option<NameOrNumber<'static>>> {
+    /// A user or a group; `default` says in words which one counts without `modparam`.
+    #[must_use]
+    pub const fn name_or_number(name: &'static str, default: &'static str, help: &'static str) -> Self {
+        Param::new(name, ParameterKind::NameOrNumber, None, DefaultValue::Described(default), help)
+    }
+}
+
+/// A user or a group as a file names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameOrNumber<'a> {
+    /// By name.
+    Name(&'a [u8]),
+    /// By number.
+    Number(i64),
+}
+
+impl fmt::Display for NameOrNumber<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameOrNumber::Name(name) => f.write_str(&String::from_utf8_lossy(name)),
+            NameOrNumber::Number(number) => write!(f, "{number}"),
+        }
+    }
 }

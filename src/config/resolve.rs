@@ -16,7 +16,7 @@ use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Val
 use super::globals::{Globals, Scope};
 use super::nearest::nearest;
 use super::origin;
-use super::parameter::{Effect, Parameter};
+use super::parameter::{ParameterEffect, ParameterRow};
 use super::position::{Position, readable};
 use super::problem::Problem;
 use super::settings::{Setting, Settings};
@@ -28,7 +28,7 @@ pub const DEFAULT_MODULE_PATH: &str = "/usr/lib/opensips/modules/";
 #[derive(Clone, Copy, Debug)]
 pub enum Known {
     /// It is ours, and takes these parameters.
-    Builtin(&'static [Parameter]),
+    Builtin(&'static [ParameterRow]),
     /// It is accepted and does nothing; it would export no MI command.
     SipOnly,
     /// It is accepted and does nothing; these MI commands of it are lacking.
@@ -219,7 +219,7 @@ fn set(module: &mut Loaded, written: &ModParam, diagnostics: &mut Diagnostics) {
         diagnostics.error(&written.name_position, problem);
         return;
     };
-    if let Effect::None(reason) = parameter.effect {
+    if let ParameterEffect::None(reason) = parameter.effect {
         let problem =
             Problem::NoEffectParameter { module: module.name.clone(), name: parameter.name, reason };
         diagnostics.notice(&written.name_position, problem);

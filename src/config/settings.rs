@@ -1,16 +1,17 @@
-//! The values of one module's parameters, in the order in which they were set.
+//! Keeps the values of one module's parameters, in the order in which they were set, and reads them by type.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::document::Value;
+use super::parameter::{NameOrNumber, Param};
 use super::position::Position;
 
 /// One `modparam`, after the check.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// The parameter.
+    /// The name of the parameter.
     pub name: String,
     /// The value, of the type that the parameter takes.
     pub value: Value,
@@ -34,44 +35,34 @@ impl Settings {
         self.all.iter()
     }
 
-    /// The number that `name` was set to. `None` when it was not set, or to text.
-    #[must_use]
-    pub fn integer(&self, name: &str) -> Option<i64> {
-        match self.last(name)?.value {
-            Value::Integer(number) => Some(number),
-            Value::Text(_) | Value::Checked => None,
-        }
+    /// The value of a parameter: the last one that was set, or the default.
+    pub fn get<'a, T: FromSetting<'a>>(&'a self, parameter: Param<T>) -> T {
+        let set = self.last(parameter.name()).map(|setting| T::from_setting(&setting.value));
+        debug_assert!(!matches!(set, Some(None)), "{} has a value of another type", parameter.name());
+        // The check lets only values of the parameter's type pass, so this is the default of one that is not set.
+        set.flatten().unwrap_or(parameter.default)
     }
 
-    /// What a `Kind::Boolean` was set to.
-    #[must_use]
-    pub fn boolean(&self, name: &str) -> Option<bool> {
-        self.integer(name).map(|number| number != 0)
+    /// Every value of a parameter that may be set several times, in order, each with its place.
+    pub fn all<'a, T: FromSetting<'a>>(
+        &'a self,
+        parameter: Param<Option<T>>,
+    ) -> impl Iterator<Item = (T, &'a Position)> {
+        let name = parameter.name();
+        let named = self.all.iter().filter(move |setting| setting.name == name);
+        named.filter_map(|setting| Some((T::from_setting(&setting.value)?, &setting.position)))
     }
 
-    /// The text that `name` was set to, without NUL bytes. `None` when it was not set, or to a number.
+    /// The setting that counts of the parameter `name`.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&[u8]> {
-        match &self.last(name)?.value {
-            Value::Text(text) => Some(text),
-            Value::Integer(_) | Value::Checked => None,
-        }
+    pub fn last(&self, name: &str) -> Option<&Setting> {
+        self.all.iter().rev().find(|setting| setting.name == name)
     }
 
-    /// The same as [`Settings::text`], as a path.
+    /// Whether the parameter `name` was set.
     #[must_use]
-    pub fn path(&self, name: &str) -> Option<&Path> {
-        self.text(name).map(|text| Path::new(OsStr::from_bytes(text)))
-    }
-
-    /// Every text that `name` was set to, in order, each with its place: for parameters that add up.
-    pub fn all_text(&self, name: &str) -> impl Iterator<Item = (&[u8], &Position)> {
-        self.all.iter().filter(move |setting| setting.name == name).filter_map(|setting| {
-            match &setting.value {
-                Value::Text(text) => Some((text.as_slice(), &setting.position)),
-                Value::Integer(_) | Value::Checked => None,
-            }
-        })
+    pub fn is_set(&self, name: &str) -> bool {
+        self.last(name).is_some()
     }
 
     /// Where the value that counts was set, for errors that are found later.
@@ -86,8 +77,70 @@ impl Settings {
             last.value = Value::Text(text);
         }
     }
+}
 
-    fn last(&self, name: &str) -> Option<&Setting> {
-        self.all.iter().rev().find(|setting| setting.name == name)
+impl Setting {
+    /// The value as a path; `None` when it is not a string.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        FromSetting::from_setting(&self.value)
+    }
+}
+
+/// A type that a checked value can be read as.
+pub trait FromSetting<'a>: Sized {
+    /// Reads a value; `None` when it is of another type.
+    fn from_setting(value: &'a Value) -> Option<Self>;
+}
+
+impl FromSetting<'_> for u16 {
+    fn from_setting(value: &Value) -> Option<u16> {
+        u32::from_setting(value)?.try_into().ok()
+    }
+}
+
+impl FromSetting<'_> for u32 {
+    fn from_setting(value: &Value) -> Option<u32> {
+        match value {
+            Value::Integer(number) => (*number).try_into().ok(),
+            Value::Text(_) | Value::Checked => None,
+        }
+    }
+}
+
+impl FromSetting<'_> for bool {
+    fn from_setting(value: &Value) -> Option<bool> {
+        u32::from_setting(value).map(|number| number != 0)
+    }
+}
+
+impl<'a> FromSetting<'a> for &'a [u8] {
+    fn from_setting(value: &'a Value) -> Option<&'a [u8]> {
+        match value {
+            Value::Text(text) => Some(text),
+            Value::Integer(_) | Value::Checked => None,
+        }
+    }
+}
+
+impl<'a> FromSetting<'a> for &'a Path {
+    fn from_setting(value: &'a Value) -> Option<&'a Path> {
+        <&[u8]>::from_setting(value).map(|text| Path::new(OsStr::from_bytes(text)))
+    }
+}
+
+impl<'a> FromSetting<'a> for NameOrNumber<'a> {
+    fn from_setting(value: &'a Value) -> Option<NameOrNumber<'a>> {
+        match value {
+            Value::Text(name) => Some(NameOrNumber::Name(name)),
+            Value::Integer(number) => Some(NameOrNumber::Number(*number)),
+            Value::Checked => None,
+        }
+    }
+}
+
+impl<'a, T: FromSetting<'a>> FromSetting<'a> for Option<T> {
+    fn from_setting(value: &'a Value) -> Option<Option<T>> {
+        T::from_setting(value).map(Some)
     }
 }

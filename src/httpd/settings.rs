@@ -1,31 +1,35 @@
-//! What the settings of the modules that serve over HTTP have in common.
+//! Reads the settings that several modules that serve over HTTP have in common.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::config::{Param, Settings};
 use crate::module::SettingError;
 
-/// A parameter of the modules that listen.
-pub const HOST_NAMES: Parameter = Parameter {
-    name: "host_names",
-    kind: Kind::Text,
-    effect: Effect::Used,
-    help: "names that a request to an address of loopback may ask for, besides this machine's own; no default",
-};
+/// The address to listen on.
+pub const IP: Param<&[u8]> = Param::text("ip", "127.0.0.1", "address to listen on, IPv4 or IPv6");
 
-/// The names in that parameter, which have commas or blanks between them.
+/// The number of processes that listen.
+pub const CHILDREN_COUNT: Param<u16> = Param::u16("children_count", 1..=1024, 1, "worker processes");
+
+/// Names by which clients may reach an address of loopback.
+pub const HOST_NAMES: Param<Option<&[u8]>> = Param::optional_text(
+    "host_names",
+    "names that a request to an address of loopback may ask for, besides this machine's own",
+);
+
+/// The names of [`HOST_NAMES`], which have commas or blanks between them.
 ///
 /// # Errors
 /// When one of them cannot be that of a machine.
 pub fn host_names(settings: &Settings) -> Result<Vec<String>, SettingError> {
-    let text = String::from_utf8_lossy(settings.text(HOST_NAMES.name).unwrap_or_default()).into_owned();
+    let text = String::from_utf8_lossy(settings.get(HOST_NAMES).unwrap_or_default()).into_owned();
     let names = text.split([',', ' ', '\t']).filter(|name| !name.is_empty());
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     names
         .map(|name| match name.bytes().all(is_name) {
             true => Ok(name.trim_end_matches('.').to_owned()),
             false => Err(SettingError {
-                parameter: HOST_NAMES.name,
+                parameter: HOST_NAMES.name(),
                 message: format!(
                     "\"{name}\" is no name of a machine; write names without port, with commas between them, \
                      e.g. \"mi.example.net\""
@@ -35,42 +39,33 @@ pub fn host_names(settings: &Settings) -> Result<Vec<String>, SettingError> {
         .collect()
 }
 
-/// Where a module that listens for HTTP does so: `ip` and `port`, on this machine alone without `ip`.
+/// The address of [`IP`] and `port`. An empty address is the default.
 ///
 /// # Errors
-/// When `ip` is no address.
-pub fn address(settings: &Settings, port: u16) -> Result<SocketAddr, SettingError> {
-    let port = settings.integer("port").and_then(|port| u16::try_from(port).ok()).unwrap_or(port);
-    let Some(text) = settings.text("ip").filter(|text| !text.is_empty()) else {
-        return Ok((Ipv4Addr::LOCALHOST, port).into());
-    };
+/// When [`IP`] is no address.
+pub fn address(settings: &Settings, port: Param<u16>) -> Result<SocketAddr, SettingError> {
+    let text = Some(settings.get(IP)).filter(|text| !text.is_empty()).unwrap_or(IP.default);
     let text = String::from_utf8_lossy(text);
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
     let address: IpAddr = bare.parse().map_err(|_| SettingError {
-        parameter: "ip",
+        parameter: IP.name(),
         message: format!("\"{text}\" is no IP address; write e.g. \"127.0.0.1\" or \"::1\""),
     })?;
-    Ok((address, port).into())
+    Ok((address, settings.get(port)).into())
 }
 
-/// How many processes do so.
-#[must_use]
-pub fn workers(settings: &Settings) -> usize {
-    settings.integer("children_count").and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
-}
-
-/// The path under which a module is served.
+/// The path under which a module is served, without slashes at its ends.
 ///
 /// # Errors
 /// When it cannot be in a request.
-pub fn root(settings: &Settings, parameter: &'static str, default: &str) -> Result<String, SettingError> {
-    let Some(text) = settings.text(parameter) else { return Ok(default.to_owned()) };
-    let root = String::from_utf8_lossy(text);
+pub fn root(settings: &Settings, parameter: Param<&[u8]>) -> Result<String, SettingError> {
+    let root = String::from_utf8_lossy(settings.get(parameter));
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     let bare = root.trim_matches('/');
     if bare.is_empty() || !bare.bytes().all(is_path) {
+        let default = parameter.row.default;
         let message = format!("\"{root}\" is no path; write letters, digits and dashes, e.g. \"{default}\"");
-        return Err(SettingError { parameter, message });
+        return Err(SettingError { parameter: parameter.name(), message });
     }
     Ok(bare.to_owned())
 }
@@ -80,13 +75,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Known};
+    use crate::config::{self, Known, ParameterRow};
 
-    const PARAMETERS: &[Parameter] = &[
-        HOST_NAMES,
-        Parameter { name: "ip", kind: Kind::Text, effect: Effect::Used, help: "" },
-        Parameter { name: "root", kind: Kind::Text, effect: Effect::Used, help: "" },
-    ];
+    const PORT: Param<u16> = Param::u16("port", 1..=65_535, 80, "");
+    const ROOT: Param<&[u8]> = Param::text("root", "mi", "");
+    const PARAMETERS: &[ParameterRow] = &[HOST_NAMES.row, IP.row, ROOT.row];
 
     fn settings(name: &str, value: &str) -> Settings {
         let text = format!("loadmodule \"x.so\"\nmodparam(\"x\", \"{name}\", \"{value}\")\n").into_bytes();
@@ -97,8 +90,8 @@ mod tests {
 
     #[test]
     fn addresses_are_those_of_ip() {
-        let found = |text: &str| address(&settings("ip", text), 80).map(|it| it.to_string());
-        assert_eq!(address(&Settings::default(), 80).unwrap().to_string(), "127.0.0.1:80");
+        let found = |text: &str| address(&settings("ip", text), PORT).map(|it| it.to_string());
+        assert_eq!(address(&Settings::default(), PORT).unwrap().to_string(), "127.0.0.1:80");
         assert_eq!(found("::1").unwrap(), "[::1]:80");
         assert_eq!(found("[::]").unwrap(), "[::]:80");
         assert_eq!(found("0.0.0.0").unwrap(), "0.0.0.0:80");
@@ -120,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_root_is_a_path() {
-        let found = |text: &str| root(&settings("root", text), "root", "mi").map_err(|error| error.message);
-        assert_eq!(root(&Settings::default(), "root", "mi").unwrap(), "mi");
+        let found = |text: &str| root(&settings("root", text), ROOT).map_err(|error| error.message);
+        assert_eq!(root(&Settings::default(), ROOT).unwrap(), "mi");
         assert_eq!(found("/a/b/").unwrap(), "a/b");
         for wrong in ["", "/", "a b", "a?b", "\u{fc}"] {
             assert!(found(wrong).unwrap_err().contains("e.g. \"mi\""));

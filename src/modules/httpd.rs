@@ -2,43 +2,32 @@
 //!
 //! C: modules/httpd. Differs: without `ip` it listens on 127.0.0.1 alone; C listens everywhere.
 
-use crate::config::{Effect, Kind, Parameter};
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{Counters, Listener, Plan, settings};
 use crate::module::{Loaded, Module};
 
-/// What may be set.
-const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "ip",
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "address to listen on, IPv4 or IPv6; default 127.0.0.1",
-    },
-    Parameter {
-        name: "port",
-        kind: Kind::Integer { min: 1, max: 65_535 },
-        effect: Effect::Used,
-        help: "TCP port to listen on; default 8888",
-    },
-    Parameter {
-        name: "children_count",
-        kind: Kind::Integer { min: 1, max: 1024 },
-        effect: Effect::Used,
-        help: "worker processes; default 1",
-    },
-    settings::HOST_NAMES,
-    Parameter {
-        name: "buf_size",
-        kind: Kind::Integer { min: 0, max: i64::MAX },
-        effect: Effect::None("replies leave while they are written"),
-        help: "bytes of the buffer for a reply; no default",
-    },
-    Parameter {
-        name: "post_buf_size",
-        kind: Kind::Integer { min: 0, max: i64::MAX },
-        effect: Effect::None("a request may have 1 MiB"),
-        help: "bytes of the buffer for a request; no default",
-    },
+const PORT: Param<u16> = Param::u16("port", 1..=65_535, 8888, "TCP port to listen on");
+
+/// The module's table of parameters.
+const PARAMETERS: &[ParameterRow] = &[
+    settings::IP.row,
+    PORT.row,
+    settings::CHILDREN_COUNT.row,
+    settings::HOST_NAMES.row,
+    ParameterRow::without_effect(
+        "buf_size",
+        ParameterKind::Integer { min: 0, max: i64::MAX },
+        DefaultValue::Absent,
+        "replies leave while they are written",
+        "bytes of the buffer for a reply",
+    ),
+    ParameterRow::without_effect(
+        "post_buf_size",
+        ParameterKind::Integer { min: 0, max: i64::MAX },
+        DefaultValue::Absent,
+        "a request may have 1 MiB",
+        "bytes of the buffer for a request",
+    ),
 ];
 
 const COUNTERS: Counters = Counters {
@@ -57,12 +46,12 @@ pub(super) const MODULE: Module = Module {
     statistics: &COUNTERS.rows(),
     events: &[],
     load: Some(|settings, _| {
-        let address = settings::address(settings, 8888)?;
+        let address = settings::address(settings, PORT)?;
         let plan = Plan {
             module: "httpd",
             description: format!("HTTPD {address}"),
             address,
-            workers: settings::workers(settings),
+            workers: settings.get(settings::CHILDREN_COUNT).into(),
             door: None,
             counters: COUNTERS,
             host_names: settings::host_names(settings)?,

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use crate::config::{Effect, Kind, Parameter};
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::settings;
 use crate::mi::{Caller, Context, Told};
 use crate::module::{self, Loaded, Module};
@@ -13,37 +13,36 @@ use crate::wire::http::{Answer, Dialect, Door, Method, Request};
 use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
 
-/// In OpenSIPS 1.x and 2.x a module of this name served a page of forms for browsers.
-const NO_PAGE: Effect = Effect::None(
-    "the web page of OpenSIPS 1.x and 2.x is not there; JSON-RPC is served at the path of \"root\"",
-);
+const ROOT: Param<&[u8]> = Param::text("root", "mi", "path under which it is served, without the slash");
 
-/// What may be set.
-const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "root",
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "path under which it is served, without the slash; default mi",
-    },
-    Parameter {
-        name: "pretty_printing",
-        kind: Kind::Boolean,
-        effect: Effect::None("a reply is one line"),
-        help: "whether replies are indented; no default",
-    },
-    Parameter {
-        name: "mi_http_root",
-        kind: Kind::Text,
-        effect: NO_PAGE,
-        help: "path of the web page of OpenSIPS 1.x and 2.x; no default",
-    },
-    Parameter {
-        name: "mi_http_method",
-        kind: Kind::Boolean,
-        effect: NO_PAGE,
-        help: "whether the forms of that page are sent by GET (0) or POST (1); no default",
-    },
+/// In OpenSIPS 1.x and 2.x a module of this name served a page of forms for browsers.
+const NO_PAGE: &str =
+    "the web page of OpenSIPS 1.x and 2.x is not there; JSON-RPC is served at the path of \"root\"";
+
+/// The module's table of parameters.
+const PARAMETERS: &[ParameterRow] = &[
+    ROOT.row,
+    ParameterRow::without_effect(
+        "pretty_printing",
+        ParameterKind::Boolean,
+        DefaultValue::Absent,
+        "a reply is one line",
+        "whether replies are indented",
+    ),
+    ParameterRow::without_effect(
+        "mi_http_root",
+        ParameterKind::Text,
+        DefaultValue::Absent,
+        NO_PAGE,
+        "path of the web page of OpenSIPS 1.x and 2.x",
+    ),
+    ParameterRow::without_effect(
+        "mi_http_method",
+        ParameterKind::Boolean,
+        DefaultValue::Absent,
+        NO_PAGE,
+        "whether the forms of that page are sent by GET (0) or POST (1)",
+    ),
     module::TRACE_DESTINATION,
     module::TRACE_BWLIST,
 ];
@@ -56,8 +55,8 @@ pub(super) const MODULE: Module = Module {
     statistics: &[],
     events: &[],
     load: Some(|settings, _| {
-        let root = settings::root(settings, "root", "mi")?;
-        Ok(Loaded { doors: vec![Door::new(&root, "root", JsonRpc::default())], ..Loaded::default() })
+        let root = settings::root(settings, ROOT)?;
+        Ok(Loaded { doors: vec![Door::new(&root, ROOT.name(), JsonRpc::default())], ..Loaded::default() })
     }),
 };
 

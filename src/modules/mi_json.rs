@@ -2,26 +2,17 @@
 //!
 //! C: modules/mi_json of 2.4.
 
-use crate::config::{Effect, Kind, Parameter};
+use crate::config::{Param, ParameterRow};
 use crate::httpd::settings;
 use crate::module::{self, Loaded, Module};
 use crate::wire::http::Door;
 use crate::wire::tree_json::TreeJson;
 
-/// Sets the path.
-const ROOT: &str = "mi_json_root";
+const ROOT: Param<&[u8]> =
+    Param::text("mi_json_root", "json", "path under which it is served, without the slash");
 
-/// What may be set.
-const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: ROOT,
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "path under which it is served, without the slash; default json",
-    },
-    module::TRACE_DESTINATION,
-    module::TRACE_BWLIST,
-];
+/// The module's table of parameters.
+const PARAMETERS: &[ParameterRow] = &[ROOT.row, module::TRACE_DESTINATION, module::TRACE_BWLIST];
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
@@ -31,7 +22,7 @@ pub(super) const MODULE: Module = Module {
     statistics: &[],
     events: &[],
     load: Some(|settings, _| {
-        let root = settings::root(settings, ROOT, "json")?;
-        Ok(Loaded { doors: vec![Door::new(&root, ROOT, TreeJson)], ..Loaded::default() })
+        let root = settings::root(settings, ROOT)?;
+        Ok(Loaded { doors: vec![Door::new(&root, ROOT.name(), TreeJson)], ..Loaded::default() })
     }),
 };

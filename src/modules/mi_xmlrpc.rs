@@ -3,51 +3,39 @@
 //! C: modules/mi_xmlrpc of 1.11. Differs: it listens on 127.0.0.1 alone unless `ip` says otherwise, where C listens
 //! everywhere; a port below 1025 is an error, where C takes 8080 for it; a reply may be as long as it is.
 
-use crate::config::{Effect, Kind, Parameter};
+use std::path::Path;
+
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{Counters, Listener, Plan, settings};
 use crate::module::{Loaded, Module};
 use crate::wire::http::Door;
 use crate::wire::xml_rpc::Format;
 
-/// What may be set.
-const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "port",
-        kind: Kind::Integer { min: 1025, max: 65_535 },
-        effect: Effect::Used,
-        help: "TCP port to listen on; default 8080",
-    },
-    Parameter {
-        name: "ip",
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "address to listen on, IPv4 or IPv6; default 127.0.0.1",
-    },
-    Parameter {
-        name: "children_count",
-        kind: Kind::Integer { min: 1, max: 1024 },
-        effect: Effect::Used,
-        help: "worker processes; default 1",
-    },
-    settings::HOST_NAMES,
-    Parameter {
-        name: "log_file",
-        kind: Kind::Path,
-        effect: Effect::Used,
-        help: "file that gets a line for each request; no default",
-    },
-    Parameter {
-        name: "reply_option",
-        kind: Kind::Integer { min: 0, max: 1 },
-        effect: Effect::Used,
-        help: "0 for replies of one string, 1 for an array of strings, one a node; default 0",
-    },
-    Parameter {
-        name: "buffer_size",
-        kind: Kind::Integer { min: 0, max: i64::MAX },
-        effect: Effect::None("replies leave while they are written"),
-        help: "bytes of the buffer for a reply; no default",
-    },
+const PORT: Param<u16> = Param::u16("port", 1025..=65_535, 8080, "TCP port to listen on");
+const LOG_FILE: Param<Option<&Path>> =
+    Param::optional_path("log_file", "file that gets a line for each request");
+const REPLY_OPTION: Param<u16> = Param::u16(
+    "reply_option",
+    0..=1,
+    0,
+    "0 for replies of one string, 1 for an array of strings, one a node",
+);
+
+/// The module's table of parameters.
+const PARAMETERS: &[ParameterRow] = &[
+    PORT.row,
+    settings::IP.row,
+    settings::CHILDREN_COUNT.row,
+    settings::HOST_NAMES.row,
+    LOG_FILE.row,
+    REPLY_OPTION.row,
+    ParameterRow::without_effect(
+        "buffer_size",
+        ParameterKind::Integer { min: 0, max: i64::MAX },
+        DefaultValue::Absent,
+        "replies leave while they are written",
+        "bytes of the buffer for a reply",
+    ),
 ];
 
 const COUNTERS: Counters = Counters {
@@ -66,17 +54,17 @@ pub(super) const MODULE: Module = Module {
     statistics: &COUNTERS.rows(),
     events: &[],
     load: Some(|settings, identity| {
-        let format = if settings.integer("reply_option") == Some(1) { Format::Array } else { Format::String };
+        let format = if settings.get(REPLY_OPTION) == 1 { Format::Array } else { Format::String };
         let plan = Plan {
             module: "mi_xmlrpc",
             description: String::from("MI XMLRPC"),
-            address: settings::address(settings, 8080)?,
-            workers: settings::workers(settings),
+            address: settings::address(settings, PORT)?,
+            workers: settings.get(settings::CHILDREN_COUNT).into(),
             door: Some(Door::new("RPC2", "port", format)),
             counters: COUNTERS,
             host_names: settings::host_names(settings)?,
             parameters: "ip and port",
-            log_file: settings.path("log_file").map(|path| (path.to_owned(), identity)),
+            log_file: settings.get(LOG_FILE).map(|path| (path.to_owned(), identity)),
         };
         Ok(Loaded { service: Some(Box::new(Listener::new(plan))), ..Loaded::default() })
     }),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use opensips_mi::cli::{FLAGS, Flag};
-use opensips_mi::config::{self, Effect, Kind, Parameter};
+use opensips_mi::config::{self, Diagnostics, ParameterEffect, ParameterKind, ParameterRow};
 use opensips_mi::mi::{self, Classic};
 use opensips_mi::module::Module;
 use opensips_mi::modules::{self, ALWAYS, LOADABLE};
@@ -39,7 +39,7 @@ fn default_of(help: &str) -> Option<&str> {
     }
 }
 
-/// Whether a paragraph of the manual tells a default in the words of the help.
+/// Whether a paragraph of the manual says that default.
 fn tells_default(paragraph: &Paragraph, default: &str) -> bool {
     let text = paragraph.text.replace('\n', " ");
     match default {
@@ -49,11 +49,11 @@ fn tells_default(paragraph: &Paragraph, default: &str) -> bool {
 }
 
 /// The type of a parameter as the manual names it.
-fn type_of(kind: Kind) -> &'static str {
+fn type_of(kind: ParameterKind) -> &'static str {
     match kind {
-        Kind::Integer { .. } | Kind::Boolean | Kind::Mode => "integer",
-        Kind::Text | Kind::Path | Kind::Choice(_) => "string",
-        Kind::IntegerOrText => "integer or string",
+        ParameterKind::Integer { .. } | ParameterKind::Boolean | ParameterKind::Mode => "integer",
+        ParameterKind::Text | ParameterKind::Path | ParameterKind::Choice(_) => "string",
+        ParameterKind::NameOrNumber => "integer or string",
     }
 }
 
@@ -82,12 +82,11 @@ fn the_manual_has_every_parameter_and_no_other() {
         let part = format!("Parameters of {}", module.name);
         let said: Vec<&Paragraph> = page.iter().filter(|it| it.part == part).collect();
         let tags: BTreeSet<String> = said.iter().map(|it| it.tag.clone()).collect();
-        let tag = |row: &Parameter| format!("{} ({})", row.name, type_of(row.kind));
+        let tag = |row: &ParameterRow| format!("{} ({})", row.name, type_of(row.kind));
         let wanted: BTreeSet<String> = module.parameters.iter().map(tag).collect();
         assert_eq!(tags, wanted, "{}", module.name);
         for row in module.parameters {
-            let default =
-                default_of(row.help).unwrap_or_else(|| panic!("{}: the help has no default", row.name));
+            let default = &row.default.to_string();
             let paragraph = said.iter().find(|it| it.tag == tag(row)).unwrap();
             assert!(tells_default(paragraph, default), "{}: default {default}; {paragraph:?}", row.name);
         }
@@ -180,18 +179,38 @@ fn settings_of_example() -> Vec<String> {
 fn the_example_shows_every_parameter_with_its_default() {
     let settings = settings_of_example();
     for module in all_modules() {
-        for row in module.parameters.iter().filter(|row| row.effect == Effect::Used) {
+        for row in module.parameters.iter().filter(|row| row.effect == ParameterEffect::Used) {
             let start = format!("modparam(\"{}\", \"{}\", ", module.name, row.name);
             let values: Vec<&str> =
                 settings.iter().filter_map(|line| line.strip_prefix(&start)?.strip_suffix(')')).collect();
             assert!(!values.is_empty(), "{}: not in {EXAMPLE}", row.name);
-            if let Some(number) =
-                default_of(row.help).filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))
-            {
-                assert_eq!(values, [number], "{}: the example shows another default", row.name);
+            if let Some(default) = row.default.as_written() {
+                assert_eq!(values, [default], "{}: the example shows another default", row.name);
             }
         }
     }
+}
+
+#[test]
+fn every_default_is_a_value_that_its_parameter_takes() {
+    for module in all_modules() {
+        for row in module.parameters {
+            let Some(default) = row.default.as_written() else { continue };
+            let name = module.name;
+            let file =
+                format!("loadmodule \"{name}.so\"\nmodparam(\"{name}\", \"{}\", {default})\n", row.name);
+            assert_eq!(diagnostics_of(&file).errors().count(), 0, "{file}");
+        }
+    }
+}
+
+/// What the program says of a configuration.
+fn diagnostics_of(file: &str) -> Diagnostics {
+    let (document, mut diagnostics) =
+        config::parse(Path::new(EXAMPLE), &mut |_: &Path| Ok(file.as_bytes().to_vec()));
+    let _configuration =
+        config::resolve(document, &|name: &str, _: &Path| modules::look_up(name), &mut diagnostics);
+    diagnostics
 }
 
 /// Also each line that is commented out, one at a time.
@@ -200,10 +219,7 @@ fn the_example_is_valid_line_by_line() {
     for line in settings_of_example() {
         let module = line.strip_prefix("modparam(\"").and_then(|rest| rest.split('"').next());
         let head = module.map_or(String::new(), |module| format!("loadmodule \"{module}.so\"\n"));
-        let file = format!("{head}{line}\n").into_bytes();
-        let (document, mut diagnostics) = config::parse(Path::new(EXAMPLE), &mut |_: &Path| Ok(file.clone()));
-        let _configuration =
-            config::resolve(document, &|name: &str, _: &Path| modules::look_up(name), &mut diagnostics);
+        let diagnostics = diagnostics_of(&format!("{head}{line}\n"));
         assert_eq!(diagnostics.to_string(), "", "{line}");
     }
 }

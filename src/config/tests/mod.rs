@@ -51,23 +51,30 @@ impl Source for Files {
     }
 }
 
-const DATAGRAM: &[Parameter] = &[
-    row("socket_name", Kind::Text),
-    row("children_count", Kind::Integer { min: 1, max: 1024 }),
-    row("unix_socket_mode", Kind::Mode),
-    row("unix_socket_user", Kind::IntegerOrText),
-    row("reply_indent", Kind::Text),
-];
+const SOCKET_NAME: Param<Option<&Path>> = Param::optional_path("socket_name", "a parameter");
+const CHILDREN_COUNT: Param<u16> = Param::u16("children_count", 1..=1024, 1, "a parameter");
+const UNIX_SOCKET_MODE: Param<u32> = Param::mode("unix_socket_mode", 0o600, "a parameter");
+const UNIX_SOCKET_USER: Param<Option<NameOrNumber<'_>>> =
+    Param::name_or_number("unix_socket_user", "the server's user", "a parameter");
+const REPLY_INDENT: Param<&[u8]> = Param::text("reply_indent", "  ", "a parameter");
+const USE_DOMAIN: Param<bool> = Param::boolean("use_domain", false, "a parameter");
+const RESTART_PERSISTENCY: Param<&[u8]> =
+    Param::choice("restart_persistency", &["none", "load-from-file"], "none", "a parameter");
 
-const USRLOC: &[Parameter] = &[
-    row("use_domain", Kind::Boolean),
-    row("restart_persistency", Kind::Choice(&["none", "load-from-file"])),
-    Parameter { name: "nat_bflag", kind: Kind::Text, effect: Effect::None("nothing is sent"), help: "none" },
-];
+const DATAGRAM: &[ParameterRow] =
+    &[SOCKET_NAME.row, CHILDREN_COUNT.row, UNIX_SOCKET_MODE.row, UNIX_SOCKET_USER.row, REPLY_INDENT.row];
 
-const fn row(name: &'static str, kind: Kind) -> Parameter {
-    Parameter { name, kind, effect: Effect::Used, help: "a parameter" }
-}
+const USRLOC: &[ParameterRow] = &[
+    USE_DOMAIN.row,
+    RESTART_PERSISTENCY.row,
+    ParameterRow::without_effect(
+        "nat_bflag",
+        ParameterKind::Text,
+        DefaultValue::Absent,
+        "nothing is sent",
+        "a parameter",
+    ),
+];
 
 fn catalogue(module: &str, _path: &Path) -> Known {
     match module {

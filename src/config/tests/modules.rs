@@ -20,18 +20,54 @@ fn the_last_value_counts_and_all_are_kept() {
     let settings = settings(
         "modparam(\"mi_datagram\", \"socket_name\", \"/a\")\nmodparam(\"mi_datagram\", \"socket_name\", \"/b\")",
     );
-    assert_eq!(settings.text("socket_name"), Some(b"/b".as_slice()));
-    assert_eq!(settings.path("socket_name"), Some(Path::new("/b")));
-    assert_eq!(settings.all_text("socket_name").map(|(text, _)| text).collect::<Vec<_>>(), [b"/a", b"/b"]);
+    assert_eq!(settings.get(SOCKET_NAME), Some(Path::new("/b")));
+    let all: Vec<&Path> = settings.all(SOCKET_NAME).map(|(path, _)| path).collect();
+    assert_eq!(all, [Path::new("/a"), Path::new("/b")]);
     assert_eq!(settings.position("socket_name").map(Position::line), Some(4));
-    assert_eq!((settings.text("reply_indent"), settings.position("reply_indent")), (None, None));
+}
+
+#[test]
+fn a_parameter_that_is_not_set_has_its_default() {
+    let settings = settings("");
+    assert_eq!(settings.get(SOCKET_NAME), None);
+    assert_eq!(settings.get(CHILDREN_COUNT), 1);
+    assert_eq!(settings.get(UNIX_SOCKET_MODE), 0o600);
+    assert_eq!(settings.get(UNIX_SOCKET_USER), None);
+    assert_eq!(settings.get(REPLY_INDENT), b"  ");
+    assert!(!settings.get(USE_DOMAIN));
+    assert_eq!(settings.get(RESTART_PERSISTENCY), b"none");
+    assert!(!settings.is_set("reply_indent") && settings.position("reply_indent").is_none());
+}
+
+#[test]
+fn defaults_are_shown_in_the_words_of_the_man_page() {
+    let shown = [
+        SOCKET_NAME.row,
+        CHILDREN_COUNT.row,
+        UNIX_SOCKET_MODE.row,
+        UNIX_SOCKET_USER.row,
+        Param::text("x", "\t", "").row,
+        USE_DOMAIN.row,
+        RESTART_PERSISTENCY.row,
+    ]
+    .map(|row| (row.default.to_string(), row.default.as_written()));
+    let wanted = [
+        ("no default", None),
+        ("1", Some("1")),
+        ("0600", Some("0600")),
+        ("the server's user", None),
+        ("a TAB", Some("\"\t\"")),
+        ("0", Some("0")),
+        ("none", Some("\"none\"")),
+    ];
+    assert_eq!(shown, wanted.map(|(words, written)| (words.to_owned(), written.map(str::to_owned))));
 }
 
 #[test]
 fn a_number_may_come_as_a_string() {
     for (value, number) in [("3", 3), ("\"3\"", 3), ("0x3", 3), ("'010'", 8), ("\"+4\"", 4), ("1024", 1024)] {
         let settings = settings(&format!("modparam(\"mi_datagram\", \"children_count\", {value})"));
-        assert_eq!(settings.integer("children_count"), Some(number), "{value}");
+        assert_eq!(settings.get(CHILDREN_COUNT), number, "{value}");
     }
 }
 
@@ -39,12 +75,9 @@ fn a_number_may_come_as_a_string() {
 fn modes_are_octal() {
     for value in ["0660", "\"0660\"", "\"660\"", "0x1b0"] {
         let settings = settings(&format!("modparam(\"mi_datagram\", \"unix_socket_mode\", {value})"));
-        assert_eq!(settings.integer("unix_socket_mode"), Some(0o660), "{value}");
+        assert_eq!(settings.get(UNIX_SOCKET_MODE), 0o660, "{value}");
     }
-    assert_eq!(
-        settings("modparam(\"mi_datagram\",\"unix_socket_mode\",0)").integer("unix_socket_mode"),
-        Some(0)
-    );
+    assert_eq!(settings("modparam(\"mi_datagram\",\"unix_socket_mode\",0)").get(UNIX_SOCKET_MODE), 0);
     assert_eq!(
         about("modparam(\"mi_datagram\", \"unix_socket_mode\", 660)"),
         [
@@ -57,8 +90,8 @@ fn modes_are_octal() {
 #[test]
 fn a_user_is_a_name_or_a_number() {
     let user = |value: &str| settings(&format!("modparam(\"mi_datagram\", \"unix_socket_user\", {value})"));
-    assert_eq!(user("\"daemon\"").text("unix_socket_user"), Some(b"daemon".as_slice()));
-    assert_eq!((user("1").integer("unix_socket_user"), user("1").text("unix_socket_user")), (Some(1), None));
+    assert_eq!(user("\"daemon\"").get(UNIX_SOCKET_USER), Some(NameOrNumber::Name(b"daemon")));
+    assert_eq!(user("1").get(UNIX_SOCKET_USER), Some(NameOrNumber::Number(1)));
 }
 
 #[test]
@@ -71,11 +104,13 @@ fn the_module_is_a_regular_expression_of_the_whole_name_without_case() {
     assert!(!diagnostics.has_errors());
     let set = |name: &str| {
         let module = configuration.module(name).map(|module| &module.settings);
-        module.map(|settings| (settings.integer("a"), settings.integer("b")))
+        let number = |settings: &Settings, name| settings.last(name).map(|setting| setting.value.clone());
+        module.map(|settings| (number(settings, "a"), number(settings, "b")))
     };
-    assert_eq!(set("sl"), Some((Some(1), Some(2))));
-    assert_eq!(set("slx"), Some((None, Some(2))));
-    assert_eq!(set("tm"), Some((Some(1), None)));
+    let (one, two) = (Some(Value::Integer(1)), Some(Value::Integer(2)));
+    assert_eq!(set("sl"), Some((one.clone(), two.clone())));
+    assert_eq!(set("slx"), Some((None, two)));
+    assert_eq!(set("tm"), Some((one, None)));
 }
 
 #[test]

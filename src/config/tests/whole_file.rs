@@ -119,13 +119,10 @@ fn a_real_file_gives_its_settings() {
     assert_eq!(names, ["signaling", "sl", "tm", "rr", "mi_fifo", "mi_datagram", "usrloc"]);
     let datagram = configuration.module("mi_datagram").expect("it is loaded");
     assert_eq!(datagram.path, Path::new("/usr/lib/x86_64-linux-gnu/opensips/modules/mi_datagram.so"));
-    assert_eq!(datagram.settings.text("socket_name"), Some(b"/var/run/opensips/socket".as_slice()));
-    assert_eq!(datagram.settings.integer("unix_socket_mode"), Some(0o660));
-    assert_eq!(datagram.settings.text("reply_indent"), Some(b"\t".as_slice()));
-    assert_eq!(
-        configuration.module("usrloc").and_then(|module| module.settings.boolean("use_domain")),
-        Some(true)
-    );
+    assert_eq!(datagram.settings.get(SOCKET_NAME), Some(Path::new("/var/run/opensips/socket")));
+    assert_eq!(datagram.settings.get(UNIX_SOCKET_MODE), 0o660);
+    assert_eq!(datagram.settings.get(REPLY_INDENT), b"\t");
+    assert_eq!(configuration.module("usrloc").map(|module| module.settings.get(USE_DOMAIN)), Some(true));
 }
 
 /// Whatever is cut off, nothing panics, and a file that stops in the middle of something is an error.

@@ -5,13 +5,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::config::Param;
 use crate::mi;
 
-/// The parameter that names collections.
-pub(super) const NAMES: &str = "cache_collections";
+/// Names collections.
+pub(super) const CACHE_COLLECTIONS: Param<Option<&[u8]>> = Param::optional_text(
+    "cache_collections",
+    "names of collections beside default, as \"c1; c2 = 5\"; may be set more than once",
+);
 
-/// The parameter that puts a cache system on a collection.
-pub(super) const URL: &str = "cachedb_url";
+/// Puts a cache system on a collection.
+pub(super) const CACHEDB_URL: Param<Option<&[u8]>> = Param::optional_text(
+    "cachedb_url",
+    "a cache system on a collection, local:GROUP:///COLLECTION; may be set more than once",
+);
 
 /// The cache system without a group.
 pub(super) const SYSTEM: &str = "local";

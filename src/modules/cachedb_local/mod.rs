@@ -18,7 +18,7 @@ mod removal;
 use std::time::{Duration, Instant};
 
 use crate::cachedb::{self, Backend, CacheError};
-use crate::config::{Effect, Kind, Parameter, Position, Settings};
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Position, Settings};
 use crate::logging::Shown;
 use crate::mi::{
     BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
@@ -30,46 +30,33 @@ use collection::Collection;
 use glob::{Glob, GlobError};
 use removal::Removal;
 
+const CACHE_CLEAN_PERIOD: Param<u32> =
+    Param::u32("cache_clean_period", 1..=86_400 * 365, 600, "seconds between two removals of expired values");
+const ENABLE_RESTART_PERSISTENCY: Param<bool> =
+    Param::boolean("enable_restart_persistency", false, "whether values survive a restart of the server");
+const EXEC_THRESHOLD: Param<u32> = Param::u32(
+    "exec_threshold",
+    0..=i32::MAX.cast_unsigned(),
+    0,
+    "microseconds above which a query is logged and raises E_CORE_THRESHOLD, 0 for never",
+);
+
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "cachedb_local",
     parameters: &[
-        Parameter {
-            name: "cache_table_size",
-            kind: Kind::Integer { min: 1, max: 31 },
-            effect: Effect::None("the table has the size that the shared memory gives it"),
-            help: "binary logarithm of the number of hash buckets; default 9",
-        },
-        Parameter {
-            name: "cache_clean_period",
-            kind: Kind::Integer { min: 1, max: 86_400 * 365 },
-            effect: Effect::Used,
-            help: "seconds between two removals of expired values; default 600",
-        },
-        Parameter {
-            name: collection::NAMES,
-            kind: Kind::Text,
-            effect: Effect::Used,
-            help: "names of collections beside default, as \"c1; c2 = 5\"; may be set more than once; no default",
-        },
-        Parameter {
-            name: collection::URL,
-            kind: Kind::Text,
-            effect: Effect::Used,
-            help: "a cache system on a collection, local:GROUP:///COLLECTION; may be set more than once; no default",
-        },
-        Parameter {
-            name: "enable_restart_persistency",
-            kind: Kind::Boolean,
-            effect: Effect::Used,
-            help: "whether values survive a restart of the server; default 0",
-        },
-        Parameter {
-            name: "exec_threshold",
-            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
-            effect: Effect::Used,
-            help: "microseconds above which a query is logged and raises E_CORE_THRESHOLD; default 0, which is never",
-        },
+        ParameterRow::without_effect(
+            "cache_table_size",
+            ParameterKind::Integer { min: 1, max: 31 },
+            DefaultValue::Number(9),
+            "the table has the size that the shared memory gives it",
+            "binary logarithm of the number of hash buckets",
+        ),
+        CACHE_CLEAN_PERIOD.row,
+        collection::CACHE_COLLECTIONS.row,
+        collection::CACHEDB_URL.row,
+        ENABLE_RESTART_PERSISTENCY.row,
+        EXEC_THRESHOLD.row,
     ],
     commands: &[Command {
         name: "cache_remove_chunk",
@@ -82,16 +69,14 @@ pub(super) const MODULE: Module = Module {
     statistics: &[],
     events: &[],
     load: Some(|settings, _| {
-        let period = settings.integer("cache_clean_period").unwrap_or(600);
         let timer = Timer {
             name: "cachedb_local: expired values",
-            interval: Duration::from_secs(u64::try_from(period).unwrap_or(600)),
+            interval: Duration::from_secs(settings.get(CACHE_CLEAN_PERIOD).into()),
             run: clean,
         };
-        let micros = settings.integer("exec_threshold").and_then(|micros| u64::try_from(micros).ok());
-        let threshold = Duration::from_micros(micros.unwrap_or(0));
+        let threshold = Duration::from_micros(settings.get(EXEC_THRESHOLD).into());
         let (collections, errors) = Collections::read(settings, threshold);
-        let is_kept = settings.boolean("enable_restart_persistency") == Some(true);
+        let is_kept = settings.get(ENABLE_RESTART_PERSISTENCY);
         Ok(Loaded {
             timers: vec![timer],
             backends: collections.systems(),
@@ -117,28 +102,28 @@ impl Collections {
     /// Reads the settings; gives also those that cannot work.
     fn read(settings: &Settings, threshold: Duration) -> (Collections, Vec<(Position, SettingError)>) {
         let mut errors = Vec::new();
-        let mut fail = |position: &Position, parameter, message| {
-            errors.push((position.clone(), SettingError { parameter, message }));
+        let mut fail = |position: &Position, parameter: Param<Option<&[u8]>>, message| {
+            errors.push((position.clone(), SettingError { parameter: parameter.name(), message }));
         };
         let mut names = vec![Collection::default()];
-        for (text, position) in settings.all_text(collection::NAMES) {
+        for (text, position) in settings.all(collection::CACHE_COLLECTIONS) {
             match collection::names(text) {
                 Ok(found) => names.extend(found),
-                Err(message) => fail(position, collection::NAMES, message),
+                Err(message) => fail(position, collection::CACHE_COLLECTIONS, message),
             }
         }
         let mut systems: Vec<(String, Collection)> = Vec::new();
-        for (text, position) in settings.all_text(collection::URL) {
+        for (text, position) in settings.all(collection::CACHEDB_URL) {
             match collection::url(text) {
                 Ok((_, collection)) if !names.contains(&collection) => {
                     let message = format!(
                         "there is no collection \"{collection}\"; add modparam(\"cachedb_local\", \"{}\", \"{collection}\")",
-                        collection::NAMES
+                        collection::CACHE_COLLECTIONS.name()
                     );
-                    fail(position, collection::URL, message);
+                    fail(position, collection::CACHEDB_URL, message);
                 }
                 Ok(system) => systems.push(system),
-                Err(message) => fail(position, collection::URL, message),
+                Err(message) => fail(position, collection::CACHEDB_URL, message),
             }
         }
         if systems.is_empty() {

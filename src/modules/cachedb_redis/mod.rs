@@ -12,7 +12,7 @@ mod url;
 use std::time::Duration;
 
 use crate::cachedb::{Backend, CacheError};
-use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Settings};
 use crate::mi::Context;
 use crate::module::{Loaded, Module, SettingError};
 use link::{Limits, Link};
@@ -21,41 +21,45 @@ use url::Url;
 
 /// Default of both time limits, in milliseconds. Differs: C's `CACHEDB_REDIS_DEFAULT_TIMEOUT` is 5000, for which a
 /// client of MI does not wait: with both limits used up it would be 10 s.
-const DEFAULT_LIMIT: i64 = 1000;
+const DEFAULT_LIMIT: u32 = 1000;
+
+/// Largest time limit, in milliseconds.
+const MAX_LIMIT: u32 = i32::MAX.cast_unsigned();
 
 /// What stands for a limit of 0 milliseconds, which is none.
 const NO_LIMIT: Duration = Duration::from_secs(86_400);
 
-const URL: &str = "cachedb_url";
+const CACHEDB_URL: Param<Option<&[u8]>> = Param::optional_text(
+    "cachedb_url",
+    "a server, redis:GROUP://[[USER]:PASSWORD@]HOST[:PORT]/[DATABASE]; may be set more than once",
+);
+const CONNECT_TIMEOUT: Param<u32> = Param::u32(
+    "connect_timeout",
+    0..=MAX_LIMIT,
+    DEFAULT_LIMIT,
+    "milliseconds to wait for a connection, 0 for no limit",
+);
+const QUERY_TIMEOUT: Param<u32> = Param::u32(
+    "query_timeout",
+    0..=MAX_LIMIT,
+    DEFAULT_LIMIT,
+    "milliseconds to wait for an answer, 0 for no limit",
+);
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "cachedb_redis",
     parameters: &[
-        Parameter {
-            name: URL,
-            kind: Kind::Text,
-            effect: Effect::Used,
-            help: "a server, redis:GROUP://[[USER]:PASSWORD@]HOST[:PORT]/[DATABASE]; may be set more than once; no default",
-        },
-        Parameter {
-            name: "connect_timeout",
-            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
-            effect: Effect::Used,
-            help: "milliseconds to wait for a connection, 0 for no limit; default 1000",
-        },
-        Parameter {
-            name: "query_timeout",
-            kind: Kind::Integer { min: 0, max: i32::MAX as i64 },
-            effect: Effect::Used,
-            help: "milliseconds to wait for an answer, 0 for no limit; default 1000",
-        },
-        Parameter {
-            name: "shutdown_on_error",
-            kind: Kind::Boolean,
-            effect: Effect::None("the server starts without Redis, and finds it as soon as it is there"),
-            help: "whether a start without Redis fails; default 0",
-        },
+        CACHEDB_URL.row,
+        CONNECT_TIMEOUT.row,
+        QUERY_TIMEOUT.row,
+        ParameterRow::without_effect(
+            "shutdown_on_error",
+            ParameterKind::Boolean,
+            DefaultValue::Number(0),
+            "the server starts without Redis, and finds it as soon as it is there",
+            "whether a start without Redis fails",
+        ),
     ],
     commands: &[],
     statistics: &[],
@@ -68,17 +72,17 @@ pub(super) const MODULE: Module = Module {
 /// Of several URLs with one group the first counts, of several without a group the last. C:
 /// `cachedb_insert_connection`.
 fn load(settings: &Settings) -> Loaded {
-    let limits =
-        Limits { connect: limit(settings, "connect_timeout"), query: limit(settings, "query_timeout") };
+    let limits = Limits { connect: limit(settings, CONNECT_TIMEOUT), query: limit(settings, QUERY_TIMEOUT) };
     let mut loaded = Loaded::default();
     let mut urls: Vec<Url> = Vec::new();
-    for (text, position) in settings.all_text(URL) {
+    for (text, position) in settings.all(CACHEDB_URL) {
         match Url::parse(text) {
             Ok(url) => {
                 if url.lacks_password {
                     log::warn!(
-                        "{position}: {URL} of {}: what stands before @ has no colon with a password behind it and is \
+                        "{position}: {} of {}: what stands before @ has no colon with a password behind it and is \
                          not used; write {}://:PASSWORD@{url}/",
+                        CACHEDB_URL.name(),
                         url.system,
                         url.system
                     );
@@ -86,7 +90,7 @@ fn load(settings: &Settings) -> Loaded {
                 add(&mut urls, url);
             }
             Err(error) => {
-                let error = SettingError { parameter: URL, message: error.to_string() };
+                let error = SettingError { parameter: CACHEDB_URL.name(), message: error.to_string() };
                 loaded.errors.push((position.clone(), error));
             }
         }
@@ -109,15 +113,16 @@ fn add(urls: &mut Vec<Url>, url: Url) {
     }
 }
 
-fn limit(settings: &Settings, name: &str) -> Duration {
-    match u64::try_from(settings.integer(name).unwrap_or(DEFAULT_LIMIT)) {
-        Ok(0) | Err(_) => {
+fn limit(settings: &Settings, parameter: Param<u32>) -> Duration {
+    match settings.get(parameter) {
+        0 => {
             log::warn!(
-                "{name} is 0: a Redis that is stuck stops a worker for good; set a number of milliseconds"
+                "{} is 0: a Redis that is stuck stops a worker for good; set a number of milliseconds",
+                parameter.name()
             );
             NO_LIMIT
         }
-        Ok(milliseconds) => Duration::from_millis(milliseconds),
+        milliseconds => Duration::from_millis(milliseconds.into()),
     }
 }
 

@@ -7,67 +7,55 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{self, Effect, Kind, Parameter};
-use crate::module::{self, AccessParameters, Identity, SettingError};
+use crate::config::{self, Param, ParameterRow};
+use crate::module::{self, Identity, PermissionParameters, SettingError};
 use crate::system::endpoint::{Access, MAX_PATH_BYTES};
 
 /// Lowest UDP port. C: the check in `mi_mod_init`.
 const MIN_PORT: u16 = 1024;
 
-/// Most workers on one socket.
-const MAX_WORKERS: i64 = 1024;
+const SOCKET_NAME: Param<Option<&Path>> = Param::optional_path(
+    "socket_name",
+    "path of a UNIX socket, or udp:HOST:PORT with a port from 1024 to 65535",
+);
+const CHILDREN_COUNT: Param<u16> =
+    Param::u16("children_count", 1..=1024, 1, "worker processes that serve the socket");
+const SOCKET_TIMEOUT: Param<u32> = Param::u32(
+    "socket_timeout",
+    0..=3_600_000,
+    2000,
+    "milliseconds for which a reply is kept for a client that does not read",
+);
+const REPLY_INDENT: Param<&[u8]> =
+    Param::text("reply_indent", "\t", "what stands before a line of a reply for each level of depth");
 
-/// What may be set.
-pub(super) const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "socket_name",
-        kind: Kind::Path,
-        effect: Effect::Used,
-        help: "path of a UNIX socket, or udp:HOST:PORT with a port from 1024 to 65535; no default",
-    },
-    Parameter {
-        name: "children_count",
-        kind: Kind::Integer { min: 1, max: MAX_WORKERS },
-        effect: Effect::Used,
-        help: "worker processes that serve the socket; default 1",
-    },
-    Parameter {
-        name: "unix_socket_mode",
-        kind: Kind::Mode,
-        effect: Effect::Used,
-        help: "permissions of the UNIX socket; default 0660",
-    },
-    Parameter {
-        name: "unix_socket_group",
-        kind: Kind::IntegerOrText,
-        effect: Effect::Used,
-        help: "group of the UNIX socket, name or number; default the server's group",
-    },
-    Parameter {
-        name: "unix_socket_user",
-        kind: Kind::IntegerOrText,
-        effect: Effect::Used,
-        help: "owner of the UNIX socket, name or number; default the server's user",
-    },
-    Parameter {
-        name: "socket_timeout",
-        kind: Kind::Integer { min: 0, max: 3_600_000 },
-        effect: Effect::Used,
-        help: "milliseconds for which a reply is kept for a client that does not read; default 2000",
-    },
-    Parameter {
-        name: "reply_indent",
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "what stands before a line of a reply for each level of depth; default a TAB",
-    },
+/// Who may use the UNIX socket.
+const PERMISSIONS: PermissionParameters = PermissionParameters {
+    mode: Param::mode("unix_socket_mode", 0o660, "permissions of the UNIX socket"),
+    user: Param::name_or_number(
+        "unix_socket_user",
+        "the server's user",
+        "owner of the UNIX socket, name or number",
+    ),
+    group: Param::name_or_number(
+        "unix_socket_group",
+        "the server's group",
+        "group of the UNIX socket, name or number",
+    ),
+};
+
+/// The module's table of parameters.
+pub(super) const PARAMETERS: &[ParameterRow] = &[
+    SOCKET_NAME.row,
+    CHILDREN_COUNT.row,
+    PERMISSIONS.mode.row,
+    PERMISSIONS.group.row,
+    PERMISSIONS.user.row,
+    SOCKET_TIMEOUT.row,
+    REPLY_INDENT.row,
     module::TRACE_DESTINATION,
     module::TRACE_BWLIST,
 ];
-
-/// Who may use the socket.
-const ACCESS: AccessParameters =
-    AccessParameters { mode: "unix_socket_mode", user: "unix_socket_user", group: "unix_socket_group" };
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,15 +97,12 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads the settings; what they leave open gets its default.
     pub(super) fn new(settings: &config::Settings, identity: Identity) -> Result<Settings, SettingError> {
-        let name = settings.path("socket_name").unwrap_or(Path::new(""));
-        if name.as_os_str().is_empty() {
+        let Some(name) = settings.get(SOCKET_NAME).filter(|name| !name.as_os_str().is_empty()) else {
             return Err(error(
-                "socket_name",
-                String::from(
-                    "not set; add modparam(\"mi_datagram\", \"socket_name\", \"/run/opensips/mi.sock\")",
-                ),
+                "not set; add modparam(\"mi_datagram\", \"socket_name\", \"/run/opensips/mi.sock\")"
+                    .to_owned(),
             ));
-        }
+        };
         let length = name.as_os_str().len();
         let address = match name.as_os_str().as_encoded_bytes().strip_prefix(b"udp:") {
             Some(address) => Address::Udp(udp_address(&String::from_utf8_lossy(address))?),
@@ -125,31 +110,27 @@ impl Settings {
                 let message = format!(
                     "the path has {length} bytes, a UNIX socket takes {MAX_PATH_BYTES}; choose a shorter one"
                 );
-                return Err(error("socket_name", message));
+                return Err(error(message));
             }
-            None => Address::Unix { path: name.to_owned(), access: ACCESS.read(settings, identity)? },
-        };
-        let number = |name, default| {
-            let value = settings.integer(name).unwrap_or(default);
-            u64::try_from(value).unwrap_or_default()
+            None => Address::Unix { path: name.to_owned(), access: PERMISSIONS.read(settings, identity)? },
         };
         Ok(Settings {
             address,
-            workers: usize::try_from(number("children_count", 1)).unwrap_or(1),
-            timeout: Duration::from_millis(number("socket_timeout", 2000)),
-            indent: settings.text("reply_indent").unwrap_or(b"\t").to_vec(),
+            workers: settings.get(CHILDREN_COUNT).into(),
+            timeout: Duration::from_millis(settings.get(SOCKET_TIMEOUT).into()),
+            indent: settings.get(REPLY_INDENT).to_vec(),
         })
     }
 }
 
-fn error(parameter: &'static str, message: String) -> SettingError {
-    SettingError { parameter, message }
+fn error(message: String) -> SettingError {
+    SettingError { parameter: SOCKET_NAME.name(), message }
 }
 
 /// `HOST:PORT`, `[::1]:PORT` or `::1:PORT`; the last colon parts the port.
 fn udp_address(text: &str) -> Result<SocketAddr, SettingError> {
     let wanted = "write udp:HOST:PORT, e.g. udp:127.0.0.1:8080 or udp:[::1]:8080";
-    let wrong = |found: String| error("socket_name", format!("\"udp:{text}\": {found}; {wanted}"));
+    let wrong = |found: String| error(format!("\"udp:{text}\": {found}; {wanted}"));
     let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong(String::from("no port")))?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if host.is_empty() {

@@ -2,57 +2,42 @@
 //!
 //! C: `mi_params` and `mi_mod_init` in mi_fifo.c.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Effect, Kind, Parameter};
-use crate::module::{self, AccessParameters, Identity, SettingError};
+use crate::config::{self, Param, ParameterRow};
+use crate::module::{self, Identity, PermissionParameters, SettingError};
 use crate::system::endpoint::Access;
 
-/// What may be set.
-pub(super) const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: "fifo_name",
-        kind: Kind::Path,
-        effect: Effect::Used,
-        help: "path of the FIFO that requests come by; no default",
-    },
-    Parameter {
-        name: "fifo_mode",
-        kind: Kind::Mode,
-        effect: Effect::Used,
-        help: "permissions of the FIFO; default 0660",
-    },
-    Parameter {
-        name: "fifo_group",
-        kind: Kind::IntegerOrText,
-        effect: Effect::Used,
-        help: "group of the FIFO, name or number; default the server's group",
-    },
-    Parameter {
-        name: "fifo_user",
-        kind: Kind::IntegerOrText,
-        effect: Effect::Used,
-        help: "owner of the FIFO, name or number; default the server's user",
-    },
-    Parameter {
-        name: "reply_dir",
-        kind: Kind::Path,
-        effect: Effect::Used,
-        help: "what stands before the name of a reply FIFO to make a path of it, with its slash; default /tmp/",
-    },
-    Parameter {
-        name: "reply_indent",
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "what stands before a line of a reply for each level of depth; default a TAB",
-    },
+const FIFO_NAME: Param<Option<&Path>> =
+    Param::optional_path("fifo_name", "path of the FIFO that requests come by");
+const REPLY_DIR: Param<&[u8]> = Param::path_prefix(
+    "reply_dir",
+    "/tmp/",
+    "what stands before the name of a reply FIFO to make a path of it, with its slash",
+);
+const REPLY_INDENT: Param<&[u8]> =
+    Param::text("reply_indent", "\t", "what stands before a line of a reply for each level of depth");
+
+/// Who may use the FIFO.
+const PERMISSIONS: PermissionParameters = PermissionParameters {
+    mode: Param::mode("fifo_mode", 0o660, "permissions of the FIFO"),
+    user: Param::name_or_number("fifo_user", "the server's user", "owner of the FIFO, name or number"),
+    group: Param::name_or_number("fifo_group", "the server's group", "group of the FIFO, name or number"),
+};
+
+/// The module's table of parameters.
+pub(super) const PARAMETERS: &[ParameterRow] = &[
+    FIFO_NAME.row,
+    PERMISSIONS.mode.row,
+    PERMISSIONS.group.row,
+    PERMISSIONS.user.row,
+    REPLY_DIR.row,
+    REPLY_INDENT.row,
     module::TRACE_DESTINATION,
     module::TRACE_BWLIST,
 ];
-
-/// Who may use the FIFO.
-const ACCESS: AccessParameters =
-    AccessParameters { mode: "fifo_mode", user: "fifo_user", group: "fifo_group" };
 
 /// The module's settings, ready for use.
 #[derive(Debug)]
@@ -70,22 +55,21 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads the settings; what they leave open gets its default.
     pub(super) fn new(settings: &config::Settings, identity: Identity) -> Result<Settings, SettingError> {
-        let error = |parameter, message: &str| SettingError { parameter, message: message.to_owned() };
-        let path = settings.path("fifo_name").unwrap_or(Path::new(""));
-        if path.as_os_str().is_empty() {
+        let error = |parameter, message: &str| Err(SettingError { parameter, message: message.to_owned() });
+        let Some(path) = settings.get(FIFO_NAME).filter(|path| !path.as_os_str().is_empty()) else {
             let message =
                 "not set; add modparam(\"mi_fifo\", \"fifo_name\", \"/run/opensips/opensips_fifo\")";
-            return Err(error("fifo_name", message));
-        }
-        let reply_dir = settings.path("reply_dir").unwrap_or(Path::new("/tmp/"));
-        if reply_dir.as_os_str().is_empty() {
-            return Err(error("reply_dir", "is empty; name a folder, with a slash at its end"));
+            return error(FIFO_NAME.name(), message);
+        };
+        let reply_dir = settings.get(REPLY_DIR);
+        if reply_dir.is_empty() {
+            return error(REPLY_DIR.name(), "is empty; name a folder, with a slash at its end");
         }
         Ok(Settings {
             path: path.to_owned(),
-            access: ACCESS.read(settings, identity)?,
-            reply_dir: reply_dir.to_owned(),
-            indent: settings.text("reply_indent").unwrap_or(b"\t").to_vec(),
+            access: PERMISSIONS.read(settings, identity)?,
+            reply_dir: PathBuf::from(OsStr::from_bytes(reply_dir)),
+            indent: settings.get(REPLY_INDENT).to_vec(),
         })
     }
 

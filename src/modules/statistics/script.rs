@@ -2,26 +2,25 @@
 //!
 //! C: modules/statistics. Differs: one that is named twice is listed once.
 
-use crate::config::{Effect, Kind, Parameter, Settings};
+use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Settings};
 use crate::mi::Statistic;
 use crate::module::{Loaded, SettingError};
 
-const VARIABLE: &str = "variable";
+const VARIABLE: Param<Option<&[u8]>> = Param::optional_text(
+    "variable",
+    "name of a statistic of the group script, which stays 0; /no_reset may follow; may be set more than once",
+);
 
-/// What may be set.
-pub(super) const PARAMETERS: &[Parameter] = &[
-    Parameter {
-        name: VARIABLE,
-        kind: Kind::Text,
-        effect: Effect::Used,
-        help: "name of a statistic of the group script, which stays 0; /no_reset may follow; may be set more than once; no default",
-    },
-    Parameter {
-        name: "stat_groups",
-        kind: Kind::Text,
-        effect: Effect::None("no script counts in these groups"),
-        help: "names of further groups for scripts, with commas between; no default",
-    },
+/// The module's table of parameters.
+pub(super) const PARAMETERS: &[ParameterRow] = &[
+    VARIABLE.row,
+    ParameterRow::without_effect(
+        "stat_groups",
+        ParameterKind::Text,
+        DefaultValue::Absent,
+        "no script counts in these groups",
+        "names of further groups for scripts, with commas between",
+    ),
 ];
 
 /// The group. C: `MODULE_STATS` in stats_funcs.c.
@@ -34,7 +33,7 @@ const NO_RESET: &[u8] = b"no_reset";
 pub(super) fn load(settings: &Settings) -> Loaded {
     let mut loaded = Loaded::default();
     let mut names: Vec<String> = Vec::new();
-    for (text, position) in settings.all_text(VARIABLE) {
+    for (text, position) in settings.all(VARIABLE) {
         let mut parts = text.splitn(2, |&byte| byte == b'/');
         let name = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
         let message = match parts.next() {
@@ -49,7 +48,7 @@ pub(super) fn load(settings: &Settings) -> Loaded {
                 continue;
             }
         };
-        loaded.errors.push((position.clone(), SettingError { parameter: VARIABLE, message }));
+        loaded.errors.push((position.clone(), SettingError { parameter: VARIABLE.name(), message }));
     }
     // Made once, kept to the end of the server.
     let rows = names.into_iter().rev().map(|name| Statistic::never(GROUP, name.leak()));

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
 
 use super::figures::Figures;
+use super::parameters;
 use super::record::Order;
 use crate::config;
 use crate::evi::{self, Event};
@@ -63,20 +64,20 @@ impl Locations {
     /// Makes the tables. C: `mod_init` in ul_mod.c and `new_dlist`.
     pub(super) fn new(settings: &config::Settings) -> Result<Locations, SettingError> {
         let mut tables = vec![LocationTable::new(LOCATION)];
-        for (name, _) in settings.all_text("domain") {
+        for (name, _) in settings.all(parameters::DOMAIN) {
             let name = table_name(name)?;
             if !tables.iter().any(|table| table.name == name) {
                 tables.push(LocationTable::new(name));
             }
         }
-        let newest_first = settings.boolean("desc_time_order") == Some(true);
-        let shown_size = match settings.integer("hash_size") {
-            Some(logarithm @ 2..=62) => 1 << logarithm,
-            _ => 512,
+        let newest_first = settings.get(parameters::DESC_TIME_ORDER);
+        let shown_size = match settings.get(parameters::HASH_SIZE) {
+            0 | 1 => 1 << parameters::HASH_SIZE.default,
+            logarithm => 1 << logarithm,
         };
         Ok(Locations {
             tables,
-            use_domain: settings.boolean("use_domain") == Some(true),
+            use_domain: settings.get(parameters::USE_DOMAIN),
             order: if newest_first { Order::NewestFirst } else { Order::ByQ },
             shown_size,
             has_strangers: Cell::new(false),

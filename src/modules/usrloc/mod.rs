@@ -54,10 +54,10 @@ const INSERT_EVENT: &str = "E_UL_AOR_INSERT";
 const DELETE_EVENT: &str = "E_UL_AOR_DELETE";
 
 fn load(settings: &Settings) -> Result<Loaded, SettingError> {
-    if settings.integer("db_mode").is_some_and(|mode| mode != 0) {
+    if settings.get(parameters::DB_MODE) != 0 {
         log::warn!("db_mode: there is no database, locations are kept in shared memory alone");
     }
-    let kept = settings.text("restart_persistency").unwrap_or(b"none");
+    let kept = settings.get(parameters::RESTART_PERSISTENCY);
     if !matches!(kept, b"none" | b"load-from-file") {
         log::warn!(
             "restart_persistency \"{}\" is not there, locations do not survive a restart; use \"load-from-file\"",
@@ -65,10 +65,9 @@ fn load(settings: &Settings) -> Result<Loaded, SettingError> {
         );
     }
     let locations = Locations::new(settings)?;
-    let seconds = settings.integer("timer_interval").and_then(|seconds| u64::try_from(seconds).ok());
     let timer = Timer {
         name: "usrloc: expired contacts",
-        interval: Duration::from_secs(seconds.unwrap_or(60)),
+        interval: Duration::from_secs(settings.get(parameters::TIMER_INTERVAL).into()),
         run: expiry::remove_expired,
     };
     let figures = Timer {

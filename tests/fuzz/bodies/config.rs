@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use opensips_mi::config::{
-    self, Configuration, Diagnostics, Document, Kind, Known, Parameter, Position, Setting, Statement, Value,
+    self, Configuration, Diagnostics, Document, Known, ParameterKind, ParameterRow, Position, Setting,
+    Statement, Value,
 };
 use opensips_mi::modules;
 
@@ -114,16 +115,18 @@ fn check_settings(configuration: &Configuration, files: &[&[u8]]) {
 }
 
 /// A setting of a module of ours fits its row.
-fn check_type(setting: &Setting, rows: &[Parameter]) {
+fn check_type(setting: &Setting, rows: &[ParameterRow]) {
     let row = rows.iter().find(|row| row.name == setting.name);
     let fits = row.is_some_and(|row| match (row.kind, &setting.value) {
-        (Kind::Integer { min, max }, Value::Integer(number)) => (min..=max).contains(number),
-        (Kind::Boolean, Value::Integer(number)) => matches!(number, 0 | 1),
-        (Kind::Mode, Value::Integer(number)) => (0..=0o7777).contains(number),
-        (Kind::IntegerOrText, Value::Integer(number)) => *number >= 0,
-        (Kind::IntegerOrText, Value::Text(text)) => !text.is_empty() && !text.contains(&0),
-        (Kind::Text | Kind::Path, Value::Text(text)) => !text.contains(&0),
-        (Kind::Choice(choices), Value::Text(text)) => choices.iter().any(|choice| choice.as_bytes() == text),
+        (ParameterKind::Integer { min, max }, Value::Integer(number)) => (min..=max).contains(number),
+        (ParameterKind::Boolean, Value::Integer(number)) => matches!(number, 0 | 1),
+        (ParameterKind::Mode, Value::Integer(number)) => (0..=0o7777).contains(number),
+        (ParameterKind::NameOrNumber, Value::Integer(number)) => *number >= 0,
+        (ParameterKind::NameOrNumber, Value::Text(text)) => !text.is_empty() && !text.contains(&0),
+        (ParameterKind::Text | ParameterKind::Path, Value::Text(text)) => !text.contains(&0),
+        (ParameterKind::Choice(choices), Value::Text(text)) => {
+            choices.iter().any(|choice| choice.as_bytes() == text)
+        }
         _ => false,
     });
     assert!(fits, "a value that its row does not allow: {} = {:?}", setting.name, setting.value);

@@ -3,23 +3,26 @@
 //! Built-in modules are rows in [`crate::modules`]; a C module fills in the same table. C: `struct
 //! module_exports` in sr_module.h and `proc_export_t` in sr_module.h.
 
+mod permissions;
+
 use std::any::Any;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
 use crate::cachedb::Backend;
-use crate::config::{Effect, Kind, Parameter, Position, Settings};
+use crate::config::{DefaultValue, ParameterKind, ParameterRow, Position, Settings};
 use crate::evi::Transport;
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::Slot;
 use crate::shm::keyed::Space;
 use crate::system::datagram::Socket;
-use crate::system::endpoint::Access;
 use crate::system::obstacle::Obstacle;
-use crate::system::{signal, user};
+use crate::system::signal;
 use crate::timer::Timer;
 use crate::wire::http::Door;
+
+pub use permissions::PermissionParameters;
 
 /// One module's table.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct Module {
     /// As `loadmodule` names it, without folder and `.so`.
     pub name: &'static str,
     /// What `modparam` may set.
-    pub parameters: &'static [Parameter],
+    pub parameters: &'static [ParameterRow],
     /// MI commands.
     pub commands: &'static [Command],
     /// Statistics that do not depend on the configuration.
@@ -161,74 +164,26 @@ pub struct SettingError {
     pub message: String,
 }
 
-/// The parameters of a module that say who may use its endpoint in the file system.
-#[derive(Clone, Copy, Debug)]
-pub struct AccessParameters {
-    /// Permission bits.
-    pub mode: &'static str,
-    /// Owner, name or number.
-    pub user: &'static str,
-    /// Group, name or number.
-    pub group: &'static str,
-}
-
-impl AccessParameters {
-    /// Reads them: 0660 and the server's own user and group, where nothing is set.
-    ///
-    /// # Errors
-    /// When there is no such user or group.
-    pub fn read(self, settings: &Settings, identity: Identity) -> Result<Access, SettingError> {
-        let mode = match settings.integer(self.mode) {
-            Some(0) => {
-                log::warn!("{} 0 would lock everybody out; 0600 is used", self.mode);
-                0o600
-            }
-            Some(mode) => u32::try_from(mode & 0o777).unwrap_or(0o600),
-            None => 0o660,
-        };
-        let owner = named(settings, self.user, "user", user::find_user)?;
-        let group = named(settings, self.group, "group", user::find_group)?;
-        Ok(Access {
-            mode,
-            uid: owner.map(|user| user.uid).or(identity.uid),
-            gid: group.or(owner.and_then(|user| user.gid)).or(identity.gid),
-        })
-    }
-}
-
-/// A user or group by what was written, a name or a number.
-fn named<T>(
-    settings: &Settings,
-    parameter: &'static str,
-    kind: &str,
-    find: impl Fn(&str) -> Option<T>,
-) -> Result<Option<T>, SettingError> {
-    let number = settings.integer(parameter).map(|number| number.to_string());
-    let name =
-        number.or_else(|| settings.text(parameter).map(|name| String::from_utf8_lossy(name).into_owned()));
-    let Some(name) = name else { return Ok(None) };
-    let missing = || SettingError {
-        parameter,
-        message: format!("no {kind} {name:?} on this system; name one that exists, or a number"),
-    };
-    find(&name).map(Some).ok_or_else(missing)
-}
+/// Why [`TRACE_DESTINATION`] and [`TRACE_BWLIST`] have no effect.
+const NO_TRACE: &str = "there is no module that traces";
 
 /// Where the modules that OpenSIPS 2.3 and later can trace send the trace.
-pub const TRACE_DESTINATION: Parameter = Parameter {
-    name: "trace_destination",
-    kind: Kind::Text,
-    effect: Effect::None("there is no module that traces"),
-    help: "where to send a trace of the commands; no default",
-};
+pub const TRACE_DESTINATION: ParameterRow = ParameterRow::without_effect(
+    "trace_destination",
+    ParameterKind::Text,
+    DefaultValue::Absent,
+    NO_TRACE,
+    "where to send a trace of the commands",
+);
 
-/// Which commands of them are traced.
-pub const TRACE_BWLIST: Parameter = Parameter {
-    name: "trace_bwlist",
-    kind: Kind::Text,
-    effect: Effect::None("there is no module that traces"),
-    help: "which commands to trace; no default",
-};
+/// Which of the commands of a module are traced.
+pub const TRACE_BWLIST: ParameterRow = ParameterRow::without_effect(
+    "trace_bwlist",
+    ParameterKind::Text,
+    DefaultValue::Absent,
+    NO_TRACE,
+    "which commands to trace",
+);
 
 /// Why an endpoint could not be opened, with its remedy.
 pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
