@@ -24,6 +24,22 @@ fn ask_often(client: &Client, request: &str, reply: &[u8]) {
     }
 }
 
+/// Asks with one number after the other until there is no room for any. The table has parts, and what has room in which
+/// is found by its key: so many refusals in a row come when all are full.
+fn fill(full: &[u8], ask: impl Fn(usize) -> Vec<u8>) {
+    let mut refused = 0;
+    for number in 0.. {
+        let reply = ask(number);
+        refused = if reply == b"200 OK\n" { 0 } else { refused + 1 };
+        if refused > 0 {
+            assert_same("a full table", full, &reply);
+        }
+        if refused == 1000 {
+            return;
+        }
+    }
+}
+
 /// One worker, as each process counts for itself.
 #[test]
 fn clients_do_not_flood_the_log() {
@@ -43,15 +59,11 @@ fn clients_do_not_flood_the_log() {
     ask_often(&client, &format!(":event_subscribe:\n{long}\nudp:127.0.0.1:9\n"), b"400 Bad parameter\n");
     ask_often(&client, &format!(":cache_store:\nlocal\n{long}\n{long}\n"), b"200 OK\n");
     let full = b"500 shared memory is full; give a larger -m, or remove something\n";
-    // A value has room in a part of the table that is found by its key; this many keys find them all.
-    let (mut number, mut refused) = (0, 0);
-    while refused < 1000 {
-        let reply = client.ask(format!(":cache_store:\nlocal\n{number}\n{long}\n").as_bytes());
-        refused = if reply == b"200 OK\n" { 0 } else { refused + 1 };
-        number += 1;
-    }
-    let contact = format!(":ul_add:\nlocation\na\nsip:{long}@192.0.2.1\n9\n1\n0\n0\n0\n0\n");
-    ask_often(&client, &contact, full);
+    fill(full, |number| client.ask(format!(":cache_store:\nlocal\n{number}\n{long}\n").as_bytes()));
+    fill(full, |number| {
+        let contact = format!("sip:{long}@192.0.2.1");
+        client.ask(format!(":ul_add:\nlocation\n{number}\n{contact}\n3600\n1\n0\n0\n0\n0\n").as_bytes())
+    });
     let log = server.stderr();
     let seconds = usize::try_from(begin.elapsed().as_secs()).unwrap();
     for line in
