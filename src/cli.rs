@@ -50,10 +50,10 @@ pub const FLAGS: [Flag; 28] = [
     flag('t', Some("FOLDER"), "change the root folder"),
     flag('w', Some("FOLDER"), "change the working folder; default /"),
     flag('m', Some("MB"), "megabytes of shared memory; default 64"),
+    flag('M', Some("MB"), "megabytes of private memory that each process is said to have; default 2"),
     flag('V', None, "print the version and the commit, and exit; also --version"),
     flag('h', None, "print this help and exit; also --help"),
     sip('o', Some("NAME=VALUE"), "a variable for the routing script"),
-    sip('M', Some("MB"), "private memory of each process"),
     sip('b', Some("BYTES"), "largest receive buffer"),
     sip('l', Some("ADDRESS"), "listen for SIP on this address"),
     sip('n', Some("COUNT"), "SIP worker processes for each interface"),
@@ -95,6 +95,8 @@ pub struct Options {
     pub working_folder: Option<PathBuf>,
     /// `-m`, in bytes.
     pub memory_bytes: Option<u64>,
+    /// `-M`, in bytes.
+    pub private_memory_bytes: Option<u64>,
     /// Options given that have no effect here.
     pub without_effect: Vec<char>,
 }
@@ -185,13 +187,16 @@ impl Options {
             'g' => self.group = Some(value),
             't' => self.chroot = Some(value.into()),
             'w' => self.working_folder = Some(value.into()),
-            'm' => {
+            'm' | 'M' => {
                 let megabytes: Option<u64> = text().parse().ok().filter(|&megabytes| megabytes > 0);
                 let bytes = megabytes.and_then(|megabytes| megabytes.checked_mul(1 << 20));
-                self.memory_bytes = Some(bytes.ok_or_else(|| bad("a number of megabytes from 1 up"))?);
+                let bytes = bytes.ok_or_else(|| bad("a number of megabytes from 1 up"))?;
+                let kind =
+                    if letter == 'm' { &mut self.memory_bytes } else { &mut self.private_memory_bytes };
+                *kind = Some(bytes);
             }
             'o' if !text().contains('=') => return Err(bad("NAME=VALUE")),
-            'M' | 'b' | 'n' | 'N' if text().parse::<u32>().is_err() => return Err(bad("a number")),
+            'b' | 'n' | 'N' if text().parse::<u32>().is_err() => return Err(bad("a number")),
             _ => self.without_effect.push(letter),
         }
         Ok(())
@@ -248,7 +253,7 @@ mod tests {
         let options = parse("-P /run/o.pid -m 64 -M 4 -u opensips -g opensips -f /etc/o.cfg").unwrap();
         assert_eq!(options.memory_bytes, Some(64 << 20));
         assert_eq!(options.user, Some(OsString::from("opensips")));
-        assert_eq!(options.without_effect, ['M']);
+        assert_eq!(options.private_memory_bytes, Some(4 << 20));
         assert!(!options.foreground(&Globals::default()));
     }
 

@@ -29,6 +29,9 @@ use crate::system::{leftovers, signal, user};
 use crate::timer::Timer;
 use crate::wire::http::Doors;
 
+/// What a process is said to have for itself without `-M`, in bytes. C: `PKG_MEM_SIZE` in config.h.
+const DEFAULT_PRIVATE_BYTES: u64 = 2 << 20;
+
 /// Where state is kept without `restart_persistency_cache_file`, in the working folder if one is named. C: 3.x has the
 /// same name, in whatever folder it was started in or became a daemon.
 const STATE_FILE: &str = ".restart_persistency.cache";
@@ -359,7 +362,8 @@ fn build(
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
     services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
 
-    let (processes, pools) = number_processes(services, &mut statistics);
+    let private_bytes = options.private_memory_bytes.unwrap_or(DEFAULT_PRIVATE_BYTES);
+    let (processes, pools) = number_processes(services, private_bytes, &mut statistics);
     let bytes = memory_bytes(options, globals, !persistent.is_empty());
     let path = state_file(options, globals);
     let persistent = Persistent { path: &path, spaces: &persistent, run_user: identity.uid };
@@ -390,6 +394,7 @@ fn build(
 /// statistics of these.
 fn number_processes(
     services: Vec<(&'static str, Box<dyn Service>)>,
+    private_bytes: u64,
     statistics: &mut Registry,
 ) -> (Vec<String>, Vec<Pool>) {
     let mut processes = vec![String::from("attendant")];
@@ -404,7 +409,7 @@ fn number_processes(
     for (pool, _) in endpoints() {
         statistics.add([&modules::restart_statistics(pool.module, pool.slots.clone())]);
     }
-    statistics.add(&modules::private_memory_statistics(processes.len()));
+    statistics.add(&modules::private_memory_statistics(processes.len(), private_bytes));
     for (pool, name) in endpoints() {
         statistics.add([&modules::load_statistics(&name, pool.slots.clone())]);
     }

@@ -136,8 +136,6 @@ pub struct PrivateMemory {
     pub real_used: AtomicU64,
     /// The highest `real_used` that was published.
     pub max_used: AtomicU64,
-    /// Free for use.
-    pub free: AtomicU64,
     /// Free pieces, a count.
     pub fragments: AtomicU64,
 }
@@ -268,7 +266,6 @@ impl Slot {
         memory.used.store(figures.used, Ordering::Relaxed);
         memory.real_used.store(figures.real_used, Ordering::Relaxed);
         memory.max_used.fetch_max(figures.real_used, Ordering::Relaxed);
-        memory.free.store(figures.free, Ordering::Relaxed);
         memory.fragments.store(figures.fragments, Ordering::Relaxed);
     }
 

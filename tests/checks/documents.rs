@@ -131,7 +131,7 @@ fn the_manual_has_every_command_and_every_group_in_order() {
 /// All groups of statistics, as `get_statistics` names them.
 fn groups() -> BTreeSet<String> {
     let fixed = all_modules().flat_map(|module| module.statistics).map(|row| row.group);
-    let made = modules::private_memory_statistics(1);
+    let made = modules::private_memory_statistics(1, 0);
     let load = modules::load_statistics("", 0..1);
     fixed
         .chain(made.iter().map(|row| row.group))

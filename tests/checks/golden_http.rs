@@ -47,7 +47,7 @@ fn server() -> Context {
         made.backends.into_iter().for_each(|backend| backends.add(backend));
         made.transports.into_iter().for_each(|transport| events.add(transport).unwrap());
     }
-    statistics.add(&modules::private_memory_statistics(2));
+    statistics.add(&modules::private_memory_statistics(2, 0));
     states.add(Box::new(backends));
     states.add(Box::new(events));
     let segment = Segment::create(4 * MIN_BYTES, 2, statistics.counters()).unwrap();

@@ -25,7 +25,7 @@ fn server() -> Context {
         assert!(taken.is_none(), "two modules export {taken:?}");
         statistics.add(module.statistics);
     }
-    statistics.add(&modules::private_memory_statistics(PROCESSES));
+    statistics.add(&modules::private_memory_statistics(PROCESSES, 0));
     statistics.add(&[
         modules::load_statistics("unix:/run/mi.sock", 1..PROCESSES),
         modules::restart_statistics("mi_datagram", 1..PROCESSES),

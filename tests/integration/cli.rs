@@ -1,9 +1,10 @@
 //! The command line: what it prints, what it refuses, and what an option does to the server.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
 use crate::scripted::run;
-use crate::support::{HELP, HELP_REPLY, Setup, assert_same};
+use crate::support::{HELP, HELP_REPLY, Setup, assert_same, free_tcp_port};
 
 #[test]
 fn version_and_help_go_to_stdout() {
@@ -61,7 +62,7 @@ fn d_and_f_together_are_refused() {
 #[test]
 fn options_of_the_sip_side_are_accepted() {
     let mut setup = Setup::unix();
-    let args = "-l udp:127.0.0.1:5060 -n 4 -N 2 -b 4096 -r -R -v -d -d -T -S -W poll -M 8 -E";
+    let args = "-l udp:127.0.0.1:5060 -n 4 -N 2 -b 4096 -r -R -v -d -d -T -S -W poll -E";
     for arg in args.split(' ') {
         setup = setup.arg(arg);
     }
@@ -124,4 +125,28 @@ fn a_configuration_comes_by_standard_input() {
     assert!(good.status.success() && good.stdout == "<stdin>: no errors\n", "{good:#?}");
     let bad = check("debug=x\n");
     assert!(bad.status.code() == Some(255) && bad.stderr.starts_with("<stdin>:1:7: "), "{bad:#?}");
+}
+
+/// What `opensips-cli diagnose` warns of: more than 70 % in use, or 80 % at some time.
+#[test]
+fn an_idle_server_has_private_memory_to_spare() {
+    let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for (args, least) in [(&[][..], 2 << 20), (&["-M", "4"], 4 << 20)] {
+        let modules = ["cachedb_local", "usrloc", "event_datagram", "httpd", "mi_http", "mi_json"];
+        let setup = modules.into_iter().fold(Setup::unix().fifo(), Setup::module);
+        let setup = setup.param_of("httpd", "port", &free_tcp_port(host).to_string());
+        let server = args.iter().fold(setup, Setup::arg).start();
+        let reply = String::from_utf8(server.ask(b":get_statistics:\npkmem:\n")).unwrap();
+        let figure = |id: usize, name: &str| -> u64 {
+            let line = format!("pkmem:{id}-{name}:: ");
+            reply.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).expect(&line)
+        };
+        for id in 0..server.ps().len() {
+            let [total, used, max_used, free] =
+                ["total_size", "real_used_size", "max_used_size", "free_size"].map(|name| figure(id, name));
+            assert!(total >= least && total == used + free, "process {id}:\n{reply}");
+            assert!(used * 100 <= total * 70 && max_used * 100 <= total * 80, "process {id}:\n{reply}");
+        }
+        server.stop_clean(&[]);
+    }
 }

@@ -33,30 +33,56 @@ pub(super) const STATISTICS: [Statistic; 14] = [
     Statistic::function("net", "waiting_tcp", &|_| 0),
 ];
 
-type Figure = fn(&PrivateMemory) -> &AtomicU64;
+type Figure = fn(&Figures) -> u64;
 
 const FIGURES: [(&str, Figure); 6] = [
-    ("total_size", |memory| &memory.total),
-    ("used_size", |memory| &memory.used),
-    ("real_used_size", |memory| &memory.real_used),
-    ("max_used_size", |memory| &memory.max_used),
-    ("free_size", |memory| &memory.free),
-    ("fragments", |memory| &memory.fragments),
+    ("total_size", |figures| figures.total),
+    ("used_size", |figures| figures.used),
+    ("real_used_size", |figures| figures.real_used),
+    ("max_used_size", |figures| figures.max_used),
+    ("free_size", |figures| figures.total.saturating_sub(figures.real_used)),
+    ("fragments", |figures| figures.fragments),
 ];
+
+/// What a process has for itself, in bytes.
+struct Figures {
+    total: u64,
+    used: u64,
+    real_used: u64,
+    max_used: u64,
+    fragments: u64,
+}
+
+impl Figures {
+    /// The total is what a process of OpenSIPS would have, `least`, or more where the process has taken more from the
+    /// kernel, as there is no limit here: what is free is not only what the allocator holds at the moment.
+    fn of(memory: &PrivateMemory, least: u64) -> Figures {
+        let figure = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let max_used = figure(&memory.max_used);
+        Figures {
+            total: figure(&memory.total).max(max_used).max(least),
+            used: figure(&memory.used),
+            real_used: figure(&memory.real_used),
+            max_used,
+            fragments: figure(&memory.fragments),
+        }
+    }
+}
 
 /// The group `pkmem`: what each process uses for itself, six rows a process.
 ///
 /// A process publishes its figures when it is ready and when asked, by a signal, at most once a second: a
-/// reader sees figures that are a second old, or older when nobody read them. C: `init_pkg_stats`.
+/// reader sees figures that are a second old, or older when nobody read them. `least` is what a process has at least, in
+/// bytes. C: `init_pkg_stats`.
 #[must_use]
-pub fn private_memory_statistics(processes: usize) -> Vec<Statistic> {
+pub fn private_memory_statistics(processes: usize, least: u64) -> Vec<Statistic> {
     let mut rows = Vec::new();
     for slot in 0..processes {
         for (name, figure) in FIGURES {
             let value = move |context: &Context| {
                 context.segment.slots().get(slot).map_or(0, |process| {
                     ask_for_figures(process);
-                    figure(process.memory()).load(Ordering::Relaxed)
+                    figure(&Figures::of(process.memory(), least))
                 })
             };
             rows.push(row("pkmem", format!("{slot}-{name}"), value));
@@ -122,14 +148,17 @@ mod tests {
     #[test]
     fn private_memory_shows_what_was_published() {
         let mut context = context();
-        context.statistics.add(&private_memory_statistics(2));
-        let figures =
-            crate::system::memory::Private { total: 5, used: 1, real_used: 2, free: 3, fragments: 4 };
+        context.statistics.add(&private_memory_statistics(2, 10));
+        let figures = crate::system::memory::Private { total: 5, used: 1, real_used: 2, fragments: 4 };
         context.segment.slots()[1].publish(figures);
         context.segment.slots()[1].publish(crate::system::memory::Private { real_used: 1, ..figures });
         let names = ["total_size", "used_size", "real_used_size", "max_used_size", "free_size", "fragments"];
-        let values = names
-            .map(|name| context.statistics.find(format!("1-{name}").as_bytes()).unwrap().value(&context));
-        assert_eq!(values, [5, 1, 1, 2, 3, 4]);
+        let values = |context: &Context| {
+            names.map(|name| context.statistics.find(format!("1-{name}").as_bytes()).unwrap().value(context))
+        };
+        assert_eq!(values(&context), [10, 1, 1, 2, 9, 4]);
+        context.segment.slots()[1].publish(crate::system::memory::Private { real_used: 20, ..figures });
+        context.segment.slots()[1].publish(crate::system::memory::Private { real_used: 5, ..figures });
+        assert_eq!(values(&context), [20, 1, 5, 20, 15, 4], "no share is above 100 %");
     }
 }
