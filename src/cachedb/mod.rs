@@ -97,16 +97,66 @@ impl Backends {
         self.0.push(backend);
     }
 
-    /// The system of that name. Without a group, the first of its kind.
+    /// The system of that name. Without a group, or with an empty one as in `local:`, the first of its kind.
+    ///
+    /// C: `cachedb_store` in cachedb.c.
     ///
     /// # Errors
     /// [`CacheError::Unknown`].
     pub fn find(&self, name: &[u8]) -> Result<&dyn Backend, CacheError> {
+        let all = name;
+        let name = name.strip_suffix(b":").filter(|engine| !engine.contains(&b':')).unwrap_or(name);
         let exact = self.0.iter().find(|backend| backend.name().as_bytes() == name);
         let kind = || {
             self.0.iter().find(|backend| backend.name().split(':').next().map(str::as_bytes) == Some(name))
         };
         let found = exact.or_else(kind).map(|backend| &**backend);
-        found.ok_or_else(|| CacheError::Unknown(Shown(name).to_string()))
+        found.ok_or_else(|| CacheError::Unknown(Shown(all).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Named(&'static str);
+
+    impl Backend for Named {
+        fn name(&self) -> &str {
+            self.0
+        }
+        fn store(&self, _: &Context, _: &[u8], _: &[u8], _: u32) -> Result<(), CacheError> {
+            Ok(())
+        }
+        fn fetch(&self, _: &Context, _: &[u8], _: &mut Vec<u8>) -> Result<bool, CacheError> {
+            Ok(false)
+        }
+        fn remove(&self, _: &Context, _: &[u8]) -> Result<(), CacheError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_empty_group_is_none() {
+        let mut backends = Backends::default();
+        for name in ["local", "redis:a", "redis:b"] {
+            backends.add(Box::new(Named(name)));
+        }
+        let found = |name: &str| backends.find(name.as_bytes()).map(|backend| backend.name().to_owned()).ok();
+        for (name, wanted) in [
+            ("local", Some("local")),
+            ("local:", Some("local")),
+            ("local:a", None),
+            ("local::", None),
+            ("redis", Some("redis:a")),
+            ("redis:", Some("redis:a")),
+            ("redis:b", Some("redis:b")),
+            ("redis:b:", None),
+            (":", None),
+            ("", None),
+        ] {
+            assert_eq!(found(name).as_deref(), wanted, "{name}");
+        }
     }
 }

@@ -224,3 +224,28 @@ fn shapes_are_members_and_types() {
         assert!(!shape(found, wanted), "{found} {wanted}");
     }
 }
+
+/// C: `evi_print_event` of 3.4 shows nothing of an event without subscribers; `cachedb_store` takes an empty group as
+/// none.
+#[test]
+fn shapes_that_are_not_among_the_rows() {
+    let modules = ["cachedb_local", "event_datagram"];
+    let server = modules.into_iter().fold(Setup::unix(), Setup::module).start();
+    for (request, wanted) in [
+        (r#""subscribers_list","params":["E_CORE_THRESHOLD"]"#, r#"{"Event":{}}"#),
+        (r#""subscribers_list""#, r#"{"Events":[]}"#),
+        (r#""cache_store","params":["local:","k","v"]"#, r#""OK""#),
+        (r#""cache_fetch","params":["local","k"]"#, r#"{"key":"k","value":"v"}"#),
+        (r#""cache_fetch","params":["local:","k"]"#, r#"{"key":"k","value":"v"}"#),
+        (r#""cache_remove","params":["local:","k"]"#, r#""OK""#),
+    ] {
+        let reply = server.ask(format!(r#"{{"jsonrpc":"2.0","id":1,"method":{request}}}"#).as_bytes());
+        let wanted = format!(r#"{{"jsonrpc":"2.0","result":{wanted},"id":1}}"#);
+        assert_eq!(String::from_utf8_lossy(&reply), wanted, "{request}");
+    }
+    let client = server.client();
+    assert_eq!(client.ask(b":subscribers_list:\nE_CORE_THRESHOLD\n"), b"200 OK\n");
+    assert_eq!(client.ask(b":cache_store:\nlocal:\nk\nv\n"), b"200 OK\n");
+    assert_eq!(client.ask(b":cache_store:\nlocal:x\nk\nv\n"), b"500 Cache store command failed\n");
+    server.stop_clean(&[]);
+}

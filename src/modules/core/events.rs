@@ -148,11 +148,13 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     let (id, name) = events.find(name).ok_or(Fault::new(404, "Event not published"))?;
     let subscribers = Subscribers::of(call.context, name);
     let Some(socket) = call.args.get("socket") else {
-        if subscribers.iter().next().is_some() || call.reply.generation() == Generation::JsonRpc {
+        if subscribers.iter().next().is_some() {
             call.reply.list();
             open_event(call.reply, id, name);
             show_all(call.reply, &subscribers);
             call.reply.close();
+        } else {
+            call.reply.around("Event", Value::Nothing, |_| {});
         }
         return Ok(());
     };
