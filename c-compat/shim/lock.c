@@ -69,7 +69,7 @@ void lock_get(gen_lock_t *lock)
 			break;
 		case EOWNERDEAD:
 			pthread_mutex_consistent(&lock->mutex);
-			opensips_mi_suspect(lock->module, lock);
+			opensips_mi_count_orphaned_lock(lock->module, lock);
 			return;
 		default:
 			/* Nobody could be kept out: the process ends rather than go on. */

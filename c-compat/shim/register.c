@@ -1,50 +1,15 @@
-/* What modules register before the processes are forked: commands and statistics. And what they ask of the server's
- * processes. */
+/* Keeps the commands and statistics that modules register before the processes are forked, and finds them by name. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "../include/mem/shm_mem.h"
-#include "../include/pt.h"
 #include "../include/sr_module.h"
 #include "shim.h"
-
-time_t startup_time;
-int process_no;
 
 static struct mi_cmd *commands;
 static int command_count;
 static struct opensips_mi_stat *stats;
 static struct opensips_mi_stat **last_stat = &stats;
-/* Whether it is too late to register. */
-static int is_closed;
-
-/* Before the first module is opened. */
-void opensips_mi_start(void)
-{
-	if (!startup_time) {
-		startup_time = time(NULL);
-		opensips_mi_start_clock();
-	}
-}
-
-/* First of all in a forked process. */
-void opensips_mi_begin_process(int number)
-{
-	process_no = number;
-}
-
-/* When all modules have begun. */
-void opensips_mi_close(void)
-{
-	is_closed = 1;
-}
-
-int opensips_mi_is_closed(void)
-{
-	return is_closed;
-}
 
 static struct mi_cmd *find(struct mi_cmd *rows, int count, const char *name, int len)
 {
@@ -54,7 +19,7 @@ static struct mi_cmd *find(struct mi_cmd *rows, int count, const char *name, int
 	return NULL;
 }
 
-void opensips_mi_own_cmds(struct mi_cmd **cmds, int *size)
+void opensips_mi_registered_cmds(struct mi_cmd **cmds, int *size)
 {
 	*cmds = commands;
 	*size = command_count;
@@ -64,7 +29,7 @@ void get_mi_cmds(struct mi_cmd **cmds, int *size)
 {
 	*cmds = opensips_mi_all_cmds(size);
 	if (!*cmds)
-		opensips_mi_own_cmds(cmds, size);
+		opensips_mi_registered_cmds(cmds, size);
 }
 
 struct mi_cmd *lookup_mi_cmd(char *name, int len)
@@ -76,7 +41,7 @@ struct mi_cmd *lookup_mi_cmd(char *name, int len)
 	return find(rows, count, name, len);
 }
 
-static str text_of(char *text)
+static str str_of(char *text)
 {
 	str result = { text, text ? (int)strlen(text) : 0 };
 
@@ -92,7 +57,7 @@ int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_in
 		LM_ERR("a command without a function or without a name\n");
 		return -1;
 	}
-	if (is_closed) {
+	if (opensips_mi_is_registration_closed()) {
 		LM_ERR("%s: commands are registered before the processes are forked\n", name);
 		return -1;
 	}
@@ -107,9 +72,9 @@ int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_in
 	more += command_count;
 	memset(more, 0, sizeof(*more));
 	more->id = command_count++;
-	more->module = text_of(mod_name);
-	more->name = text_of(name);
-	more->help = text_of(help);
+	more->module = str_of(mod_name);
+	more->name = str_of(name);
+	more->help = str_of(help);
 	more->init_f = in;
 	more->f = f;
 	more->flags = flags;
@@ -137,7 +102,7 @@ int register_stat2(char *module, char *name, stat_var **pvar, unsigned short fla
 	struct opensips_mi_stat *stat;
 
 	(void)unsafe;
-	if (!module || !name || !pvar || is_closed) {
+	if (!module || !name || !pvar || opensips_mi_is_registration_closed()) {
 		LM_ERR("%s: statistics need a name and a place, and are registered before the processes are forked\n",
 			name ? name : "");
 		return -1;
@@ -146,7 +111,7 @@ int register_stat2(char *module, char *name, stat_var **pvar, unsigned short fla
 	if (!stat)
 		return -1;
 	stat->module = module;
-	stat->var.name = text_of(name);
+	stat->var.name = str_of(name);
 	stat->var.flags = flags;
 	stat->var.context = context;
 	if (flags & STAT_IS_FUNC) {

@@ -1,7 +1,6 @@
-/* Timers that modules register before the processes are forked, by the processes that will run them; and the time. */
+/* Keeps the timers that modules register before the processes are forked, grouped by the process that will run them. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../include/dprint.h"
 #include "shim.h"
@@ -9,41 +8,21 @@
 static struct opensips_mi_timer_process main_process = { TIMER_PROC_INIT_FLAG, NULL, NULL };
 static struct opensips_mi_timer_process *last_process = &main_process;
 static int timer_count;
-static struct timespec start;
-
-/* From here on time is counted. */
-void opensips_mi_start_clock(void)
-{
-	clock_gettime(CLOCK_MONOTONIC, &start);
-}
-
-utime_t get_uticks(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (utime_t)(now.tv_sec - start.tv_sec) * 1000000 + now.tv_nsec / 1000 - start.tv_nsec / 1000;
-}
-
-unsigned int get_ticks(void)
-{
-	return get_uticks() / 1000000;
-}
 
 struct opensips_mi_timer_process *opensips_mi_timer_processes(void)
 {
 	return &main_process;
 }
 
-/* The one that was registered last runs first. */
-static int add(struct opensips_mi_timer_process *process, char *label, timer_function f, utimer_function uf,
+/* Puts the timer in front of the list: the one that was registered last runs first. */
+static int add_timer(struct opensips_mi_timer_process *process, char *label, timer_function f, utimer_function uf,
 	void *param, unsigned int interval)
 {
 	struct opensips_mi_timer *timer;
 
 	if (!label)
 		label = "n/a";
-	if (!process || (!f && !uf) || opensips_mi_is_closed()) {
+	if (!process || (!f && !uf) || opensips_mi_is_registration_closed()) {
 		LM_ERR("%s: timers need a function, and are registered before the processes are forked\n", label);
 		return -1;
 	}
@@ -63,19 +42,19 @@ static int add(struct opensips_mi_timer_process *process, char *label, timer_fun
 
 int register_timer(char *label, timer_function f, void *param, unsigned int interval)
 {
-	return add(&main_process, label, f, NULL, param, interval);
+	return add_timer(&main_process, label, f, NULL, param, interval);
 }
 
 int register_utimer(char *label, utimer_function f, void *param, unsigned int interval)
 {
-	return add(&main_process, label, NULL, f, param, interval);
+	return add_timer(&main_process, label, NULL, f, param, interval);
 }
 
 void *register_timer_process(char *label, timer_function f, void *param, unsigned int interval, unsigned int flags)
 {
 	struct opensips_mi_timer_process *process = calloc(1, sizeof(*process));
 
-	if (!process || add(process, label, f, NULL, param, interval) < 0) {
+	if (!process || add_timer(process, label, f, NULL, param, interval) < 0) {
 		free(process);
 		return NULL;
 	}
@@ -87,10 +66,10 @@ void *register_timer_process(char *label, timer_function f, void *param, unsigne
 
 int append_timer_to_process(char *label, timer_function f, void *param, unsigned int interval, void *process)
 {
-	return add(process, label, f, NULL, param, interval) < 0 ? -1 : 0;
+	return add_timer(process, label, f, NULL, param, interval) < 0 ? -1 : 0;
 }
 
 int append_utimer_to_process(char *label, utimer_function f, void *param, unsigned int interval, void *process)
 {
-	return add(process, label, NULL, f, param, interval) < 0 ? -1 : 0;
+	return add_timer(process, label, NULL, f, param, interval) < 0 ? -1 : 0;
 }

@@ -360,7 +360,7 @@ fn build(
         keyed.push(Space::Pending);
     }
     services.push((modules::CORE, Box::new(TimeKeeper::new(timers))));
-    services.extend(capi::timers().into_iter().map(|service| (modules::CORE, service)));
+    services.extend(capi::timer_services().into_iter().map(|service| (modules::CORE, service)));
 
     let private_bytes = options.private_memory_bytes.unwrap_or(DEFAULT_PRIVATE_BYTES);
     let (processes, pools) = number_processes(services, private_bytes, &mut statistics);

@@ -55,7 +55,7 @@ impl BusyWatch {
             let command = slot.in_hand();
             let is_request_late = work.request.look(slot.busy_turn(), now);
             let is_command_late = work.command.look(command, now);
-            let what = match command.filter(|_| is_command_late).and_then(capi::in_hand) {
+            let what = match command.filter(|_| is_command_late).and_then(capi::describe_command) {
                 Some(command) => format!("has been in {command}"),
                 // A C command that takes long is told of by its name.
                 None if is_request_late && command.is_none() => "has been busy with one request".to_owned(),

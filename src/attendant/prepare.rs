@@ -135,8 +135,8 @@ fn open_module(
     match capi::open(&entry.name, &path, &entry.settings) {
         Ok(made) => Some(made),
         Err(errors) => {
-            for (position, error) in errors {
-                diagnostics.error_at(position.as_ref().unwrap_or(&entry.position), error);
+            for error in errors {
+                diagnostics.error_at(error.position.as_ref().unwrap_or(&entry.position), error.message);
             }
             None
         }

@@ -5,8 +5,8 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use super::layouts::{self, ASYNC_FLAG, ASYNC_REPLY, MiCmd, MiFunction, MiHandler, NO_INPUT_FLAG};
-use super::tree::{Tree, told};
-use super::{handler, text};
+use super::tree::{OwnedTree, stored_reply};
+use super::{c_strings, handler};
 use crate::mi::{
     COMMAND_FAILED, Call, Changes, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When,
     optional, required,
@@ -14,7 +14,7 @@ use crate::mi::{
 use crate::shm::{InHand, Slot};
 
 /// How a C command is called.
-struct Function {
+struct CCommand {
     /// Its place among all, from 1.
     number: u32,
     name: &'static str,
@@ -25,27 +25,27 @@ struct Function {
 
 // SAFETY: the module's own pointer, which only its function follows; a process of the server has one thread that runs
 // commands.
-unsafe impl Sync for Function {}
+unsafe impl Sync for CCommand {}
 
-const ANY: &[Parameter] = &[optional("parameters").list()];
+const ANY_PARAMETERS: &[Parameter] = &[optional("parameters").list()];
 
 /// By position, as many as may be: a recipe for each number of them.
-const JSON_RPC: &[&[Parameter]] = &[
+const JSON_RPC_RECIPES: &[&[Parameter]] = &[
     &[],
-    NAMES.split_at(1).0,
-    NAMES.split_at(2).0,
-    NAMES.split_at(3).0,
-    NAMES.split_at(4).0,
-    NAMES.split_at(5).0,
-    NAMES.split_at(6).0,
-    NAMES.split_at(7).0,
-    NAMES.split_at(8).0,
-    NAMES.split_at(9).0,
-    NAMES,
+    POSITIONAL_NAMES.split_at(1).0,
+    POSITIONAL_NAMES.split_at(2).0,
+    POSITIONAL_NAMES.split_at(3).0,
+    POSITIONAL_NAMES.split_at(4).0,
+    POSITIONAL_NAMES.split_at(5).0,
+    POSITIONAL_NAMES.split_at(6).0,
+    POSITIONAL_NAMES.split_at(7).0,
+    POSITIONAL_NAMES.split_at(8).0,
+    POSITIONAL_NAMES.split_at(9).0,
+    POSITIONAL_NAMES,
 ];
 
 /// The names that JSON-RPC callers may use as well.
-const NAMES: &[Parameter] = &[
+const POSITIONAL_NAMES: &[Parameter] = &[
     required("p1"),
     required("p2"),
     required("p3"),
@@ -59,38 +59,43 @@ const NAMES: &[Parameter] = &[
 ];
 
 /// How many commands C modules have registered so far.
-pub(super) fn count() -> usize {
-    registered().len()
+pub(super) fn registered_count() -> usize {
+    registered_commands().len()
 }
 
 /// The commands that were registered after the first `known`.
-pub(super) fn rows_after(known: usize) -> Vec<Command> {
-    registered().iter().zip(1..).skip(known).filter_map(|(command, number)| row(command, number)).collect()
+pub(super) fn registered_after(known: usize) -> Vec<Command> {
+    registered_commands()
+        .iter()
+        .zip(1..)
+        .skip(known)
+        .filter_map(|(command, number)| command_row(command, number))
+        .collect()
 }
 
 /// What the log calls a command that a process has in hand: `command NAME of module NAME`.
 #[must_use]
-pub fn in_hand(found: InHand) -> Option<String> {
+pub fn describe(found: InHand) -> Option<String> {
     let place = usize::try_from(found.command).ok()?.checked_sub(1)?;
-    let command = *registered().get(place)?;
+    let command = *registered_commands().get(place)?;
     let [name, module] = [command.name, command.module].map(|it| {
         // SAFETY: the names of a registered command, which live as long as its module.
-        let bytes = unsafe { text::bytes(&it) };
+        let bytes = unsafe { c_strings::bytes(&it) };
         String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
     });
     Some(format!("command {name} of module {module}"))
 }
 
 /// What has to be called once in each process.
-pub(super) fn inits_between(first: usize, end: usize) -> Vec<unsafe extern "C" fn() -> i32> {
-    registered().iter().take(end).skip(first).filter_map(|command| command.init_f).collect()
+pub(super) fn init_functions(first: usize, end: usize) -> Vec<unsafe extern "C" fn() -> i32> {
+    registered_commands().iter().take(end).skip(first).filter_map(|command| command.init_f).collect()
 }
 
 /// Copies of C's rows, which move when one is added.
-pub(super) fn registered() -> Vec<MiCmd> {
+pub(super) fn registered_commands() -> Vec<MiCmd> {
     let (mut first, mut count) = (std::ptr::null(), 0);
     // SAFETY: both pointers are to live values.
-    unsafe { layouts::opensips_mi_own_cmds(&raw mut first, &raw mut count) };
+    unsafe { layouts::opensips_mi_registered_cmds(&raw mut first, &raw mut count) };
     let count = usize::try_from(count).unwrap_or(0);
     if first.is_null() {
         return Vec::new();
@@ -99,34 +104,34 @@ pub(super) fn registered() -> Vec<MiCmd> {
     unsafe { std::slice::from_raw_parts(first, count) }.to_vec()
 }
 
-fn row(command: &MiCmd, number: u32) -> Option<Command> {
+fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
     // SAFETY: names and helps live as long as their module, which is never closed.
-    let [name, help] = [&command.name, &command.help].map(|it| unsafe { text::bytes(it) });
+    let [name, help] = [&command.name, &command.help].map(|it| unsafe { c_strings::bytes(it) });
     let [name, help] = [name, help].map(|it| it.map(|it| String::from_utf8_lossy(it).into_owned()));
-    let name = text::keep(name?);
+    let name = c_strings::leak(name?);
     let takes_input = command.flags & NO_INPUT_FLAG == 0;
-    let function = Function { number, name, function: command.f?, param: command.param, takes_input };
+    let function = CCommand { number, name, function: command.f?, param: command.param, takes_input };
     // The handler lies in the request, and one without input has none. C: the same.
     let run: Box<Run> = if takes_input && command.flags & ASYNC_FLAG != 0 {
-        Box::new(Later(move |call: &mut Call<'_>, number: u64| run_later(&function, call, number)))
+        Box::new(Later(move |call: &mut Call<'_>, number: u64| run_deferred(&function, call, number)))
     } else {
         Box::new(move |call: &mut Call<'_>| run(&function, call))
     };
     Some(Command {
         name,
-        help: help.filter(|help| !help.is_empty()).map(text::keep),
+        help: help.filter(|help| !help.is_empty()).map(c_strings::leak),
         classic: if takes_input {
-            Classic::Takes { recipe: ANY, too_few: None, too_many: None }
+            Classic::Takes { recipe: ANY_PARAMETERS, too_few: None, too_many: None }
         } else {
             Classic::NoInput
         },
-        json_rpc: if takes_input { JSON_RPC } else { &JSON_RPC[..1] },
+        json_rpc: if takes_input { JSON_RPC_RECIPES } else { &JSON_RPC_RECIPES[..1] },
         changes: Changes::Data,
         run: Box::leak(run),
     })
 }
 
-fn run(command: &Function, call: &mut Call<'_>) -> Result<(), Fault> {
+fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
     match call_function(command, call, None)? {
         When::Now => Ok(()),
         When::Later => {
@@ -137,20 +142,20 @@ fn run(command: &Function, call: &mut Call<'_>) -> Result<(), Fault> {
     }
 }
 
-fn run_later(command: &Function, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
-    let handler = handler::of(number).ok_or(SERVER_ERROR)?;
+fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
+    let handler = handler::for_request(number).ok_or(SERVER_ERROR)?;
     call_function(command, call, Some(handler))
 }
 
 /// Calls the function, and tells its reply if there is one now.
 fn call_function(
-    command: &Function,
+    command: &CCommand,
     call: &mut Call<'_>,
     handler: Option<NonNull<MiHandler>>,
 ) -> Result<When, Fault> {
     let mut request = match command.takes_input {
         true => Some(
-            Tree::request(call.args.all())
+            OwnedTree::request(call.args.all())
                 .ok_or_else(|| SERVER_ERROR.with_cause("no memory for the request"))?,
         ),
         false => None,
@@ -158,7 +163,7 @@ fn call_function(
     if let (Some(request), Some(handler)) = (&mut request, handler) {
         request.set_handler(handler);
     }
-    let root = request.as_ref().map_or(std::ptr::null_mut(), Tree::as_ptr);
+    let root = request.as_ref().map_or(std::ptr::null_mut(), OwnedTree::as_ptr);
     let slot = call.context.segment.slots().get(call.context.slot);
     slot.into_iter().for_each(|slot| slot.enter_command(command.number));
     // SAFETY: the function is one of the type that its module exports, and the request lives until its reply is copied.
@@ -168,10 +173,10 @@ fn call_function(
         return Ok(When::Later);
     }
     // SAFETY: not null, and a command gives its tree away.
-    let tree = NonNull::new(returned).map(|returned| unsafe { Tree::returned(returned) });
-    let told = told(tree, command.name);
+    let tree = NonNull::new(returned).map(|returned| unsafe { OwnedTree::returned(returned) });
+    let reply = stored_reply(tree, command.name);
     // The reply may refer to the request's text: all is copied now.
     drop(request);
-    call.rest = told.tell(call.reply)?;
+    call.rest = reply.tell(call.reply)?;
     Ok(When::Now)
 }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
-use super::text;
+use super::c_strings;
 use crate::logging::{self, level};
 use crate::shm::Contiguous;
 
@@ -25,14 +25,14 @@ pub fn provide_memory(bytes: usize) -> io::Result<&'static Contiguous> {
 }
 
 /// Runs what an exported function does; gives `fallback` when it panics. The panic hook has logged it then.
-pub(super) fn guarded<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+pub(super) fn catch_panics<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 
 /// A block of shared memory; null when there is no room.
 #[unsafe(no_mangle)]
 extern "C" fn shm_malloc(size: c_ulong) -> *mut c_void {
-    guarded(null_mut(), || allocate(size).map_or(null_mut(), |block| block.as_ptr().cast()))
+    catch_panics(null_mut(), || allocate(size).map_or(null_mut(), |block| block.as_ptr().cast()))
 }
 
 /// A block of shared memory.
@@ -47,7 +47,7 @@ pub(super) fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
 /// Gives a block back; what is no block in use is left alone, with a line in the log.
 #[unsafe(no_mangle)]
 extern "C" fn shm_free(block: *mut c_void) {
-    guarded((), || {
+    catch_panics((), || {
         let is_freed = |block| MEMORY.get().is_some_and(|memory| memory.release(block));
         if NonNull::new(block.cast()).is_some_and(|block| !is_freed(block)) {
             log::error!(often = true; "shm_free: {block:p} is no block in use");
@@ -58,7 +58,7 @@ extern "C" fn shm_free(block: *mut c_void) {
 /// A larger or smaller block with the same bytes; null, and the old one is kept, when there is no room.
 #[unsafe(no_mangle)]
 extern "C" fn shm_realloc(block: *mut c_void, size: c_ulong) -> *mut c_void {
-    guarded(null_mut(), || {
+    catch_panics(null_mut(), || {
         let Some(old) = NonNull::new(block.cast::<u8>()) else { return shm_malloc(size) };
         let Some(capacity) = MEMORY.get().and_then(|memory| memory.capacity(old)) else {
             log::error!(often = true; "shm_realloc: {block:p} is no block in use");
@@ -88,7 +88,7 @@ fn log_level(level: c_int) -> log::Level {
 /// Whether a line of one of OpenSIPS's levels is to be written.
 #[unsafe(no_mangle)]
 extern "C" fn opensips_mi_is_printable(level: c_int) -> c_int {
-    guarded(0, || c_int::from(logging::shows(level)))
+    catch_panics(0, || c_int::from(logging::shows(level)))
 }
 
 /// Writes a line under a module's name. Its format tells it apart from the module's other lines.
@@ -103,12 +103,12 @@ unsafe extern "C" fn opensips_mi_log_line(
     len: c_ulong,
     cause: *const c_char,
 ) {
-    guarded((), || {
+    catch_panics((), || {
         // SAFETY: as the caller says.
-        let module = unsafe { text::read(module) }.unwrap_or_default();
+        let module = unsafe { c_strings::to_string_lossy(module) }.unwrap_or_default();
         let line = super::layouts::Str { s: line, len: c_int::try_from(len).unwrap_or(0) };
         // SAFETY: as the caller says.
-        let line = unsafe { text::bytes(&line) }.unwrap_or_default();
+        let line = unsafe { c_strings::bytes(&line) }.unwrap_or_default();
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         let cause = cause.addr();
         log::log!(target: &module, log_level(level), level = level, cause = cause; "{text}");

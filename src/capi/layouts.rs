@@ -149,10 +149,10 @@ impl std::fmt::Debug for StatSource {
 /// A registered statistic. C: `struct opensips_mi_stat` in the shim.
 #[repr(C)]
 #[derive(Debug)]
-pub(super) struct Stat {
+pub(super) struct RegisteredStat {
     pub(super) var: StatVar,
     pub(super) module: *const c_char,
-    pub(super) next: *const Stat,
+    pub(super) next: *const RegisteredStat,
 }
 
 /// C: `EVI_INT_VAL`.
@@ -183,13 +183,13 @@ pub(super) const TIMER_INIT_FLAG: c_uint = 1;
 /// A registered timer. C: `struct opensips_mi_timer` in the shim.
 #[repr(C)]
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(super) struct RegisteredTimer {
     pub(super) label: *const c_char,
     pub(super) seconds: Option<unsafe extern "C" fn(c_uint, *mut c_void)>,
     pub(super) micros: Option<unsafe extern "C" fn(c_ulonglong, *mut c_void)>,
     pub(super) param: *mut c_void,
     pub(super) interval: c_uint,
-    pub(super) next: *const Timer,
+    pub(super) next: *const RegisteredTimer,
 }
 
 /// The timers of one process. C: `struct opensips_mi_timer_process` in the shim.
@@ -197,7 +197,7 @@ pub(super) struct Timer {
 #[derive(Debug)]
 pub(super) struct TimerProcess {
     pub(super) flags: c_uint,
-    pub(super) timers: *const Timer,
+    pub(super) timers: *const RegisteredTimer,
     pub(super) next: *const TimerProcess,
 }
 
@@ -247,7 +247,7 @@ const _: () = assert!(size_of::<MiExport>() == 48);
 const _: () = assert!(size_of::<ParamExport>() == 24);
 const _: () = assert!(size_of::<StatVar>() == 64);
 const _: () = assert!(size_of::<EventParam>() == 48 && std::mem::offset_of!(EventParam, name) == 24);
-const _: () = assert!(size_of::<Timer>() == 48);
+const _: () = assert!(size_of::<RegisteredTimer>() == 48);
 const _: () = assert!(size_of::<TimerProcess>() == 24);
 const _: () = assert!(size_of::<ProcExport>() == 40 && std::mem::offset_of!(ProcExport, function) == 24);
 const _: () = assert!(size_of::<ModuleExports>() == 112);
@@ -283,7 +283,7 @@ unsafe extern "C" {
         value: *const c_char,
         value_len: c_int,
     ) -> *mut MiAttr;
-    pub(super) fn opensips_mi_own_cmds(commands: *mut *const MiCmd, count: *mut c_int);
+    pub(super) fn opensips_mi_registered_cmds(commands: *mut *const MiCmd, count: *mut c_int);
     pub(super) fn __register_module_stats(
         module: *const c_char,
         stats: *const c_void,
@@ -291,7 +291,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(super) fn get_uticks() -> c_ulonglong;
     pub(super) fn opensips_mi_timer_processes() -> *const TimerProcess;
-    pub(super) fn opensips_mi_stats() -> *const Stat;
+    pub(super) fn opensips_mi_stats() -> *const RegisteredStat;
     pub(super) fn opensips_mi_add_parameter(
         root: *mut MiRoot,
         name: *const c_char,
@@ -300,10 +300,10 @@ unsafe extern "C" {
         value_len: c_int,
     ) -> c_int;
     pub(super) fn opensips_mi_add_module(exports: *const ModuleExports) -> c_int;
-    pub(super) fn opensips_mi_start();
-    pub(super) fn opensips_mi_close();
-    pub(super) fn opensips_mi_is_closed() -> c_int;
-    pub(super) fn opensips_mi_begin_process(number: c_int);
+    pub(super) fn opensips_mi_start_clock();
+    pub(super) fn opensips_mi_close_registration();
+    pub(super) fn opensips_mi_is_registration_closed() -> c_int;
+    pub(super) fn opensips_mi_set_process_number(number: c_int);
     pub(super) static opensips_mi_version: *const c_char;
     pub(super) static opensips_mi_compile_flags: *const c_char;
 }

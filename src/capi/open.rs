@@ -7,13 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::layouts::{self, ModuleExports};
-use super::life::CModule;
-use super::{parameters, text};
-use crate::config::{Position, Settings};
+use super::lifecycle::CModule;
+use super::load_error::LoadError;
+use super::{c_strings, parameters};
+use crate::config::Settings;
 use crate::module::{Loaded, Module};
-
-/// Why a module cannot be loaded; with a place when it is a parameter's fault.
-pub type Refusal = (Option<Position>, String);
 
 /// The file of a module: `path`, or `NAME/NAME.so` beside it; `None` when there is neither.
 #[must_use]
@@ -29,7 +27,7 @@ pub fn is_for_this_server(name: &str, path: &Path) -> bool {
     // SAFETY: a constant of the shim.
     let version = unsafe { layouts::opensips_mi_version };
     // SAFETY: that is a string.
-    let Some(version) = (unsafe { text::read(version) }) else { return false };
+    let Some(version) = (unsafe { c_strings::to_string_lossy(version) }) else { return false };
     let words = version.trim_end_matches(|c: char| c.is_ascii_digit()).as_bytes();
     let Some(Ok(bytes)) = find(name, path).map(fs::read) else { return false };
     bytes.windows(words.len().max(1)).any(|window| window == words)
@@ -40,29 +38,35 @@ pub fn is_for_this_server(name: &str, path: &Path) -> bool {
 ///
 /// # Errors
 /// All reasons why it cannot be loaded.
-pub fn open(name: &str, path: &Path, settings: &Settings) -> Result<(&'static Module, Loaded), Vec<Refusal>> {
-    let refused =
-        |reason: String| vec![(None, format!("loadmodule \"{name}\": {}: {reason}", path.display()))];
+pub fn open(
+    name: &str,
+    path: &Path,
+    settings: &Settings,
+) -> Result<(&'static Module, Loaded), Vec<LoadError>> {
+    let refused = |reason: String| {
+        let message = format!("loadmodule \"{name}\": {}: {reason}", path.display());
+        vec![LoadError { position: None, message }]
+    };
     // SAFETY: looks at clocks and keeps what they say in variables of the shim.
-    unsafe { layouts::opensips_mi_start() };
-    let (file, symbol) = table(path).map_err(refused)?;
+    unsafe { layouts::opensips_mi_start_clock() };
+    let (file, symbol) = open_file(path).map_err(refused)?;
     // SAFETY: a module's symbol of that name is its table. One of another version begins with the same three strings,
     // and no more is looked at before they are checked.
     let exports = unsafe { symbol.read() };
-    check(name, &exports).map_err(refused)?;
-    reopen(&file, &exports);
+    check_table(name, &exports).map_err(refused)?;
+    apply_dlflags(&file, &exports);
     // SAFETY: the table of an open module, whose lists end with a row without a name.
-    let rows = unsafe { text::rows(exports.params, |row| row.name) };
+    let rows = unsafe { c_strings::table_rows(exports.params, |row| row.name) };
     // SAFETY: the checked table of a module that is never closed.
-    let module = unsafe { CModule::new(text::keep(name.to_owned()), symbol) };
+    let module = unsafe { CModule::new(c_strings::leak(name.to_owned()), symbol) };
     // SAFETY: as above.
     if unsafe { layouts::opensips_mi_add_module(symbol) } < 0 {
         return Err(refused("no memory".to_owned()));
     }
     // SAFETY: the rows of the module's table, and nothing of it has run.
-    let refusals = unsafe { parameters::set(name, &rows, settings) };
-    if !refusals.is_empty() {
-        return Err(refusals);
+    let errors = unsafe { parameters::set_all(name, &rows, settings) };
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let table = Module {
         name: module.name(),
@@ -80,11 +84,11 @@ fn linker_error() -> String {
     // SAFETY: gives null or a string that lives until the next call.
     let error = unsafe { libc::dlerror() };
     // SAFETY: as said.
-    unsafe { text::read(error) }.unwrap_or_else(|| "unknown error".to_owned())
+    unsafe { c_strings::to_string_lossy(error) }.unwrap_or_else(|| "unknown error".to_owned())
 }
 
 /// Opens the file and finds its table. It is never closed.
-fn table(path: &Path) -> Result<(CString, *const ModuleExports), String> {
+fn open_file(path: &Path) -> Result<(CString, *const ModuleExports), String> {
     let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| "a NUL in the path".to_owned())?;
     // SAFETY: runs what the module does when it is opened, which is nothing in modules of OpenSIPS.
     let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW) };
@@ -106,7 +110,7 @@ fn table(path: &Path) -> Result<(CString, *const ModuleExports), String> {
 }
 
 /// Gives an open module the flags that it asks for.
-fn reopen(file: &CString, exports: &ModuleExports) {
+fn apply_dlflags(file: &CString, exports: &ModuleExports) {
     let flags = i32::try_from(exports.dlflags).unwrap_or(0);
     if flags != 0 && flags != libc::RTLD_NOW {
         // SAFETY: the file is open already; only its flags change.
@@ -118,20 +122,21 @@ fn reopen(file: &CString, exports: &ModuleExports) {
 }
 
 /// Whether a module is of this version and needs nothing that is not here.
-fn check(name: &str, exports: &ModuleExports) -> Result<(), String> {
+fn check_table(name: &str, exports: &ModuleExports) -> Result<(), String> {
     // SAFETY: constants of the shim, from the header that modules are compiled with.
     let [version, flags] = unsafe { [layouts::opensips_mi_version, layouts::opensips_mi_compile_flags] };
     for (found, wanted, what) in
         [(exports.version, version, "version"), (exports.compile_flags, flags, "compile flags")]
     {
         // SAFETY: null or a string, as in every version.
-        let [found, wanted] = [found, wanted].map(|it| unsafe { text::read(it) }.unwrap_or_default());
+        let [found, wanted] =
+            [found, wanted].map(|it| unsafe { c_strings::to_string_lossy(it) }.unwrap_or_default());
         if found != wanted {
             return Err(format!("{what}: found \"{found}\", this server has \"{wanted}\"; compile it again"));
         }
     }
     // SAFETY: a string of the table.
-    let own = unsafe { text::read(exports.name) }.unwrap_or_default();
+    let own = unsafe { c_strings::to_string_lossy(exports.name) }.unwrap_or_default();
     if own != name {
         return Err(format!("the module calls itself \"{own}\"; name the file {own}.so"));
     }

@@ -7,29 +7,29 @@
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 
+use super::c_strings;
 use super::layouts::{INT_PARAM, ParamExport, ParameterFunction, STR_PARAM, USE_FUNC_PARAM};
-use super::open::Refusal;
-use super::text;
+use super::load_error::LoadError;
 use crate::config::{Setting, Settings, Value};
 
 /// Sets all parameters of a module, in the order in which they were written; gives what cannot be set.
 ///
 /// # Safety
 /// The rows are those of an open module that runs nowhere yet, and their pointers are as their types say.
-pub(super) unsafe fn set(module: &str, rows: &[ParamExport], settings: &Settings) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
+pub(super) unsafe fn set_all(module: &str, rows: &[ParamExport], settings: &Settings) -> Vec<LoadError> {
+    let mut errors = Vec::new();
     for setting in settings.iter() {
         // SAFETY: as the caller says.
         if let Err(reason) = unsafe { set_one(rows, setting) } {
             let message = format!("modparam(\"{module}\", \"{}\"): {reason}", setting.name);
-            refusals.push((Some(setting.position.clone()), message));
+            errors.push(LoadError { position: Some(setting.position.clone()), message });
         }
     }
-    refusals
+    errors
 }
 
 /// # Safety
-/// As for [`set`].
+/// As for [`set_all`].
 unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String> {
     let wanted = match setting.value {
         Value::Integer(_) => INT_PARAM,
@@ -38,11 +38,12 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
     };
     let mut named = rows.iter().filter(|row| {
         // SAFETY: a name of the module's table.
-        unsafe { text::read(row.name) }.as_deref() == Some(&setting.name)
+        unsafe { c_strings::to_string_lossy(row.name) }.as_deref() == Some(&setting.name)
     });
     let Some(first) = named.clone().next() else {
         // SAFETY: names of the module's table.
-        let known: Vec<_> = rows.iter().filter_map(|row| unsafe { text::read(row.name) }).collect();
+        let known: Vec<_> =
+            rows.iter().filter_map(|row| unsafe { c_strings::to_string_lossy(row.name) }).collect();
         return Err(match &known[..] {
             [] => "the module has no parameters; remove the line".to_owned(),
             known => format!("the module has no such parameter; it has {}", known.join(", ")),
@@ -59,7 +60,7 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
         // SAFETY: with that flag the pointer is to a function of this type.
         let function = unsafe { std::mem::transmute::<*mut c_void, ParameterFunction>(row.pointer) };
         let value = match &setting.value {
-            Value::Text(text) => kept(text).cast::<c_void>(),
+            Value::Text(text) => leaked_string(text).cast::<c_void>(),
             Value::Integer(number) => {
                 let number = isize::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
                 std::ptr::without_provenance_mut(number.cast_unsigned())
@@ -73,7 +74,7 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
     match &setting.value {
         Value::Text(text) => {
             // SAFETY: the pointer of a string parameter is to a `char *`.
-            unsafe { row.pointer.cast::<*mut c_char>().write(kept(text)) };
+            unsafe { row.pointer.cast::<*mut c_char>().write(leaked_string(text)) };
         }
         Value::Integer(number) => {
             let number = c_int::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
@@ -86,7 +87,7 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
 }
 
 /// A copy that lives to the end of the process: modules keep the pointer, and may write to the string.
-fn kept(text: &[u8]) -> *mut c_char {
+fn leaked_string(text: &[u8]) -> *mut c_char {
     let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
     CString::new(text).unwrap_or_default().into_raw()
 }

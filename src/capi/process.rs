@@ -5,13 +5,13 @@
 use std::ffi::c_int;
 
 use super::layouts::{INITCHILD_FLAG, ProcExport};
-use super::{calling, text};
+use super::{c_strings, guarded_call};
 use crate::module::{OpenError, Process, Rank, Service};
 use crate::system::signal;
 
 /// A row of a module's `procs`.
 #[derive(Debug)]
-struct OwnProcesses {
+struct ModuleProcesses {
     module: &'static str,
     name: String,
     row: ProcExport,
@@ -23,28 +23,28 @@ struct OwnProcesses {
 /// The pointer is to the table of an open module, null or with a row without a name at its end.
 pub(super) unsafe fn services(module: &'static str, rows: *const ProcExport) -> Vec<Box<dyn Service>> {
     // SAFETY: as the caller says.
-    let rows = unsafe { text::rows(rows, |row| row.name) };
+    let rows = unsafe { c_strings::table_rows(rows, |row| row.name) };
     let services = rows.into_iter().filter(|row| row.no > 0 && row.function.is_some()).filter_map(|row| {
         // SAFETY: the name of a row that has one.
-        let name = unsafe { text::read(row.name) }?;
-        Some(Box::new(OwnProcesses { module, name, row }) as Box<dyn Service>)
+        let name = unsafe { c_strings::to_string_lossy(row.name) }?;
+        Some(Box::new(ModuleProcesses { module, name, row }) as Box<dyn Service>)
     });
     services.collect()
 }
 
-impl OwnProcesses {
+impl ModuleProcesses {
     fn call(&self, function: Option<unsafe extern "C" fn() -> c_int>, what: &str) -> Result<(), OpenError> {
         let Some(function) = function else { return Ok(()) };
         let what = format!("the {what} function of its process \"{}\"", self.name);
         // SAFETY: the module's function of that type, called once.
-        match calling::before_forks(self.module, &what, || unsafe { function() })? {
+        match guarded_call::before_forks(self.module, &what, || unsafe { function() })? {
             0 => Ok(()),
             result => Err(format!("{what} failed ({result})").into()),
         }
     }
 }
 
-impl Service for OwnProcesses {
+impl Service for ModuleProcesses {
     fn description(&self) -> &str {
         &self.name
     }

@@ -4,8 +4,8 @@
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
 
+use super::c_strings;
 use super::layouts::{self, ARRAY_FLAG, MiHandler, MiNode, MiRoot};
-use super::text;
 use crate::mi::{COMMAND_FAILED, Fault, Snapshot, Told};
 
 /// How deep nodes may lie in one another.
@@ -13,15 +13,15 @@ const MAX_DEPTH: usize = 200;
 
 /// A tree that is ours to free.
 #[derive(Debug)]
-pub(super) struct Tree(NonNull<MiRoot>);
+pub(super) struct OwnedTree(NonNull<MiRoot>);
 
-impl Tree {
+impl OwnedTree {
     /// A request with these parameters: names, empty for none, and values. `None` without memory, or when a parameter
     /// is longer than C can count.
-    pub(super) fn request<'a>(parameters: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Tree> {
+    pub(super) fn request<'a>(parameters: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<OwnedTree> {
         // SAFETY: makes a tree of its own; no reason is given.
         let root = unsafe { layouts::init_mi_tree(0, std::ptr::null(), 0) };
-        let tree = Tree(NonNull::new(root)?);
+        let tree = OwnedTree(NonNull::new(root)?);
         for (name, value) in parameters {
             let [name_len, value_len] = [name.len(), value.len()].map(c_int::try_from);
             let [name, value] = [name, value].map(|bytes| bytes.as_ptr().cast::<c_char>());
@@ -53,8 +53,8 @@ impl Tree {
     ///
     /// # Safety
     /// The pointer is to a tree that the functions of mi/tree.h have made, and nobody else frees it.
-    pub(super) unsafe fn returned(root: NonNull<MiRoot>) -> Tree {
-        Tree(root)
+    pub(super) unsafe fn returned(root: NonNull<MiRoot>) -> OwnedTree {
+        OwnedTree(root)
     }
 
     pub(super) fn as_ptr(&self) -> *mut MiRoot {
@@ -70,13 +70,13 @@ impl Tree {
     fn status(&self) -> Fault {
         let root = self.root();
         // SAFETY: made by C with that many bytes, which live until the tree is freed.
-        let reason = unsafe { text::bytes(&root.reason) }.unwrap_or_default();
+        let reason = unsafe { c_strings::bytes(&root.reason) }.unwrap_or_default();
         let reason = String::from_utf8_lossy(reason).replace(['\r', '\n', '\0'], " ");
         Fault::because(i32::try_from(root.code).unwrap_or(500), reason)
     }
 
     /// Copies all nodes.
-    fn copy(&self) -> Result<Snapshot, Broken> {
+    fn copy(&self) -> Result<Snapshot, TreeError> {
         let mut copy = Snapshot::default();
         let top = &self.root().node;
         if top.flags & ARRAY_FLAG != 0 {
@@ -89,22 +89,22 @@ impl Tree {
 
 /// Why a tree is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
+enum TreeError {
     TooDeep,
-    Ring,
+    Cycle,
 }
 
 /// What a tree says; without one, that the command has failed. Nothing refers to the tree after that.
-pub(super) fn told(tree: Option<Tree>, name: &str) -> Told {
+pub(super) fn stored_reply(tree: Option<OwnedTree>, name: &str) -> Told {
     let failed = |cause: &str| Told::from(COMMAND_FAILED.with_cause(cause));
     let Some(tree) = tree else { return failed("the module has returned no reply") };
     match tree.copy() {
         Ok(copy) => Told::new(tree.status(), copy),
-        Err(Broken::TooDeep) => {
+        Err(TreeError::TooDeep) => {
             log::error!("{name}: the nodes of the reply lie too deep in one another");
             failed("the nodes of the module's reply lie too deep in one another")
         }
-        Err(Broken::Ring) => {
+        Err(TreeError::Cycle) => {
             log::error!(
                 "{name}: a node of the reply, or an attribute, has itself behind it; the reply is not freed"
             );
@@ -116,19 +116,19 @@ pub(super) fn told(tree: Option<Tree>, name: &str) -> Told {
 
 /// Watches a walk along a list for coming back to where it was: it compares each element with one that it has kept, and
 /// keeps another after twice as many steps (Brent).
-struct Walk<T> {
+struct CycleDetector<T> {
     kept: *const T,
     steps: u64,
 }
 
-impl<T> Walk<T> {
-    fn new() -> Walk<T> {
-        Walk { kept: std::ptr::null(), steps: 0 }
+impl<T> CycleDetector<T> {
+    fn new() -> CycleDetector<T> {
+        CycleDetector { kept: std::ptr::null(), steps: 0 }
     }
 
-    fn step(&mut self, at: &T) -> Result<(), Broken> {
+    fn visit(&mut self, at: &T) -> Result<(), TreeError> {
         if std::ptr::eq(self.kept, at) {
-            return Err(Broken::Ring);
+            return Err(TreeError::Cycle);
         }
         self.steps += 1;
         if self.steps.is_power_of_two() {
@@ -138,23 +138,23 @@ impl<T> Walk<T> {
     }
 }
 
-fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), Broken> {
+fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), TreeError> {
     if depth > MAX_DEPTH {
-        return Err(Broken::TooDeep);
+        return Err(TreeError::TooDeep);
     }
-    let (mut walk, mut next) = (Walk::new(), parent.kids);
+    let (mut cycles, mut next) = (CycleDetector::new(), parent.kids);
     // SAFETY: null, or a node of the same tree, which lives while `parent` does.
     while let Some(node) = unsafe { next.as_ref() } {
-        walk.step(node)?;
+        cycles.visit(node)?;
         // SAFETY: made by C with that many bytes, which live until the tree is freed.
-        let [name, value] = [&node.name, &node.value].map(|it| unsafe { text::bytes(it) });
+        let [name, value] = [&node.name, &node.value].map(|it| unsafe { c_strings::bytes(it) });
         let number = copy.begin(name.unwrap_or_default(), value, node.flags & ARRAY_FLAG != 0);
-        let (mut walk, mut attribute) = (Walk::new(), node.attributes);
+        let (mut cycles, mut attribute) = (CycleDetector::new(), node.attributes);
         // SAFETY: null, or an attribute of the same node.
         while let Some(it) = unsafe { attribute.as_ref() } {
-            walk.step(it)?;
+            cycles.visit(it)?;
             // SAFETY: as for the node's own.
-            let [name, value] = [&it.name, &it.value].map(|it| unsafe { text::bytes(it) });
+            let [name, value] = [&it.name, &it.value].map(|it| unsafe { c_strings::bytes(it) });
             copy.attribute(name.unwrap_or_default(), value.unwrap_or_default());
             attribute = it.next;
         }
@@ -165,7 +165,7 @@ fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), B
     Ok(())
 }
 
-impl Drop for Tree {
+impl Drop for OwnedTree {
     fn drop(&mut self) {
         // SAFETY: the tree is ours, and this is the last use.
         unsafe { layouts::free_mi_tree(self.0.as_ptr()) };

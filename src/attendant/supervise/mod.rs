@@ -346,7 +346,7 @@ impl Supervisor {
         let name = self.name(slot);
         let entry = &self.context.segment.slots()[slot];
         let was_ready = entry.state() == SlotState::Ready;
-        let command = entry.in_hand().and_then(capi::in_hand);
+        let command = entry.in_hand().and_then(capi::describe_command);
         let place = command.map_or(String::new(), |command| format!(" in {command}"));
         entry.vacate();
         let level = if is_retired { log::Level::Info } else { log::Level::Warn };

@@ -9,28 +9,28 @@ use crate::mi::{Fault, Generation, Reply, Value};
 
 /// The tree, and the nodes that are open. Null where there was no memory: what is inside is left out.
 #[derive(Debug)]
-pub(super) struct Building {
+pub(super) struct TreeBuilder {
     root: *mut MiRoot,
-    open: Vec<*mut MiNode>,
+    open_nodes: Vec<*mut MiNode>,
 }
 
-impl Default for Building {
-    fn default() -> Building {
-        Building::new(200, "OK")
+impl Default for TreeBuilder {
+    fn default() -> TreeBuilder {
+        TreeBuilder::new(200, "OK")
     }
 }
 
-impl Building {
-    fn new(code: c_uint, reason: &str) -> Building {
-        let (text, len) = counted(reason.as_bytes());
+impl TreeBuilder {
+    fn new(code: c_uint, reason: &str) -> TreeBuilder {
+        let (text, len) = pointer_and_length(reason.as_bytes());
         // SAFETY: the text has that many bytes, and is copied.
         let root = unsafe { layouts::opensips_mi_new_tree(code, text, len) };
-        Building { root, open: Vec::new() }
+        TreeBuilder { root, open_nodes: Vec::new() }
     }
 
     /// A reply that says no more than this.
-    pub(super) fn of(fault: &Fault) -> Building {
-        Building::new(c_uint::try_from(fault.code).unwrap_or(500), &fault.reason)
+    pub(super) fn with_status(fault: &Fault) -> TreeBuilder {
+        TreeBuilder::new(c_uint::try_from(fault.code).unwrap_or(500), &fault.reason)
     }
 
     /// The tree, for its new owner to free; null without memory.
@@ -39,7 +39,7 @@ impl Building {
     }
 
     /// The node that is open, or that of the tree.
-    fn last(&self) -> *mut MiNode {
+    fn current_node(&self) -> *mut MiNode {
         let top = || {
             if self.root.is_null() {
                 return null_mut();
@@ -47,31 +47,31 @@ impl Building {
             // SAFETY: the tree lives as long as `self`.
             unsafe { &raw mut (*self.root).node }
         };
-        self.open.last().copied().unwrap_or_else(top)
+        self.open_nodes.last().copied().unwrap_or_else(top)
     }
 }
 
 /// Bytes as C takes them.
-fn counted(bytes: &[u8]) -> (*const c_char, c_int) {
+fn pointer_and_length(bytes: &[u8]) -> (*const c_char, c_int) {
     c_int::try_from(bytes.len()).map_or((null(), 0), |len| (bytes.as_ptr().cast(), len))
 }
 
-impl Reply for Building {
+impl Reply for TreeBuilder {
     fn generation(&self) -> Generation {
         Generation::Classic
     }
 
     fn status(&mut self, status: &Fault) {
-        *self = Building::of(status);
+        *self = TreeBuilder::with_status(status);
     }
 
     fn open(&mut self, name: &[u8], value: Value<'_>) {
-        let parent = self.last();
+        let parent = self.current_node();
         let text = value.to_bytes();
-        let (name, name_len) = counted(name);
+        let (name, name_len) = pointer_and_length(name);
         let (value, value_len) = match value {
             Value::Nothing | Value::List | Value::Null => (null(), 0),
-            _ => counted(&text),
+            _ => pointer_and_length(&text),
         };
         let node = if parent.is_null() {
             null_mut()
@@ -79,13 +79,13 @@ impl Reply for Building {
             // SAFETY: a live node, and texts of so many bytes, which are copied.
             unsafe { layouts::opensips_mi_add_node(parent, name, name_len, value, value_len) }
         };
-        self.open.push(node);
+        self.open_nodes.push(node);
     }
 
     fn attribute(&mut self, name: &[u8], value: Value<'_>) {
-        let node = self.last();
+        let node = self.current_node();
         let value = value.to_bytes();
-        let ((name, name_len), (value, value_len)) = (counted(name), counted(&value));
+        let ((name, name_len), (value, value_len)) = (pointer_and_length(name), pointer_and_length(&value));
         if !node.is_null() {
             // SAFETY: a live node, and texts of so many bytes, which are copied.
             unsafe { layouts::add_mi_attr(node, layouts::COPY_FLAGS, name, name_len, value, value_len) };
@@ -93,11 +93,11 @@ impl Reply for Building {
     }
 
     fn close(&mut self) {
-        self.open.pop();
+        self.open_nodes.pop();
     }
 
     fn list(&mut self) {
-        let node = self.last();
+        let node = self.current_node();
         if !node.is_null() {
             // SAFETY: a live node that nobody else looks at.
             unsafe { (*node).flags |= ARRAY_FLAG };
@@ -105,7 +105,7 @@ impl Reply for Building {
     }
 }
 
-impl Drop for Building {
+impl Drop for TreeBuilder {
     fn drop(&mut self) {
         // SAFETY: null, or the tree that is ours, and this is the last use.
         unsafe { layouts::free_mi_tree(self.root) };

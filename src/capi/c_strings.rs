@@ -22,7 +22,7 @@ pub(super) unsafe fn bytes<'a>(text: &Str) -> Option<&'a [u8]> {
 ///
 /// # Safety
 /// The pointer is null, or to a string that ends with NUL.
-pub(super) unsafe fn read(text: *const c_char) -> Option<String> {
+pub(super) unsafe fn to_string_lossy(text: *const c_char) -> Option<String> {
     if text.is_null() {
         return None;
     }
@@ -34,7 +34,7 @@ pub(super) unsafe fn read(text: *const c_char) -> Option<String> {
 ///
 /// # Safety
 /// The pointer is null, or to rows of which one has no name.
-pub(super) unsafe fn rows<T: Copy>(first: *const T, name: impl Fn(&T) -> *const c_char) -> Vec<T> {
+pub(super) unsafe fn table_rows<T: Copy>(first: *const T, name: impl Fn(&T) -> *const c_char) -> Vec<T> {
     let mut rows = Vec::new();
     let mut at = first;
     while !at.is_null() {
@@ -51,6 +51,6 @@ pub(super) unsafe fn rows<T: Copy>(first: *const T, name: impl Fn(&T) -> *const 
 }
 
 /// Text that lives to the end of the process, as what a module exports does.
-pub(super) fn keep(text: String) -> &'static str {
+pub(super) fn leak(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }

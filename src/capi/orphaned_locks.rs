@@ -6,26 +6,26 @@ use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::exports::{allocate, guarded};
-use super::text;
+use super::c_strings;
+use super::exports::{allocate, catch_panics};
 use crate::mi::{Source, Statistic};
 
 /// The counters of all C modules.
-static MODULES: Mutex<Vec<(&str, &AtomicU64)>> = Mutex::new(Vec::new());
+static COUNTERS: Mutex<Vec<(&str, &AtomicU64)>> = Mutex::new(Vec::new());
 
-fn modules() -> MutexGuard<'static, Vec<(&'static str, &'static AtomicU64)>> {
-    MODULES.lock().unwrap_or_else(PoisonError::into_inner)
+fn counters() -> MutexGuard<'static, Vec<(&'static str, &'static AtomicU64)>> {
+    COUNTERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A module's counter. `None` without shared memory. Before the first fork.
-pub(super) fn counter(module: &'static str) -> Option<Statistic> {
+pub(super) fn register_counter(module: &'static str) -> Option<Statistic> {
     let place = allocate(size_of::<AtomicU64>() as u64)?.cast::<u64>();
     // SAFETY: a block of that size, aligned for every type, that nobody else has.
     unsafe { place.write(0) };
     // SAFETY: as above, and it is never given back.
     let cell = unsafe { AtomicU64::from_ptr(place.as_ptr()) };
-    modules().push((module, cell));
-    let name = text::keep(format!("{module}_suspect_locks"));
+    counters().push((module, cell));
+    let name = c_strings::leak(format!("{module}_suspect_locks"));
     Some(Statistic { group: "mi", name, source: Source::Shared { cell, can_reset: false } })
 }
 
@@ -34,14 +34,14 @@ pub(super) fn counter(module: &'static str) -> Option<Statistic> {
 /// # Safety
 /// The module is null, or a string that ends with NUL.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn opensips_mi_suspect(module: *const c_char, lock: *const c_void) {
-    guarded((), || {
+unsafe extern "C" fn opensips_mi_count_orphaned_lock(module: *const c_char, lock: *const c_void) {
+    catch_panics((), || {
         // SAFETY: as the caller says.
-        let module = unsafe { text::read(module) }.unwrap_or_default();
+        let module = unsafe { c_strings::to_string_lossy(module) }.unwrap_or_default();
         log::error!(
             "module {module}: the holder of its lock {lock:p} has died, and what the lock protects may be half written"
         );
-        if let Some((_, deaths)) = modules().iter().find(|(name, _)| *name == module) {
+        if let Some((_, deaths)) = counters().iter().find(|(name, _)| *name == module) {
             deaths.fetch_add(1, Ordering::Relaxed);
         }
     });

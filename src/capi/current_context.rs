@@ -11,11 +11,11 @@ thread_local! {
 }
 
 /// Keeps the server, to the end of the process.
-pub(super) fn settle(context: &Rc<Context>) {
+pub(super) fn set(context: &Rc<Context>) {
     CONTEXT.set(Some(Rc::clone(context)));
 }
 
 /// The server, where there is one.
-pub(super) fn context() -> Option<Rc<Context>> {
+pub(super) fn get() -> Option<Rc<Context>> {
     CONTEXT.with_borrow(Clone::clone)
 }

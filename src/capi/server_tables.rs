@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_ulong, c_void};
 use std::ptr::{null, null_mut};
 
-use super::building::Building;
 use super::command;
-use super::exports::guarded;
+use super::exports::catch_panics;
 use super::layouts::{MiCmd, MiRoot, NO_INPUT_FLAG, STAT_IS_FUNC, STAT_NO_RESET, StatSource, StatVar, Str};
-use super::{here, text};
+use super::tree_builder::TreeBuilder;
+use super::{c_strings, current_context};
 use crate::mi::{
     self, Caller, Classic, Command, Context, Delivery, Entry, Fault, Generation, Params, Progress,
 };
@@ -29,7 +29,7 @@ thread_local! {
 /// The pointer is to a number that may be written.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn opensips_mi_all_cmds(count: *mut c_int) -> *const MiCmd {
-    let all = guarded(&[][..], || match here::context() {
+    let all = catch_panics(&[][..], || match current_context::get() {
         Some(context) => COMMANDS.with(|commands| *commands.get_or_init(|| rows(&context))),
         None => &[],
     });
@@ -48,12 +48,12 @@ fn rows(context: &Context) -> &'static [MiCmd] {
         left = rest;
         Str { s: first.as_ptr().cast(), len: c_int::try_from(text.len()).unwrap_or(0) }
     };
-    let of_modules = command::registered();
+    let of_modules = command::registered_commands();
     let rows = own().zip(0..).map(|(entry, id)| {
         let row = row(entry.command, texts(entry).map(&mut next));
         let registered = of_modules.iter().find(|row| {
             // SAFETY: the name of a registered command, which lives as long as its module.
-            let name = unsafe { text::bytes(&row.name) };
+            let name = unsafe { c_strings::bytes(&row.name) };
             name == Some(entry.command.name.as_bytes())
         });
         MiCmd { id, ..registered.copied().unwrap_or(row) }
@@ -84,18 +84,18 @@ fn row(command: &'static Command, [module, name, help]: [Str; 3]) -> MiCmd {
 /// # Safety
 /// The request is null or a tree of mi/tree.h, and the parameter is that of the command's row.
 unsafe extern "C" fn run(request: *mut MiRoot, param: *mut c_void) -> *mut MiRoot {
-    guarded(null_mut(), || {
-        let Some(context) = here::context() else { return null_mut() };
+    catch_panics(null_mut(), || {
+        let Some(context) = current_context::get() else { return null_mut() };
         // SAFETY: as the caller says.
         let Some(command) = (unsafe { param.cast::<Command>().as_ref::<'static>() }) else {
             return null_mut();
         };
         // SAFETY: as the caller says.
         let params = unsafe { params(request) };
-        let mut reply = Building::default();
+        let mut reply = TreeBuilder::default();
         match answer(command, &context, &params, &mut reply) {
             Ok(()) => reply.into_raw(),
-            Err(fault) => Building::of(&fault).into_raw(),
+            Err(fault) => TreeBuilder::with_status(&fault).into_raw(),
         }
     })
 }
@@ -110,7 +110,7 @@ unsafe fn params(request: *const MiRoot) -> Params {
     while let Some(node) = unsafe { next.as_ref() } {
         // SAFETY: a node's texts are as long as they say.
         let [name, value] =
-            [&node.name, &node.value].map(|it| unsafe { text::bytes(it) }.unwrap_or_default());
+            [&node.name, &node.value].map(|it| unsafe { c_strings::bytes(it) }.unwrap_or_default());
         params.push(name, value);
         next = node.next;
     }
@@ -121,7 +121,7 @@ fn answer(
     command: &'static Command,
     context: &Context,
     params: &Params,
-    reply: &mut Building,
+    reply: &mut TreeBuilder,
 ) -> Result<(), Fault> {
     let recipe = mi::classic_recipe(command, params)?;
     let caller = Caller::new("core", &"a module in C");
@@ -138,12 +138,12 @@ fn answer(
 /// The pointer is null, or to a string with its length.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn opensips_mi_find_stat(name: *const Str) -> *const StatVar {
-    guarded(null(), || {
+    catch_panics(null(), || {
         // SAFETY: as the caller says.
         let name = unsafe { name.as_ref() };
         // SAFETY: as the caller says.
-        let name = name.and_then(|name| unsafe { text::bytes(name) }).unwrap_or_default();
-        if here::context().is_none_or(|context| context.statistics.find(name).is_none()) {
+        let name = name.and_then(|name| unsafe { c_strings::bytes(name) }).unwrap_or_default();
+        if current_context::get().is_none_or(|context| context.statistics.find(name).is_none()) {
             return null();
         }
         STATISTICS.with_borrow_mut(|known| {
@@ -172,12 +172,12 @@ fn variable(name: &[u8]) -> StatVar {
 /// # Safety
 /// The pointer is to the name of a statistic.
 unsafe extern "C" fn value(name: *mut c_void) -> c_ulong {
-    guarded(0, || {
+    catch_panics(0, || {
         // SAFETY: as the caller says.
         let name = unsafe { name.cast::<Str>().as_ref() };
         // SAFETY: as the caller says.
-        let name = name.and_then(|name| unsafe { text::bytes(name) }).unwrap_or_default();
-        here::context()
+        let name = name.and_then(|name| unsafe { c_strings::bytes(name) }).unwrap_or_default();
+        current_context::get()
             .map_or(0, |context| context.statistics.find(name).map_or(0, |cell| cell.value(&context)))
     })
 }

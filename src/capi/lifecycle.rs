@@ -7,7 +7,9 @@ use std::ffi::c_int;
 use std::rc::Rc;
 
 use super::layouts::{self, ModuleExports};
-use super::{calling, command, event, handler, here, process, statistic, suspect, text};
+use super::{
+    c_strings, command, current_context, event, guarded_call, handler, orphaned_locks, process, statistic,
+};
 use crate::mi::Context;
 use crate::module::{Exported, Life, OpenError, Rank};
 use crate::system::last_words;
@@ -56,7 +58,7 @@ impl CModule {
             return Err("one of its statistics cannot be registered; the log says why".to_owned());
         }
         // SAFETY: the module's own list, which ends with a row without a name.
-        for row in unsafe { text::rows(exports.mi_cmds, |row| row.name) } {
+        for row in unsafe { c_strings::table_rows(exports.mi_cmds, |row| row.name) } {
             // SAFETY: a row of the module's table, whose strings live as long as it does.
             let result = unsafe {
                 layouts::register_mi_cmd(
@@ -82,7 +84,7 @@ impl CModule {
         // SAFETY: the module's function of that type, called once in this process.
         let call = || unsafe { init(rank) };
         let result = match rank {
-            MAIN => calling::before_forks(self.name, what, call),
+            MAIN => guarded_call::before_forks(self.name, what, call),
             _ => Ok(last_words::with(&format!("module {}: {what}", self.name), call)),
         };
         let failed = |reason| Err(format!("{}: {reason}", self.name).into());
@@ -96,28 +98,29 @@ impl CModule {
 
 impl Life for CModule {
     fn begin(&self, events: &[&'static str]) -> Result<Exported, OpenError> {
-        event::set_known(events);
-        let (commands, statistics) = (command::count(), statistic::count());
+        event::set_known_names(events);
+        let (commands, statistics) = (command::registered_count(), statistic::registered_count());
         self.has_begun.set(true);
         let init = self.exports().init_f;
         let call = || {
             // SAFETY: the module's function of that type, called once.
             init.map_or(0, |init| unsafe { init() })
         };
-        let result = calling::before_forks(self.name, "its init function", call)?;
+        let result = guarded_call::before_forks(self.name, "its init function", call)?;
         if result != 0 {
             return Err(format!("its init function failed ({result}); the log may say why").into());
         }
         self.register()?;
-        self.own_commands.set((commands, command::count()));
-        let commands = command::rows_after(commands);
+        self.own_commands.set((commands, command::registered_count()));
+        let commands = command::registered_after(commands);
         if commands.iter().any(|command| command.run.answers_later()) {
-            handler::make()?;
+            handler::create()?;
         }
-        let suspects = suspect::counter(self.name).ok_or("no shared memory; give a larger -m")?;
+        let suspects =
+            orphaned_locks::register_counter(self.name).ok_or("no shared memory; give a larger -m")?;
         Ok(Exported {
             commands,
-            statistics: statistic::rows_after(statistics).into_iter().chain([suspects]).collect(),
+            statistics: statistic::registered_after(statistics).into_iter().chain([suspects]).collect(),
             events: event::published_after(events.len()),
             // SAFETY: the module's own list, which ends with a row without a name.
             services: unsafe { process::services(self.name, self.exports().procs) },
@@ -126,19 +129,19 @@ impl Life for CModule {
 
     fn begin_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
         // SAFETY: sets variables of the shim.
-        unsafe { layouts::opensips_mi_begin_process(c_int::try_from(context.slot)?) };
+        unsafe { layouts::opensips_mi_set_process_number(c_int::try_from(context.slot)?) };
         let number = match rank {
             Rank::Attendant => return self.call_child_init(MAIN),
             Rank::Plain => None,
             Rank::Timer => Some(TIMER),
             Rank::Module | Rank::Worker => Some(MODULE),
         };
-        here::settle(context);
+        current_context::set(context);
         if let Some(number) = number {
             self.call_child_init(number)?;
         }
         let (first, end) = self.own_commands.get();
-        for init in command::inits_between(first, end).into_iter().filter(|_| rank == Rank::Worker) {
+        for init in command::init_functions(first, end).into_iter().filter(|_| rank == Rank::Worker) {
             let what = format!("module {}: a command's init function", self.name);
             // SAFETY: the function that the module has registered with a command, called once in this process.
             let result = last_words::with(&what, || unsafe { init() });
