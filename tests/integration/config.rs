@@ -257,7 +257,7 @@ fn collections_of_the_cache_are_apart() {
 /// OpenSIPS 3.4 writes such a file. The unknown module is found after the globals, and the line comes after both.
 #[test]
 fn a_file_of_opensips_3_is_said_to_be_one_in_the_last_line() {
-    let text = "xlog_level=3\nsyslog_enabled=yes\nloadmodule \"tracer.so\"\n";
+    let text = "xlog_print_level=3\nsyslog_enabled=yes\nloadmodule \"tracer.so\"\n";
     let setup = Setup::unix().text(text);
     let path = setup.config_path().display().to_string();
     for outcome in [setup.check(), setup.refuse()] {

@@ -78,7 +78,8 @@ fn a_file_of_ours_with_a_mistake_is_not_said_to_be_anothers() {
 fn names_of_others_get_no_hint_but_the_name_of_the_same() {
     let hint = |text: &str| said(text)[0].split("; ").nth(1).unwrap_or_default().to_owned();
     for (name, wanted) in [
-        ("xlog_level", "write \"xlog_default_level\" if that is meant"),
+        ("xlog_level", "correct or remove it"),
+        ("xlog_print_level", "write \"xlog_default_level\" if that is meant"),
         ("udp_workers", "write \"children\" if that is meant"),
         ("stderror_enabled", "write \"log_stderror\" if that is meant"),
         ("syslog_enabled", "correct or remove it"),
