@@ -7,19 +7,19 @@ use std::path::PathBuf;
 
 use super::{boot, relative};
 use crate::cli::Options;
-use crate::config::{Diagnostics, Globals, Loaded as Entry, Position};
+use crate::config::{Diagnostics, Globals, LoadedModule, Position};
 use crate::module::Loaded;
 use crate::system::obstacle::{self, Obstacle};
 
 /// Looks at what the modules will make.
 pub(super) fn modules(
-    made: &[(&Entry, &Loaded)],
+    made: &[(&LoadedModule, &Loaded)],
     options: &Options,
     globals: &Globals,
     diagnostics: &mut Diagnostics,
 ) {
     let root = root(options, globals);
-    let mut seen: Vec<(String, &Entry)> = Vec::new();
+    let mut seen: Vec<(String, &LoadedModule)> = Vec::new();
     let services = made.iter().filter_map(|(entry, made)| Some((*entry, made.service.as_deref()?)));
     for (entry, service) in services {
         for (parameter, found) in service.obstacles(&root) {

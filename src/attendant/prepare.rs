@@ -6,8 +6,8 @@ use std::path::Path;
 use super::{inspect, relative};
 use crate::capi;
 use crate::cli::{Action, Options};
-use crate::config::Loaded as Entry;
-use crate::config::{Configuration, Diagnostics, Globals, Known};
+use crate::config::LoadedModule;
+use crate::config::{Configuration, Diagnostics, Globals, ModuleSupport};
 use crate::module::{Identity, Loaded, Module, SettingError};
 use crate::modules;
 use crate::shm::{self, Contiguous};
@@ -33,9 +33,13 @@ pub struct Plan {
 /// What `loadmodule` finds. Where this server lacks a module of OpenSIPS, its file is taken if it is compiled for this
 /// server; OpenSIPS's own file is not.
 #[must_use]
-pub fn look_up(name: &str, path: &Path) -> Known {
+pub fn look_up(name: &str, path: &Path) -> ModuleSupport {
     match modules::look_up(name) {
-        Known::SipOnly | Known::Lacking(_) if capi::is_for_this_server(name, path) => Known::Unknown,
+        ModuleSupport::SipOnly | ModuleSupport::MissingCommands(_)
+            if capi::is_for_this_server(name, path) =>
+        {
+            ModuleSupport::Unknown
+        }
         known => known,
     }
 }
@@ -47,12 +51,12 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
     relative::resolve(options, &mut configuration, diagnostics);
     let identity = identity(options, &configuration.globals, diagnostics);
     let mut loaded = Vec::new();
-    let mut all_doors: Vec<(&Entry, Door)> = Vec::new();
+    let mut all_doors: Vec<(&LoadedModule, Door)> = Vec::new();
     let mut contiguous = None;
     let mut entries = Vec::new();
     for entry in &configuration.modules {
         let Some(module) = modules::find(&entry.name) else {
-            if matches!(entry.known, Known::Unknown) {
+            if matches!(entry.support, ModuleSupport::Unknown) {
                 let bytes = memory_bytes(options, &configuration.globals, false) / 2;
                 loaded.extend(open_module(entry, bytes, &mut contiguous, diagnostics));
             }
@@ -112,7 +116,7 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
 
 /// Opens a C module; the first one makes the memory of all.
 fn open_module(
-    entry: &Entry,
+    entry: &LoadedModule,
     bytes: u64,
     contiguous: &mut Option<&'static Contiguous>,
     diagnostics: &mut Diagnostics,
@@ -151,7 +155,7 @@ pub(super) fn memory_bytes(options: &Options, globals: &Globals, is_persistent: 
 }
 
 /// What is served over HTTP needs a listener, and a path of its own.
-fn check_doors(doors: &[(&Entry, Door)], has_listener: bool, diagnostics: &mut Diagnostics) {
+fn check_doors(doors: &[(&LoadedModule, Door)], has_listener: bool, diagnostics: &mut Diagnostics) {
     for (at, (entry, door)) in doors.iter().enumerate() {
         if !has_listener {
             let message = format!(
@@ -172,7 +176,7 @@ fn check_doors(doors: &[(&Entry, Door)], has_listener: bool, diagnostics: &mut D
     }
 }
 
-fn unknown_module(entry: &Entry) -> String {
+fn unknown_module(entry: &LoadedModule) -> String {
     let known: Vec<_> = modules::LOADABLE.iter().map(|module| module.name).collect();
     format!(
         "loadmodule \"{}\": no such module, and no file {}; this server has {}",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::boot;
 use crate::cli::Options;
-use crate::config::{Configuration, Diagnostics, Globals, Known, ParameterKind, Position};
+use crate::config::{Configuration, Diagnostics, Globals, ModuleSupport, ParameterKind, Position};
 
 /// The file that has the state.
 const STATE_FILE: &str = "restart_persistency_cache_file";
@@ -30,7 +30,7 @@ pub(super) fn resolve(options: &Options, configuration: &mut Configuration, diag
         Some(path)
     };
     for entry in modules {
-        let Known::Builtin(parameters) = entry.known else { continue };
+        let ModuleSupport::Builtin(parameters) = entry.support else { continue };
         for parameter in parameters.iter().filter(|parameter| parameter.kind == ParameterKind::Path) {
             let name = parameter.name;
             let Some(setting) = entry.settings.last(name) else { continue };

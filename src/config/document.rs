@@ -3,8 +3,12 @@
 //!
 //! C has no counterpart: there the parser loads modules and sets their variables as it reads.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::globals::GlobalRow;
-use super::position::Position;
+use super::position::{Position, readable};
 
 /// The statements that concern this server, in order. Routing blocks and what serves SIP alone are left out,
 /// but for the names of the globals that were set.
@@ -45,6 +49,15 @@ pub struct LoadModule {
     pub file: Vec<u8>,
     /// Where the file stands.
     pub position: Position,
+}
+
+impl LoadModule {
+    /// The name of the file without folder and `.so`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let name = Path::new(OsStr::from_bytes(&self.file)).file_name().unwrap_or_default().as_bytes();
+        readable(name.strip_suffix(b".so").unwrap_or(name))
+    }
 }
 
 /// `modparam("module", "parameter", value)`

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::position::readable_path;
-use super::sip_modules;
 
 /// What is wrong, or worth knowing, at one place of the configuration.
 #[derive(Debug, Error)]
@@ -170,12 +169,14 @@ pub enum Problem {
         name: String,
     },
     /// A module whose MI commands are lacking.
-    #[error("module \"{name}\" is accepted, but its MI commands are lacking here: {}{}", commands.join(", "), source_remedy(name))]
+    #[error("module \"{name}\" is accepted, but its MI commands are lacking here: {}{}", commands.join(", "), source_remedy(*can_be_compiled))]
     LackingModule {
         /// The module.
         name: String,
         /// Its commands.
         commands: &'static [&'static str],
+        /// Whether a module compiled from the source of OpenSIPS works in this server.
+        can_be_compiled: bool,
     },
     /// The module name of a `modparam` is no regular expression.
     #[error(
@@ -263,8 +264,8 @@ fn remedy(nearest: Option<&str>) -> String {
     )
 }
 
-fn source_remedy(module: &str) -> &'static str {
-    match sip_modules::compiles(module) {
+fn source_remedy(can_be_compiled: bool) -> &'static str {
+    match can_be_compiled {
         true => "; a file compiled from its source as c-compat/README.md says has them",
         false => "",
     }

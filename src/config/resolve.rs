@@ -14,54 +14,41 @@ use regex_lite::Regex;
 use super::diagnostics::Diagnostics;
 use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
 use super::globals::{Globals, Scope};
+use super::module_support::ModuleSupport;
 use super::nearest::nearest;
 use super::origin;
-use super::parameter::{ParameterEffect, ParameterRow};
+use super::parameter::ParameterEffect;
 use super::position::{Position, readable};
 use super::problem::Problem;
 use super::settings::{Setting, Settings};
+use super::sip_modules;
 
 /// Where modules are looked for unless `mpath` says otherwise.
 pub const DEFAULT_MODULE_PATH: &str = "/usr/lib/opensips/modules/";
 
-/// What the server knows about a module name.
-#[derive(Clone, Copy, Debug)]
-pub enum Known {
-    /// It is ours, and takes these parameters.
-    Builtin(&'static [ParameterRow]),
-    /// It is accepted and does nothing; it would export no MI command.
-    SipOnly,
-    /// It is accepted and does nothing; these MI commands of it are lacking.
-    Lacking(&'static [&'static str]),
-    /// It belongs here and is not built yet; it is accepted and does nothing.
-    NotBuilt,
-    /// It is a C module that is opened later, or nobody knows it.
-    Unknown,
-}
-
 /// Knows modules by name.
 pub trait Catalogue {
-    /// What is known about `module`, the name of its file without folder and `.so`; `path` is where that file would
+    /// What this server has of `module`, the name of its file without folder and `.so`; `path` is where that file would
     /// be.
-    fn look_up(&self, module: &str, path: &Path) -> Known;
+    fn look_up(&self, module: &str, path: &Path) -> ModuleSupport;
 }
 
-impl<F: Fn(&str, &Path) -> Known> Catalogue for F {
-    fn look_up(&self, module: &str, path: &Path) -> Known {
+impl<F: Fn(&str, &Path) -> ModuleSupport> Catalogue for F {
+    fn look_up(&self, module: &str, path: &Path) -> ModuleSupport {
         self(module, path)
     }
 }
 
 /// A module that is loaded.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedModule {
     /// The name of its file without folder and `.so`.
     pub name: String,
     /// Its file: as written when that is absolute, else below `mpath`. Where there is none, C tries
     /// `MPATH/NAME/NAME.so` too.
     pub path: PathBuf,
-    /// What is known about it.
-    pub known: Known,
+    /// What this server has of the module.
+    pub support: ModuleSupport,
     /// Its settings: checked and typed for a module of ours, as written for others.
     pub settings: Settings,
     /// Where its file was written.
@@ -74,13 +61,13 @@ pub struct Configuration {
     /// What `name=value` set.
     pub globals: Globals,
     /// The modules, in load order, those without effect included.
-    pub modules: Vec<Loaded>,
+    pub modules: Vec<LoadedModule>,
 }
 
 impl Configuration {
     /// A loaded module.
     #[must_use]
-    pub fn module(&self, name: &str) -> Option<&Loaded> {
+    pub fn module(&self, name: &str) -> Option<&LoadedModule> {
         self.modules.iter().find(|module| module.name == name)
     }
 }
@@ -92,7 +79,7 @@ pub fn resolve(
     catalogue: &dyn Catalogue,
     diagnostics: &mut Diagnostics,
 ) -> Configuration {
-    let later = document.modules().map(|load| (stem(&load.file), load.position.clone())).collect();
+    let later = document.modules().map(|load| (load.name(), load.position.clone())).collect();
     let mut resolver = Resolver {
         catalogue,
         diagnostics,
@@ -138,7 +125,7 @@ impl Resolver<'_> {
     }
 
     fn load(&mut self, load: &LoadModule) {
-        let name = stem(&load.file);
+        let name = load.name();
         if name.is_empty() {
             let problem = Problem::ModuleWithoutName { path: readable(&load.file) };
             self.diagnostics.error(&load.position, problem);
@@ -150,23 +137,33 @@ impl Resolver<'_> {
             return;
         }
         let path = self.mpath.join(OsStr::from_bytes(&load.file));
-        let known = self.catalogue.look_up(&name, &path);
-        match known {
-            Known::SipOnly => {
+        let support = self.catalogue.look_up(&name, &path);
+        match support {
+            ModuleSupport::SipOnly => {
                 self.diagnostics.notice(&load.position, Problem::NoEffectModule { name: name.clone() });
             }
-            Known::NotBuilt => {
+            ModuleSupport::NotBuilt => {
                 self.diagnostics.warning(&load.position, Problem::NotBuiltModule { name: name.clone() });
             }
-            Known::Lacking(commands) => {
-                let problem = Problem::LackingModule { name: name.clone(), commands };
+            ModuleSupport::MissingCommands(commands) => {
+                let problem = Problem::LackingModule {
+                    name: name.clone(),
+                    commands,
+                    can_be_compiled: sip_modules::compiles(&name),
+                };
                 self.diagnostics.warning(&load.position, problem);
             }
-            Known::Unknown => self.unknown.push(load.clone()),
-            Known::Builtin(_) => {}
+            ModuleSupport::Unknown => self.unknown.push(load.clone()),
+            ModuleSupport::Builtin(_) => {}
         }
         let position = load.position.clone();
-        self.result.modules.push(Loaded { name, path, known, settings: Settings::default(), position });
+        self.result.modules.push(LoadedModule {
+            name,
+            path,
+            support,
+            settings: Settings::default(),
+            position,
+        });
     }
 
     fn parameter(&mut self, written: &ModParam) {
@@ -202,8 +199,8 @@ impl Resolver<'_> {
 }
 
 /// Sets one parameter of one module.
-fn set(module: &mut Loaded, written: &ModParam, diagnostics: &mut Diagnostics) {
-    let Known::Builtin(parameters) = module.known else {
+fn set(module: &mut LoadedModule, written: &ModParam, diagnostics: &mut Diagnostics) {
+    let ModuleSupport::Builtin(parameters) = module.support else {
         module.settings.push(Setting {
             name: String::from_utf8_lossy(&written.name).into_owned(),
             value: written.value.clone(),
@@ -245,10 +242,4 @@ fn is_plain(name: &str) -> bool {
 
 fn quoted(text: &[u8]) -> String {
     format!("\"{}\"", readable(text))
-}
-
-/// The name of a file without folder and `.so`.
-pub(super) fn stem(file: &[u8]) -> String {
-    let name = Path::new(OsStr::from_bytes(file)).file_name().unwrap_or_default().as_bytes();
-    readable(name.strip_suffix(b".so").unwrap_or(name))
 }

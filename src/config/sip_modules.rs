@@ -3,7 +3,7 @@
 //! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all
 //! releases together.
 
-use super::resolve::Known;
+use super::module_support::ModuleSupport;
 
 /// Name and MI commands, in the order of names.
 const MODULES: &[(&str, &[&str])] = &[
@@ -291,15 +291,15 @@ pub(super) fn compiles(module: &str) -> bool {
     COMPILING.contains(&module)
 }
 
-/// What is known about a module that is not ours: [`Known::SipOnly`], [`Known::Lacking`] or [`Known::Unknown`].
+/// What is known about a module that is not ours: [`ModuleSupport::SipOnly`], [`ModuleSupport::MissingCommands`] or [`ModuleSupport::Unknown`].
 #[must_use]
-pub fn look_up(module: &str) -> Known {
+pub fn look_up(module: &str) -> ModuleSupport {
     match MODULES.binary_search_by_key(&module, |(name, _)| name) {
         Ok(index) => match MODULES.get(index).map_or(&[] as &[&str], |(_, commands)| commands) {
-            [] => Known::SipOnly,
-            commands => Known::Lacking(commands),
+            [] => ModuleSupport::SipOnly,
+            commands => ModuleSupport::MissingCommands(commands),
         },
-        Err(_) => Known::Unknown,
+        Err(_) => ModuleSupport::Unknown,
     }
 }
 
@@ -314,9 +314,12 @@ mod tests {
 
     #[test]
     fn commands_tell_the_two_kinds_apart() {
-        assert!(matches!(look_up("maxfwd"), Known::SipOnly));
-        assert!(matches!(look_up("dispatcher"), Known::Lacking(["ds_list", "ds_reload", "ds_set_state"])));
-        assert!(matches!(look_up("my_own"), Known::Unknown));
+        assert!(matches!(look_up("maxfwd"), ModuleSupport::SipOnly));
+        assert!(matches!(
+            look_up("dispatcher"),
+            ModuleSupport::MissingCommands(["ds_list", "ds_reload", "ds_set_state"])
+        ));
+        assert!(matches!(look_up("my_own"), ModuleSupport::Unknown));
     }
 
     #[test]
@@ -324,7 +327,8 @@ mod tests {
         let guide = include_str!("../../c-compat/README.md");
         for name in COMPILING {
             assert!(
-                matches!(look_up(name), Known::Lacking(_)) && guide.contains(&format!("`{name}`")),
+                matches!(look_up(name), ModuleSupport::MissingCommands(_))
+                    && guide.contains(&format!("`{name}`")),
                 "{name}"
             );
         }
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn our_own_modules_are_not_in_the_table() {
         for ours in ["core", "statistics", "mi_datagram", "mi_fifo", "usrloc", "cachedb_local", "httpd"] {
-            assert!(matches!(look_up(ours), Known::Unknown), "{ours}");
+            assert!(matches!(look_up(ours), ModuleSupport::Unknown), "{ours}");
         }
     }
 }

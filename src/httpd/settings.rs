@@ -75,7 +75,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Known, ParameterRow};
+    use crate::config::{self, ModuleSupport, ParameterRow};
 
     const PORT: Param<u16> = Param::u16("port", 1..=65_535, 80, "");
     const ROOT: Param<&[u8]> = Param::text("root", "mi", "");
@@ -84,7 +84,7 @@ mod tests {
     fn settings(name: &str, value: &str) -> Settings {
         let text = format!("loadmodule \"x.so\"\nmodparam(\"x\", \"{name}\", \"{value}\")\n").into_bytes();
         let (document, mut diagnostics) = config::parse(Path::new("x"), &mut |_: &Path| Ok(text.clone()));
-        let known = |_: &str, _: &Path| Known::Builtin(PARAMETERS);
+        let known = |_: &str, _: &Path| ModuleSupport::Builtin(PARAMETERS);
         config::resolve(document, &known, &mut diagnostics).module("x").unwrap().settings.clone()
     }
 

@@ -16,7 +16,7 @@ mod mi_xmlrpc_ng;
 mod statistics;
 mod usrloc;
 
-use crate::config::{self, Known};
+use crate::config::{self, ModuleSupport};
 use crate::module::Module;
 
 pub use core::{load_statistics, private_memory_statistics, restart_statistics, watch};
@@ -71,10 +71,10 @@ pub fn is_always_there(module: &Module) -> bool {
 
 /// What `loadmodule` finds under a name.
 #[must_use]
-pub fn look_up(name: &str) -> Known {
+pub fn look_up(name: &str) -> ModuleSupport {
     match find(name) {
-        Some(module) => Known::Builtin(module.parameters),
-        None if NOT_BUILT.contains(&name) => Known::NotBuilt,
+        Some(module) => ModuleSupport::Builtin(module.parameters),
+        None if NOT_BUILT.contains(&name) => ModuleSupport::NotBuilt,
         None => config::look_up_sip_module(name),
     }
 }

@@ -7,6 +7,8 @@ mod architecture;
 mod documents;
 /// The recorded replies over HTTP, answered without a server.
 mod golden_http;
+/// Which file uses which, and circles among them.
+mod imports;
 /// What calls of the log say.
 mod log_calls;
 /// The lines of a manual page, a table, a script.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use opensips_mi::config::{self, Known};
+use opensips_mi::config::{self, ModuleSupport};
 use opensips_mi::modules;
 
 use super::reading::text;
@@ -16,7 +16,8 @@ fn wrong(file: &str) -> String {
         config::parse(Path::new("cfg"), &mut |_: &Path| Ok(file.as_bytes().to_vec()));
     let known = |name: &str, _: &Path| modules::look_up(name);
     let configuration = config::resolve(document, &known, &mut diagnostics);
-    let unknown = configuration.modules.iter().filter(|module| matches!(module.known, Known::Unknown));
+    let unknown =
+        configuration.modules.iter().filter(|module| matches!(module.support, ModuleSupport::Unknown));
     let unknown: String = unknown.map(|module| format!("unknown module {}\n", module.name)).collect();
     let errors = diagnostics.errors().map(|error| format!("{error}\n"));
     errors.chain([unknown]).collect()

@@ -1,6 +1,6 @@
 //! Globals: what `name=value` may set, and the typed result.
 //!
-//! The rows are in `table`; command line options that say the same are the caller's. C counterpart: the rule
+//! Command line options that say the same are the caller's. C counterpart: the rule
 //! `assign_stm` of cfg.y and the variables of globals.h.
 
 use std::collections::BTreeMap;
@@ -9,141 +9,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::document::{Assignment, Value};
-use super::nearest::nearest;
-use super::origin;
 use super::position::Position;
 
+mod facility;
+mod row;
 mod table;
 
-/// One global.
-#[derive(Debug)]
-pub struct GlobalRow {
-    /// Its name, then other names for the same.
-    pub names: &'static [&'static str],
-    /// What it may be set to.
-    pub form: Form,
-    /// Whom it concerns.
-    pub scope: Scope,
-    /// One line for man page and example, with the default.
-    pub help: &'static str,
-}
-
-/// Whom a global concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// This server acts on it.
-    Used,
-    /// SIP alone: its form is checked, and it has no effect.
-    SipAlone,
-}
-
-/// What a global may be set to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A number in a range, or `yes` and its like.
-    Integer {
-        /// The least.
-        min: i64,
-        /// The most.
-        max: i64,
-    },
-    /// `yes`, `true`, `on`, `enable`, `no`, `false`, `off`, `disable` or a number.
-    Boolean,
-    /// A string.
-    Text,
-    /// A word.
-    Word,
-    /// A string or a word.
-    TextOrWord,
-    /// A string, a word or a number: a user, a group, a folder.
-    Name,
-    /// A word or a number.
-    WordOrInteger,
-    /// A syslog facility, as `LOG_LOCAL0`. Case does not count.
-    Facility,
-    /// One or more of `udp:HOST:PORT as HOST:PORT use_children N`.
-    Sockets,
-    /// One or more of `udp:HOST:PORT`.
-    Aliases,
-    /// One address, with or without a port.
-    Host,
-    /// `name:{(udp, 10.0.0.0/8, 5060, "text"), …}`
-    Blacklist,
-    /// `"group": "module" "module"`
-    MemoryGroup,
-}
-
-/// All globals that are accepted.
-#[must_use]
-pub fn rows() -> &'static [GlobalRow] {
-    table::ROWS
-}
-
-/// The row of a name.
-pub(super) fn find(name: &[u8]) -> Option<&'static GlobalRow> {
-    table::ROWS.iter().find(|row| row.names.iter().any(|known| known.as_bytes() == name))
-}
-
-/// The global that was meant by a name nobody knows.
-pub(super) fn suggest(name: &str, others: &'static [&'static str]) -> Option<String> {
-    let names = || table::ROWS.iter().flat_map(|row| row.names).chain(others).copied();
-    // The name of another product or release is no slip of the finger.
-    origin::renamed(name).unwrap_or_else(|| nearest(name, names())).map(str::to_owned)
-}
-
-/// A syslog facility, as its code in syslog(3) shifted right by three: 0 kern to 23 local7.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facility(u8);
-
-/// C: `str_fac` and `int_fac` in dprint.c. The place is the code; the empty ones have no name there.
-const FACILITIES: [&str; 24] = [
-    "LOG_KERN",
-    "LOG_USER",
-    "LOG_MAIL",
-    "LOG_DAEMON",
-    "LOG_AUTH",
-    "LOG_SYSLOG",
-    "LOG_LPR",
-    "LOG_NEWS",
-    "LOG_UUCP",
-    "LOG_CRON",
-    "LOG_AUTHPRIV",
-    "LOG_FTP",
-    "",
-    "",
-    "",
-    "",
-    "LOG_LOCAL0",
-    "LOG_LOCAL1",
-    "LOG_LOCAL2",
-    "LOG_LOCAL3",
-    "LOG_LOCAL4",
-    "LOG_LOCAL5",
-    "LOG_LOCAL6",
-    "LOG_LOCAL7",
-];
-
-impl Facility {
-    /// The facility of a name as `LOG_DAEMON`; case does not count.
-    #[must_use]
-    pub fn from_name(name: &[u8]) -> Option<Self> {
-        let known = |facility: &&str| !facility.is_empty() && name.eq_ignore_ascii_case(facility.as_bytes());
-        let code = FACILITIES.iter().position(known)?;
-        u8::try_from(code).ok().map(Self)
-    }
-
-    /// The code, from 0 to 23.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self.0
-    }
-
-    /// The name, as `LOG_DAEMON`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        FACILITIES.get(usize::from(self.0)).copied().unwrap_or_default()
-    }
-}
+pub use facility::Facility;
+pub use row::{Form, GlobalRow, Scope};
+pub(super) use table::find;
+pub use table::rows;
 
 /// The globals that concern this server; `None` is what was not set. The last setting of a name counts.
 #[derive(Debug, Default)]

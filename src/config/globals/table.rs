@@ -3,7 +3,7 @@
 //! C counterpart: the definitions of cfg.lex and the rule `assign_stm` of cfg.y, of all releases from 1.4 to
 //! 2.4. Which release has which is in tests/checks/releases.
 
-use super::{Form, GlobalRow, Scope};
+use super::row::{Form, GlobalRow, Scope};
 
 const INT_MIN: i64 = i32::MIN as i64;
 const INT_MAX: i64 = i32::MAX as i64;
@@ -19,8 +19,19 @@ const fn sip(names: &'static [&'static str], form: Form) -> GlobalRow {
     GlobalRow { names, form, scope: Scope::SipAlone, help: "serves SIP alone; no effect" }
 }
 
+/// All globals that are accepted.
+#[must_use]
+pub fn rows() -> &'static [GlobalRow] {
+    ROWS
+}
+
+/// The row of a name.
+pub(in crate::config) fn find(name: &[u8]) -> Option<&'static GlobalRow> {
+    ROWS.iter().find(|row| row.names.iter().any(|known| known.as_bytes() == name))
+}
+
 /// All globals, those of ours first.
-pub(super) const ROWS: &[GlobalRow] = &[
+const ROWS: &[GlobalRow] = &[
     ours(&["chroot"], Form::Name, "folder to make the root after start; none by default"),
     ours(&["debug", "log_level"], SIGNED, "log level from -3 (alert) to 4 (debug); 2 by default"),
     ours(&["debug_mode"], Form::Boolean, "log level 4, to stderr, in the foreground; no by default"),

@@ -125,7 +125,7 @@ fn of_modules(unknown: &[LoadModule]) -> Vec<Evidence> {
     let mut all = Vec::new();
     for load in unknown {
         let path = String::from_utf8_lossy(&load.file);
-        let name = super::resolve::stem(&load.file);
+        let name = load.name();
         let modules = table::MODULES.iter().filter(|(known, _)| *known == name);
         let folders = table::FOLDERS.iter().filter(|(folder, _)| path.contains(folder));
         let found = format!("module \"{name}\"");

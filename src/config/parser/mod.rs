@@ -7,6 +7,8 @@ use super::diagnostics::Diagnostics;
 use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
 use super::globals::{self, Scope};
 use super::lexer::{Shape, Token};
+use super::nearest::nearest;
+use super::origin;
 use super::position::{Position, readable};
 use super::problem::Problem;
 use super::reader::Reader;
@@ -180,7 +182,7 @@ impl Parser<'_> {
         let name = self.global_name(token);
         let Some(row) = globals::find(&name) else {
             let name = readable(&name);
-            let nearest = globals::suggest(&name, KEYWORDS);
+            let nearest = suggest(&name);
             let problem = if self.reader.peek(0).is(b'=') {
                 Problem::UnknownGlobal { name, nearest }
             } else {
@@ -278,4 +280,11 @@ impl Parser<'_> {
 
 fn is_one_of(token: &Token, words: &[&str]) -> bool {
     words.iter().any(|word| token.is_word(word))
+}
+
+/// The global or statement that was meant by a name nobody knows.
+fn suggest(name: &str) -> Option<String> {
+    let names = || globals::rows().iter().flat_map(|row| row.names).chain(KEYWORDS).copied();
+    // The name of another product or release is no slip of the finger.
+    origin::renamed(name).unwrap_or_else(|| nearest(name, names())).map(str::to_owned)
 }

@@ -76,11 +76,11 @@ const USRLOC: &[ParameterRow] = &[
     ),
 ];
 
-fn catalogue(module: &str, _path: &Path) -> Known {
+fn catalogue(module: &str, _path: &Path) -> ModuleSupport {
     match module {
-        "mi_datagram" => Known::Builtin(DATAGRAM),
-        "usrloc" => Known::Builtin(USRLOC),
-        "mi_fifo" => Known::Builtin(&[]),
+        "mi_datagram" => ModuleSupport::Builtin(DATAGRAM),
+        "usrloc" => ModuleSupport::Builtin(USRLOC),
+        "mi_fifo" => ModuleSupport::Builtin(&[]),
         other => look_up_sip_module(other),
     }
 }

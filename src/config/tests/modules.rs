@@ -133,7 +133,7 @@ fn an_unknown_module_is_handed_on_with_its_parameters_as_written() {
     .resolve();
     assert_eq!(messages(&diagnostics), [""; 0]);
     let module = configuration.module("my_own").expect("it is loaded");
-    assert!(matches!(module.known, Known::Unknown));
+    assert!(matches!(module.support, ModuleSupport::Unknown));
     let all: Vec<(&str, &Value)> = module.settings.iter().map(|s| (s.name.as_str(), &s.value)).collect();
     assert_eq!(all, [("x", &Value::Text(b"y".to_vec())), ("z", &Value::Integer(-7))]);
 }

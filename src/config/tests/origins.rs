@@ -46,7 +46,9 @@ const FOREIGN: &[(&str, &str)] = &[
 /// The last line about a file whose unknown modules are nowhere, as the server finds them later.
 fn last_line(text: &str) -> String {
     let (configuration, mut diagnostics) = Files::main(text).resolve();
-    for module in configuration.modules.iter().filter(|module| matches!(module.known, Known::Unknown)) {
+    for module in
+        configuration.modules.iter().filter(|module| matches!(module.support, ModuleSupport::Unknown))
+    {
         diagnostics.error_at(&module.position, "no such module");
     }
     diagnostics.to_string().lines().last().unwrap_or_default().to_owned()

@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use opensips_mi::config::{
-    self, Configuration, Diagnostics, Document, Known, ParameterKind, ParameterRow, Position, Setting,
-    Statement, Value,
+    self, Configuration, Diagnostics, Document, ModuleSupport, ParameterKind, ParameterRow, Position,
+    Setting, Statement, Value,
 };
 use opensips_mi::modules;
 
@@ -107,7 +107,7 @@ fn check_settings(configuration: &Configuration, files: &[&[u8]]) {
         check_place(&module.position, files);
         for setting in module.settings.iter() {
             check_place(&setting.position, files);
-            if let Known::Builtin(rows) = module.known {
+            if let ModuleSupport::Builtin(rows) = module.support {
                 check_type(setting, rows);
             }
         }
@@ -149,7 +149,7 @@ fn summary_of(document: &Document) -> String {
     text
 }
 
-fn summary_of_module(module: &config::Loaded) -> String {
+fn summary_of_module(module: &config::LoadedModule) -> String {
     let settings: Vec<_> = module
         .settings
         .iter()
