@@ -124,11 +124,6 @@ impl Diagnostics {
         self.of(Severity::Warning)
     }
 
-    /// The notices, in order.
-    pub fn notices(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.of(Severity::Notice)
-    }
-
     /// Everything, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()

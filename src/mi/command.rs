@@ -281,7 +281,6 @@ mod tests {
         Command { name, help: None, classic, json_rpc: &[], changes: Changes::Data, run: &echo }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
     fn echo(call: &mut Call<'_>) -> Result<(), Fault> {
         for value in call.args.list("a") {
             call.reply.node("arg", value);

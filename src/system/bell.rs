@@ -31,7 +31,6 @@ impl Bell {
     }
 
     /// Rings it. False when it was rung so often unheard that there is no room for more.
-    #[expect(clippy::must_use_candidate, reason = "whoever rings again later need not know")]
     pub fn ring(&self, number: u64) -> bool {
         // As short as this it is written as a whole or not at all.
         (&self.rung).write(&number.to_ne_bytes()).is_ok()

@@ -1,9 +1,7 @@
-//! Plays the recorded rows of tests/golden and compares the replies. Known gaps stand in tests/golden/gaps.jsonl with
-//! their reason; a gap that has closed fails the run, as does one that names no row. Nothing is left out silently:
-//! the counts go to the terminal.
+//! Plays the recorded rows of tests/golden and compares the replies. The numbers of rows go to the terminal.
 //!
 //! Against the original (`MI_SERVER`, see support/setup.rs) the `differ` rows are compared with what the original
-//! answers, and gaps do not count.
+//! answers.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,36 +36,10 @@ enum Kind {
 /// Modules of the recorded server.
 const MODULES: [&str; 3] = ["cachedb_local", "usrloc", "event_datagram"];
 
-/// What is missing yet.
-#[derive(Default)]
-struct Gaps {
-    rows: Vec<Gap>,
-    modules: Vec<String>,
-}
-
-/// Rows that do not pass yet: those of a case, or of all cases that begin with what stands before a final `*`.
-struct Gap {
-    case: String,
-    /// Only these steps, if any are given.
-    steps: Option<Vec<u64>>,
-    reason: String,
-}
-
-impl Gap {
-    fn covers(&self, row: &Row) -> bool {
-        let named = match self.case.strip_suffix('*') {
-            Some(start) => row.case.starts_with(start),
-            None => row.case == self.case,
-        };
-        named && self.steps.as_ref().is_none_or(|steps| steps.contains(&row.step))
-    }
-}
-
 #[derive(Default)]
 struct Tally {
     compared: usize,
     answered: usize,
-    gaps: usize,
     failures: Vec<String>,
 }
 
@@ -75,40 +47,28 @@ struct Tally {
 fn datagram_rows_of_1_11() {
     let rows = rows("1.11-datagram.jsonl");
     let reference = is_reference();
-    let gaps = if reference { Gaps::default() } else { gaps("gaps.jsonl") };
-    for gap in &gaps.rows {
-        assert!(rows.iter().any(|row| gap.covers(row)), "gap {:?} names no row of the recording", gap.case);
-    }
-    for module in &gaps.modules {
-        let check = Setup::unix().module(module).check();
-        let is_missing = check.stderr.contains("not built into this server yet");
-        assert!(is_missing, "module {module} is there, take it out of gaps.jsonl");
-    }
-
-    let mut shared = start(&gaps);
+    let mut shared = start();
     let mut tally = Tally::default();
     for case in rows.chunk_by(|left, right| left.case == right.case) {
-        let mut fresh = (!case.iter().all(only_reads)).then(|| start(&gaps));
+        let mut fresh = (!case.iter().all(only_reads)).then(start);
         let server = fresh.as_mut().unwrap_or(&mut shared);
-        play(server, case, &gaps.rows, reference, &mut tally);
+        play(server, case, reference, &mut tally);
     }
 
-    let Tally { compared, answered, gaps, failures } = tally;
+    let Tally { compared, answered, failures } = tally;
     let total = rows.len();
     let _ = writeln!(
         std::io::stderr(),
-        "golden 1.11-datagram: {total} rows: {compared} the same, {answered} only to be answered, {gaps} known gaps, \
-         {} failed",
+        "golden 1.11-datagram: {total} rows: {compared} the same, {answered} only to be answered, {} failed",
         failures.len()
     );
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert_eq!(compared + answered + gaps, total, "a row was left out");
+    assert_eq!(compared + answered, total, "a row was left out");
 }
 
 /// The set-up of the recording, as far as a datagram sees it.
-fn start(gaps: &Gaps) -> Server {
-    let there = MODULES.into_iter().filter(|module| !gaps.modules.iter().any(|missing| missing == module));
-    there.fold(Setup::unix(), Setup::module).start()
+fn start() -> Server {
+    start_with(Setup::unix())
 }
 
 /// The same with a transport more.
@@ -173,7 +133,7 @@ fn is_reference() -> bool {
     !version.stdout.contains("opensips-mi")
 }
 
-fn play(server: &Server, case: &[Row], gaps: &[Gap], reference: bool, tally: &mut Tally) {
+fn play(server: &Server, case: &[Row], reference: bool, tally: &mut Tally) {
     let client = server.client();
     for row in case {
         let found = client.ask(&row.request);
@@ -184,15 +144,10 @@ fn play(server: &Server, case: &[Row], gaps: &[Gap], reference: bool, tally: &mu
             Kind::Exact | Kind::Differ if varies(reference, row) => found.starts_with(b"200 OK\n"),
             Kind::Exact | Kind::Differ => found == *wanted,
         };
-        match (gaps.iter().find(|gap| gap.covers(row)), same) {
-            (None, true) if row.kind == Kind::Sent => tally.answered += 1,
-            (None, true) => tally.compared += 1,
-            (None, false) => tally.failures.push(report(row, wanted, &found)),
-            (Some(_), false) => tally.gaps += 1,
-            (Some(gap), true) => tally.failures.push(format!(
-                "{} step {}: passes, take it out of gaps.jsonl ({})",
-                row.case, row.step, gap.reason
-            )),
+        match same {
+            true if row.kind == Kind::Sent => tally.answered += 1,
+            true => tally.compared += 1,
+            false => tally.failures.push(report(row, wanted, &found)),
         }
     }
 }
@@ -265,21 +220,6 @@ fn row(value: &Value) -> Row {
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     let byte = |char| u8::try_from(char).expect("a byte per character");
     Some(value.as_str()?.chars().map(byte).collect())
-}
-
-fn gaps(name: &str) -> Gaps {
-    let mut gaps = Gaps::default();
-    for value in objects(name) {
-        let reason = value["reason"].as_str().expect("a gap has a reason").to_owned();
-        if let Some(module) = value["module"].as_str() {
-            gaps.modules.push(module.to_owned());
-            continue;
-        }
-        let case = value["case"].as_str().expect("a gap names a case or a module").to_owned();
-        let numbers = |steps: &Vec<Value>| steps.iter().map(|step| step.as_u64().expect("a step")).collect();
-        gaps.rows.push(Gap { case, steps: value["steps"].as_array().map(numbers), reason });
-    }
-    gaps
 }
 
 fn objects(name: &str) -> Vec<Value> {

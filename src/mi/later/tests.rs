@@ -4,7 +4,6 @@ use super::*;
 use crate::mi::testing::{Recorder, context};
 use crate::mi::{Caller, Changes, Classic, Command, Context, Params, run};
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command that may answer later")]
 fn start(call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
     if call.args.count() > 0 {
         call.reply.node("number", number.to_string().as_str());

@@ -46,7 +46,6 @@ impl Reply {
     }
 
     /// The value, or that there is none, if it is such a reply.
-    #[expect(clippy::option_option, reason = "no such reply and no value are two things")]
     pub(super) fn value(self) -> Option<Option<Vec<u8>>> {
         match self {
             Reply::Value(value) => Some(value),

@@ -107,7 +107,6 @@ pub(super) const COMMANDS: [Command; 17] = [
 /// C: `mi_help` and `mi_which_cmd`.
 const UNKNOWN_COMMAND: Fault = Fault::new(404, "unknown MI command");
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
     let header = call.context.segment.header();
     call.reply.node("Now", clock::ctime(clock::wall_seconds()).as_str());
@@ -116,7 +115,6 @@ fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn version(call: &mut Call<'_>) -> Result<(), Fault> {
     let (version, machine) = (version::VERSION, version::ARCHITECTURE);
     call.reply.node("Server", Value::Text(format_args!("OpenSIPS ({version} ({machine}/linux))")));
@@ -132,7 +130,6 @@ fn pwd(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn arg(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.around("", Value::List, |reply| {
         call.context.arguments.iter().for_each(|argument| reply.node("", argument.as_encoded_bytes()));
@@ -160,7 +157,6 @@ fn which(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
     let slots = call.context.segment.slots().iter();
     call.reply.open_around("Processes", Value::List);
@@ -176,7 +172,6 @@ fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// Answers first, ends then: the attendant lets the request in hand be finished.
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
     call.context.attendant.terminate();
     Ok(())

@@ -201,7 +201,6 @@ fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
     let mut done = 0;
     call.rest = Some(Rest::of_change(move |context, _| {

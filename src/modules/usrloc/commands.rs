@@ -223,7 +223,6 @@ fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<
 }
 
 /// C: `mi_usrloc_flush`, which without a database does what the timer does.
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
     let mut step = expiry::removal(call.context.segment);
     call.rest = Some(Rest::of_change(move |context, _| Ok(step(context))));
@@ -231,7 +230,6 @@ fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// C: `mi_usrloc_sync`, which has nothing to do without a database.
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every command")]
 fn sync(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.status(&Fault::new(200, "Contacts already synced"));
     Ok(())

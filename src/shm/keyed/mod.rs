@@ -244,7 +244,6 @@ impl<'s> Table<'s> {
     }
 
     /// Removes a key. False when there was none.
-    #[expect(clippy::must_use_candidate, reason = "a caller need not care whether there was one")]
     pub fn remove(&self, space: Space, key: &[u8]) -> bool {
         let key = self.key(space, key);
         let shard = self.lock(key);

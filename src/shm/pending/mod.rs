@@ -258,7 +258,6 @@ impl Pending {
     }
 
     /// Answers all with `last`, and refuses any that come after that: for a server that ends. Gives how many there were.
-    #[expect(clippy::must_use_candidate, reason = "a caller need not care how many there were")]
     pub fn end(&self, last: &[u8]) -> usize {
         self.segment.header().is_ending().store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);

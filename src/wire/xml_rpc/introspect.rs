@@ -81,7 +81,6 @@ pub(super) fn run(
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every method")]
 fn list(context: &Context, reply: &mut Encoder<'_>) -> Result<(), Fault> {
     let commands = context.commands.iter(Generation::Classic).map(|entry| entry.command.name);
     let names = METHODS.iter().map(|method| method.name).chain(commands);
@@ -89,7 +88,6 @@ fn list(context: &Context, reply: &mut Encoder<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every method")]
 fn capabilities(reply: &mut Encoder<'_>) -> Result<(), Fault> {
     reply.whole(|output| {
         output.push(b"<value><struct>\r\n");
@@ -111,7 +109,6 @@ fn own(name: &[u8]) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name.as_bytes() == name)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the type of every method")]
 fn exists(context: &Context, _: Format, name: &[u8], reply: &mut Encoder<'_>) -> Result<(), Fault> {
     let is_there = own(name).is_some() || context.commands.find(name, Generation::Classic).is_some();
     reply.whole(|output| {
