@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::mi::Context;
-use crate::module::{Lives, OpenError, Process, Ready, Service};
+use crate::module::{Lifecycles, OpenError, Process, ReadyNotifier, Service};
 use crate::system::process::{self, ProcessId};
 use crate::system::signal::{self, Blocked};
 
@@ -16,13 +16,13 @@ const ENDED: i32 = 0;
 /// Exit status of a worker that could not begin, or that panicked.
 const FAILED: i32 = 1;
 
-/// Lives a worker's life, that of the `number`th of its service, in a child that was just forked, with all signals
-/// blocked, and ends the process.
+/// Runs worker `number` of its service in a child that was just forked, with all signals blocked, and ends the
+/// process.
 pub fn live(
     service: &dyn Service,
     number: usize,
     context: &Rc<Context>,
-    ready: &dyn Ready,
+    ready: &dyn ReadyNotifier,
     attendant: ProcessId,
     blocked: Blocked,
 ) -> ! {
@@ -42,7 +42,7 @@ fn serve(
     service: &dyn Service,
     number: usize,
     context: &Rc<Context>,
-    ready: &dyn Ready,
+    ready: &dyn ReadyNotifier,
     attendant: ProcessId,
     blocked: Blocked,
 ) -> Result<(), OpenError> {
@@ -54,8 +54,8 @@ fn serve(
         );
     }
     drop(blocked);
-    if let Some(lives) = context.states.get::<Lives>() {
-        lives.begin_process(service.rank(), context)?;
+    if let Some(lifecycles) = context.states.get::<Lifecycles>() {
+        lifecycles.start_process(service.rank(), context)?;
     }
     let process = Process::new(context, number, ready).ok_or("its slot is not in the segment")?;
     service.run(&process)

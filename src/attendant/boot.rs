@@ -19,7 +19,7 @@ use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
 use crate::mi::{self, Command, Context, Registry, States, Table};
-use crate::module::{Identity, Lives, Loaded, Module, OpenError, Service};
+use crate::module::{Lifecycles, Module, ModuleParts, OpenError, RunUser, Service};
 use crate::modules;
 use crate::shm::keyed::Space;
 use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
@@ -282,11 +282,11 @@ fn limits(globals: &Globals) -> Result<(), BootError> {
 /// Tables, statistics and segment, for all processes that will be.
 fn build(
     options: &Options,
-    mut loaded: Vec<(&'static Module, Loaded)>,
+    mut loaded: Vec<(&'static Module, ModuleParts)>,
     contiguous: Option<&'static Contiguous>,
     arguments: Vec<OsString>,
     globals: &Globals,
-    identity: Identity,
+    identity: RunUser,
 ) -> Result<(Context, Vec<Pool>), BootError> {
     let mut commands = Table::default();
     let mut statistics = Registry::default();
@@ -303,7 +303,7 @@ fn build(
         events.publish(module.events);
         add_rows(module, module.commands)?;
     }
-    let mut lives = Lives::default();
+    let mut lifecycles = Lifecycles::default();
     let mut services = Vec::new();
     for (module, made) in &mut loaded {
         if !modules::is_always_there(module) {
@@ -311,15 +311,15 @@ fn build(
             add_rows(module, module.commands)?;
         }
         services.extend(made.service.take().map(|service| (module.name, service)));
-        if let Some(life) = made.life.take() {
+        if let Some(lifecycle) = made.lifecycle.take() {
             let module = *module;
             let failed = |source| BootError::Module { module: module.name, source };
-            let exported = life.begin(events.names()).map_err(failed)?;
+            let exported = lifecycle.start(events.names()).map_err(failed)?;
             events.publish(&exported.events);
             add_rows(module, exported.commands.leak())?;
             made.statistics.extend(exported.statistics);
             services.extend(exported.services.into_iter().map(|service| (module.name, service)));
-            lives.add(life);
+            lifecycles.add(lifecycle);
         }
     }
 
@@ -352,7 +352,7 @@ fn build(
     keyed.extend(events.has_transport().then_some(Space::Subscription));
     states.add(Box::new(events));
     states.add(Box::new(doors));
-    states.add(Box::new(lives));
+    states.add(Box::new(lifecycles));
     let answers_later = commands.any_answers_later();
     if answers_later {
         statistics.add(&mi::STATISTICS);

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use super::{boot, relative};
 use crate::cli::Options;
 use crate::config::{Diagnostics, Globals, LoadedModule, Position};
-use crate::module::Loaded;
+use crate::module::ModuleParts;
 use crate::system::obstacle::{self, Obstacle};
 
 /// Looks at what the modules will make.
 pub(super) fn modules(
-    made: &[(&LoadedModule, &Loaded)],
+    made: &[(&LoadedModule, &ModuleParts)],
     options: &Options,
     globals: &Globals,
     diagnostics: &mut Diagnostics,

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use crate::module::Identity;
+use crate::module::RunUser;
 use crate::system::own_file::{self, Opened, OwnFileError};
 use crate::system::presence::{self, Inode, Presence};
 use crate::system::process::ProcessId;
@@ -83,7 +83,7 @@ impl PidFile {
     pub(super) fn make(
         process: Option<&Path>,
         group: Option<&Path>,
-        identity: Identity,
+        identity: RunUser,
     ) -> Result<Vec<PidFile>, PidFileError> {
         if let Some(path) = process.filter(|_| process == group) {
             return Err(PidFileError::Same { path: path.to_owned() });
@@ -102,7 +102,7 @@ impl PidFile {
         Ok(made)
     }
 
-    fn make_one(path: &Path, number: Number, identity: Identity) -> Result<PidFile, PidFileError> {
+    fn make_one(path: &Path, number: Number, identity: RunUser) -> Result<PidFile, PidFileError> {
         // The workers of a server that was killed hold the lock until they have ended too, and a server that begins at
         // this moment has the lock before it has written its number.
         let may_pass = |error: &PidFileError| {
@@ -117,7 +117,7 @@ impl PidFile {
     /// Puts a new file in the place of one whose lock a process holds that is no server.
     ///
     /// Another start may do the same at this moment, so one waits for the other, and looks again.
-    fn replace(path: &Path, number: Number, identity: Identity) -> Result<PidFile, PidFileError> {
+    fn replace(path: &Path, number: Number, identity: RunUser) -> Result<PidFile, PidFileError> {
         let _turn = endpoint::take_turn(endpoint::folder(path));
         match PidFile::write(path, number, identity) {
             Err(PidFileError::Locked { .. }) => {}
@@ -135,7 +135,7 @@ impl PidFile {
         PidFile::write(path, number, identity)
     }
 
-    fn write(path: &Path, number: Number, identity: Identity) -> Result<PidFile, PidFileError> {
+    fn write(path: &Path, number: Number, identity: RunUser) -> Result<PidFile, PidFileError> {
         let step =
             |step, remedy| move |source| PidFileError::System { path: path.to_owned(), step, source, remedy };
         let mut access = OpenOptions::new();
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     fn write(path: &Path) -> Result<PidFile, PidFileError> {
-        PidFile::make(Some(path), None, Identity::default()).map(|mut files| files.remove(0))
+        PidFile::make(Some(path), None, RunUser::default()).map(|mut files| files.remove(0))
     }
 
     /// Writes a file as a server makes it, whatever the umask is.
@@ -273,7 +273,7 @@ mod tests {
     fn a_fifo_and_one_path_for_two_files_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
-        let both = PidFile::make(Some(&path), Some(&path), Identity::default());
+        let both = PidFile::make(Some(&path), Some(&path), RunUser::default());
         assert!(matches!(both, Err(PidFileError::Same { .. })) && !path.exists());
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(write(&path).is_err());
@@ -343,7 +343,7 @@ mod tests {
         put(&path, "999999999\n");
         let stranger = File::open(&path).unwrap();
         stranger.lock_shared().unwrap();
-        let replace = || PidFile::replace(&path, Number::of_process(), Identity::default());
+        let replace = || PidFile::replace(&path, Number::of_process(), RunUser::default());
         let first = replace().unwrap();
         let second = replace();
         assert!(matches!(second, Err(PidFileError::Running { .. })), "{second:?}");

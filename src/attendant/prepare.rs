@@ -8,7 +8,7 @@ use crate::capi;
 use crate::cli::{Action, Options};
 use crate::config::LoadedModule;
 use crate::config::{Configuration, Diagnostics, Globals, ModuleSupport};
-use crate::module::{Identity, Loaded, Module, SettingError};
+use crate::module::{Module, ModuleParts, RunUser, SettingError};
 use crate::modules;
 use crate::shm::{self, Contiguous};
 use crate::system::{memory, user};
@@ -23,9 +23,9 @@ pub struct Plan {
     /// Global settings.
     pub globals: Globals,
     /// Who the server becomes.
-    pub identity: Identity,
+    pub identity: RunUser,
     /// The loaded modules, with what each became by its settings.
-    pub modules: Vec<(&'static Module, Loaded)>,
+    pub modules: Vec<(&'static Module, ModuleParts)>,
     /// The memory of C modules, when there are any.
     pub contiguous: Option<&'static Contiguous>,
 }
@@ -63,7 +63,7 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
             continue;
         };
         let result =
-            module.load.map_or_else(|| Ok(Loaded::default()), |load| load(&entry.settings, identity));
+            module.load.map_or_else(|| Ok(ModuleParts::default()), |load| load(&entry.settings, identity));
         let told = |error: &SettingError| {
             format!("modparam(\"{}\", \"{}\"): {}", module.name, error.parameter, error.message)
         };
@@ -120,7 +120,7 @@ fn open_module(
     bytes: u64,
     contiguous: &mut Option<&'static Contiguous>,
     diagnostics: &mut Diagnostics,
-) -> Option<(&'static Module, Loaded)> {
+) -> Option<(&'static Module, ModuleParts)> {
     let Some(path) = capi::find(&entry.name, &entry.path) else {
         diagnostics.error_at(&entry.position, unknown_module(entry));
         return None;
@@ -187,7 +187,7 @@ fn unknown_module(entry: &LoadedModule) -> String {
 }
 
 /// The command line wins over the configuration. C: `-u` and `-g` in main.c.
-fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics) -> Identity {
+fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics) -> RunUser {
     let user = options.user.as_deref().or(globals.user.as_deref());
     let group = options.group.as_deref().or(globals.group.as_deref());
     let found_user = user.map(|name| user::find_user(&name.to_string_lossy()));
@@ -219,5 +219,5 @@ fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics)
             None => diagnostics.error_elsewhere(format!("option -u: {message}, by -g")),
         }
     }
-    Identity { uid: uid.map(|user| user.uid), gid }
+    RunUser { uid: uid.map(|user| user.uid), gid }
 }

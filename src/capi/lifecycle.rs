@@ -11,7 +11,7 @@ use super::{
     c_strings, command, current_context, event, guarded_call, handler, orphaned_locks, process, statistic,
 };
 use crate::mi::Context;
-use crate::module::{Exported, Life, OpenError, Rank};
+use crate::module::{LateExports, Lifecycle, OpenError, Rank};
 use crate::system::last_words;
 
 /// C: `PROC_MAIN`.
@@ -96,8 +96,8 @@ impl CModule {
     }
 }
 
-impl Life for CModule {
-    fn begin(&self, events: &[&'static str]) -> Result<Exported, OpenError> {
+impl Lifecycle for CModule {
+    fn start(&self, events: &[&'static str]) -> Result<LateExports, OpenError> {
         event::set_known_names(events);
         let (commands, statistics) = (command::registered_count(), statistic::registered_count());
         self.has_begun.set(true);
@@ -118,7 +118,7 @@ impl Life for CModule {
         }
         let suspects =
             orphaned_locks::register_counter(self.name).ok_or("no shared memory; give a larger -m")?;
-        Ok(Exported {
+        Ok(LateExports {
             commands,
             statistics: statistic::registered_after(statistics).into_iter().chain([suspects]).collect(),
             events: event::published_after(events.len()),
@@ -127,7 +127,7 @@ impl Life for CModule {
         })
     }
 
-    fn begin_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
+    fn start_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
         // SAFETY: sets variables of the shim.
         unsafe { layouts::opensips_mi_set_process_number(c_int::try_from(context.slot)?) };
         let number = match rank {

@@ -11,7 +11,7 @@ use super::lifecycle::CModule;
 use super::load_error::LoadError;
 use super::{c_strings, parameters};
 use crate::config::Settings;
-use crate::module::{Loaded, Module};
+use crate::module::{Module, ModuleParts};
 
 /// The file of a module: `path`, or `NAME/NAME.so` beside it; `None` when there is neither.
 #[must_use]
@@ -42,7 +42,7 @@ pub fn open(
     name: &str,
     path: &Path,
     settings: &Settings,
-) -> Result<(&'static Module, Loaded), Vec<LoadError>> {
+) -> Result<(&'static Module, ModuleParts), Vec<LoadError>> {
     let refused = |reason: String| {
         let message = format!("loadmodule \"{name}\": {}: {reason}", path.display());
         vec![LoadError { position: None, message }]
@@ -76,7 +76,10 @@ pub fn open(
         events: &[],
         load: None,
     };
-    Ok((Box::leak(Box::new(table)), Loaded { life: Some(Box::new(module)), ..Loaded::default() }))
+    Ok((
+        Box::leak(Box::new(table)),
+        ModuleParts { lifecycle: Some(Box::new(module)), ..ModuleParts::default() },
+    ))
 }
 
 /// What the dynamic linker says of the last failure.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::{Method, StatusCode, Uri, Version};
 
-use crate::module::Identity;
+use crate::module::RunUser;
 use crate::system::clock;
 use crate::system::own_file::{self, Opened, OwnFileError};
 use crate::system::presence::{self, Inode, Presence};
@@ -25,7 +25,7 @@ const MODE: u32 = 0o640;
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
-    owner: Identity,
+    owner: RunUser,
     file: File,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Entry<'a> {
 
 impl LogFile {
     /// Opens the file, or makes it; what is there stays. Only one that was made changes its owner.
-    pub(super) fn open(path: &Path, owner: Identity) -> Result<LogFile, LogFileError> {
+    pub(super) fn open(path: &Path, owner: RunUser) -> Result<LogFile, LogFileError> {
         let Opened { file, is_new } = own_file::open(path, &append(), MODE, owner.uid)?;
         if is_new && (owner.uid.is_some() || owner.gid.is_some()) {
             let failed = |source| LogFileError::Owner { path: path.to_owned(), source };
@@ -163,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         write(&path, "before\n");
-        let mut log = LogFile::open(&path, Identity::default()).unwrap();
+        let mut log = LogFile::open(&path, RunUser::default()).unwrap();
         let uri = Uri::from_static("/RPC2\"?x");
         let entry = Entry {
             client: "::1".parse().unwrap(),
@@ -192,7 +192,7 @@ mod tests {
         let new = std::fs::read_to_string(&path).unwrap();
         assert!(new.starts_with("::1 - - [") && new.ends_with("200 -\n"), "{new}");
         assert_eq!((old.lines().count(), new.lines().count()), (3, 1));
-        assert!(LogFile::open(folder.path(), Identity::default()).is_err());
+        assert!(LogFile::open(folder.path(), RunUser::default()).is_err());
     }
 
     #[test]
@@ -208,11 +208,11 @@ mod tests {
         write(&other, "precious\n");
         std::fs::hard_link(&other, &hard).unwrap();
         std::os::unix::fs::symlink(&other, &soft).unwrap();
-        let error = LogFile::open(&hard, Identity::default()).unwrap_err();
+        let error = LogFile::open(&hard, RunUser::default()).unwrap_err();
         assert!(error.to_string().contains("hard link"), "{error}");
-        assert!(LogFile::open(&soft, Identity::default()).is_err());
+        assert!(LogFile::open(&soft, RunUser::default()).is_err());
         std::fs::remove_file(&hard).unwrap();
-        LogFile::open(&other, Identity::default()).unwrap();
+        LogFile::open(&other, RunUser::default()).unwrap();
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious\n");
     }
 
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn only_a_new_file_gets_the_owner() {
         let folder = tempfile::tempdir().unwrap();
-        let owner = Identity { uid: Some(65_534), gid: Some(65_534) };
+        let owner = RunUser { uid: Some(65_534), gid: Some(65_534) };
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         write(&old, "");
         LogFile::open(&old, owner).unwrap();

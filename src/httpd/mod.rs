@@ -38,7 +38,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use crate::mi::Statistic;
-use crate::module::{Identity, OpenError, Process, Service};
+use crate::module::{OpenError, Process, RunUser, Service};
 use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::{machine, tcp};
 use crate::wire::http::{Door, Doors};
@@ -66,7 +66,7 @@ pub struct Plan {
     /// The parameters that set address and port, for messages.
     pub parameters: &'static str,
     /// The file for a line for each request, and who is to own it.
-    pub log_file: Option<(PathBuf, Identity)>,
+    pub log_file: Option<(PathBuf, RunUser)>,
     /// Names that a request may ask for on loopback besides the machine's own.
     pub host_names: Vec<String>,
 }

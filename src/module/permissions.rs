@@ -1,6 +1,6 @@
 //! Reads the permissions, owner and group of a socket or a FIFO from the parameters of a module.
 
-use super::{Identity, SettingError};
+use super::{RunUser, SettingError};
 use crate::config::{NameOrNumber, Param, Settings};
 use crate::system::endpoint::Access;
 use crate::system::user;
@@ -21,7 +21,7 @@ impl PermissionParameters {
     ///
     /// # Errors
     /// When there is no such user or group.
-    pub fn read(self, settings: &Settings, identity: Identity) -> Result<Access, SettingError> {
+    pub fn read(self, settings: &Settings, identity: RunUser) -> Result<Access, SettingError> {
         let mode = match settings.get(self.mode) {
             0 => {
                 log::warn!("{} 0 would lock everybody out; 0600 is used", self.mode.name());

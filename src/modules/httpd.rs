@@ -4,7 +4,7 @@
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::module::{Loaded, Module};
+use crate::module::{Module, ModuleParts};
 
 const PORT: Param<u16> = Param::u16("port", 1..=65_535, 8888, "TCP port to listen on");
 
@@ -58,6 +58,6 @@ pub(super) const MODULE: Module = Module {
             parameters: "ip and port",
             log_file: None,
         };
-        Ok(Loaded { service: Some(Box::new(Listener::new(plan))), ..Loaded::default() })
+        Ok(ModuleParts { service: Some(Box::new(Listener::new(plan))), ..ModuleParts::default() })
     }),
 };

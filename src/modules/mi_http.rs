@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::settings;
 use crate::mi::{Caller, Context, Told};
-use crate::module::{self, Loaded, Module};
+use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::{Answer, Dialect, Door, Method, Request};
 use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
@@ -56,7 +56,10 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, _| {
         let root = settings::root(settings, ROOT)?;
-        Ok(Loaded { doors: vec![Door::new(&root, ROOT.name(), JsonRpc::default())], ..Loaded::default() })
+        Ok(ModuleParts {
+            doors: vec![Door::new(&root, ROOT.name(), JsonRpc::default())],
+            ..ModuleParts::default()
+        })
     }),
 };
 

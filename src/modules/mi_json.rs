@@ -4,7 +4,7 @@
 
 use crate::config::{Param, ParameterRow};
 use crate::httpd::settings;
-use crate::module::{self, Loaded, Module};
+use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::Door;
 use crate::wire::tree_json::TreeJson;
 
@@ -23,6 +23,6 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, _| {
         let root = settings::root(settings, ROOT)?;
-        Ok(Loaded { doors: vec![Door::new(&root, ROOT.name(), TreeJson)], ..Loaded::default() })
+        Ok(ModuleParts { doors: vec![Door::new(&root, ROOT.name(), TreeJson)], ..ModuleParts::default() })
     }),
 };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::module::{Loaded, Module};
+use crate::module::{Module, ModuleParts};
 use crate::wire::http::Door;
 use crate::wire::xml_rpc::Format;
 
@@ -66,6 +66,6 @@ pub(super) const MODULE: Module = Module {
             parameters: "ip and port",
             log_file: settings.get(LOG_FILE).map(|path| (path.to_owned(), identity)),
         };
-        Ok(Loaded { service: Some(Box::new(Listener::new(plan))), ..Loaded::default() })
+        Ok(ModuleParts { service: Some(Box::new(Listener::new(plan))), ..ModuleParts::default() })
     }),
 };

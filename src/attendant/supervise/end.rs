@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Supervisor;
 use crate::mi;
-use crate::module::Lives;
+use crate::module::Lifecycles;
 
 /// How long workers may take to answer what they have in hand when the server ends. C waits a minute.
 const GRACE: Duration = Duration::from_secs(10);
@@ -65,8 +65,8 @@ impl Supervisor {
             self.wait(REMINDER);
             self.signals.take();
         }
-        if let Some(lives) = self.context.states.get::<Lives>() {
-            lives.end();
+        if let Some(lifecycles) = self.context.states.get::<Lifecycles>() {
+            lifecycles.end();
         }
         if self.has_served {
             log::info!("the server has ended");

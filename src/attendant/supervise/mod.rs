@@ -22,7 +22,7 @@ use super::stopped::{self, StoppedWorkers};
 use crate::capi;
 use crate::logging::level;
 use crate::mi::Context;
-use crate::module::{Lives, OpenError, Rank, Ready, Service};
+use crate::module::{Lifecycles, OpenError, Rank, ReadyNotifier, Service};
 use crate::shm::{Slot, SlotState};
 use crate::system::process::{self, Change, Ending, Fork, ProcessId};
 use crate::system::signal::{Blocked, Event, Stream};
@@ -94,8 +94,8 @@ struct Settled<'a> {
     wake: &'a PipeWriter,
 }
 
-impl Ready for Settled<'_> {
-    fn tell(&self) {
+impl ReadyNotifier for Settled<'_> {
+    fn notify(&self) {
         if let Err(error) = self.terminal.leave() {
             log::error!("cannot let go of the terminal: {error}");
         }
@@ -215,9 +215,9 @@ impl Supervisor {
 
     /// Tells the modules that the attendant begins, too. C: `init_child(PROC_MAIN)` in main.c.
     fn begin_own(&self) -> Result<(), BootError> {
-        let Some(lives) = self.context.states.get::<Lives>() else { return Ok(()) };
+        let Some(lifecycles) = self.context.states.get::<Lifecycles>() else { return Ok(()) };
         let failed = |source| BootError::Module { module: "attendant", source };
-        lives.begin_process(Rank::Attendant, &self.context).map_err(failed)
+        lifecycles.start_process(Rank::Attendant, &self.context).map_err(failed)
     }
 
     /// Watches over the server until it is told to stop.

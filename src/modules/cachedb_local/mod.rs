@@ -23,7 +23,7 @@ use crate::logging::Shown;
 use crate::mi::{
     BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
 };
-use crate::module::{Loaded, Module, SettingError};
+use crate::module::{Module, ModuleParts, SettingError};
 use crate::shm::keyed::{NEVER, Space};
 use crate::timer::Timer;
 use collection::Collection;
@@ -77,14 +77,14 @@ pub(super) const MODULE: Module = Module {
         let threshold = Duration::from_micros(settings.get(EXEC_THRESHOLD).into());
         let (collections, errors) = Collections::read(settings, threshold);
         let is_kept = settings.get(ENABLE_RESTART_PERSISTENCY);
-        Ok(Loaded {
+        Ok(ModuleParts {
             timers: vec![timer],
             backends: collections.systems(),
             state: Some(Box::new(collections)),
             errors,
             keyed: Some(Space::Cache),
             persistent: if is_kept { vec![Space::Cache] } else { Vec::new() },
-            ..Loaded::default()
+            ..ModuleParts::default()
         })
     }),
 };

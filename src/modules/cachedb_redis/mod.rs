@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::cachedb::{Backend, CacheError};
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Settings};
 use crate::mi::Context;
-use crate::module::{Loaded, Module, SettingError};
+use crate::module::{Module, ModuleParts, SettingError};
 use link::{Limits, Link};
 use resp::Reply;
 use url::Url;
@@ -71,9 +71,9 @@ pub(super) const MODULE: Module = Module {
 ///
 /// Of several URLs with one group the first counts, of several without a group the last. C:
 /// `cachedb_insert_connection`.
-fn load(settings: &Settings) -> Loaded {
+fn load(settings: &Settings) -> ModuleParts {
     let limits = Limits { connect: limit(settings, CONNECT_TIMEOUT), query: limit(settings, QUERY_TIMEOUT) };
-    let mut loaded = Loaded::default();
+    let mut loaded = ModuleParts::default();
     let mut urls: Vec<Url> = Vec::new();
     for (text, position) in settings.all(CACHEDB_URL) {
         match Url::parse(text) {

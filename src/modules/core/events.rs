@@ -12,7 +12,7 @@ use crate::mi::{
     BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Progress,
     Reply, Rest, SERVER_ERROR, Value, optional, required, unsigned,
 };
-use crate::module::Loaded;
+use crate::module::ModuleParts;
 use crate::shm::keyed::{NEVER, Space};
 use crate::timer::Timer;
 
@@ -206,7 +206,7 @@ struct Threshold(u64);
 
 /// What the core does for events from time to time. A threshold of 0 is none.
 #[must_use]
-pub fn watch(shm_threshold: u32) -> Loaded {
+pub fn watch(shm_threshold: u32) -> ModuleParts {
     let mut timers = vec![Timer {
         name: "core: event subscriptions that are over",
         interval: Duration::from_secs(60),
@@ -219,7 +219,7 @@ pub fn watch(shm_threshold: u32) -> Loaded {
             run: look_at_memory,
         });
     }
-    Loaded { timers, state: Some(Box::new(Threshold(shm_threshold.into()))), ..Loaded::default() }
+    ModuleParts { timers, state: Some(Box::new(Threshold(shm_threshold.into()))), ..ModuleParts::default() }
 }
 
 /// Where the usage that was told last lies, so that a successor of this process goes on from there.

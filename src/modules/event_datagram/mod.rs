@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::evi::{Event, Place, Sender, SubscribeError, Transport};
 use crate::mi::Generation;
-use crate::module::{Loaded, Module};
+use crate::module::{Module, ModuleParts};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::names::Resolver;
 use crate::system::send_pool::{PoolSender, SendPool};
@@ -24,7 +24,9 @@ pub(super) const MODULE: Module = Module {
     commands: &[],
     statistics: &[],
     events: &[],
-    load: Some(|_, _| Ok(Loaded { transports: vec![Box::new(Datagrams::default())], ..Loaded::default() })),
+    load: Some(|_, _| {
+        Ok(ModuleParts { transports: vec![Box::new(Datagrams::default())], ..ModuleParts::default() })
+    }),
 };
 
 /// What subscribers at UNIX sockets may leave unread, over all processes, in bytes with the kernel's overhead.

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::mi::Statistic;
-use crate::module::{Loaded, Module, OpenError, Process, Service};
+use crate::module::{Module, ModuleParts, OpenError, Process, Service};
 use crate::shm::Parcels;
 use crate::system::datagram::Socket;
 use crate::system::endpoint::{Endpoint, Kind};
@@ -51,7 +51,7 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, identity| {
         let service = Datagrams::new(Settings::new(settings, identity)?);
-        Ok(Loaded { service: Some(Box::new(service)), ..Loaded::default() })
+        Ok(ModuleParts { service: Some(Box::new(service)), ..ModuleParts::default() })
     }),
 };
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, Param, ParameterRow};
-use crate::module::{self, Identity, PermissionParameters, SettingError};
+use crate::module::{self, PermissionParameters, RunUser, SettingError};
 use crate::system::endpoint::{Access, MAX_PATH_BYTES};
 
 /// Lowest UDP port. C: the check in `mi_mod_init`.
@@ -96,7 +96,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads the settings; what they leave open gets its default.
-    pub(super) fn new(settings: &config::Settings, identity: Identity) -> Result<Settings, SettingError> {
+    pub(super) fn new(settings: &config::Settings, identity: RunUser) -> Result<Settings, SettingError> {
         let Some(name) = settings.get(SOCKET_NAME).filter(|name| !name.as_os_str().is_empty()) else {
             return Err(error(
                 "not set; add modparam(\"mi_datagram\", \"socket_name\", \"/run/opensips/mi.sock\")"

@@ -18,7 +18,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::mi::Statistic;
-use crate::module::{Loaded, Module, OpenError, PLAIN_DESCRIPTORS, Process, Service};
+use crate::module::{Module, ModuleParts, OpenError, PLAIN_DESCRIPTORS, Process, Service};
 use crate::shm::{Parcels, ReadAhead};
 use crate::system::endpoint::{self, Endpoint, Kind};
 use crate::system::obstacle::{self, Obstacle};
@@ -48,7 +48,7 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, identity| {
         let service = Fifos { settings: Settings::new(settings, identity)?, open: None, complaint: None };
-        Ok(Loaded { service: Some(Box::new(service)), ..Loaded::default() })
+        Ok(ModuleParts { service: Some(Box::new(service)), ..ModuleParts::default() })
     }),
 };
 

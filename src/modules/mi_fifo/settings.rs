@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Param, ParameterRow};
-use crate::module::{self, Identity, PermissionParameters, SettingError};
+use crate::module::{self, PermissionParameters, RunUser, SettingError};
 use crate::system::endpoint::Access;
 
 const FIFO_NAME: Param<Option<&Path>> =
@@ -54,7 +54,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Reads the settings; what they leave open gets its default.
-    pub(super) fn new(settings: &config::Settings, identity: Identity) -> Result<Settings, SettingError> {
+    pub(super) fn new(settings: &config::Settings, identity: RunUser) -> Result<Settings, SettingError> {
         let error = |parameter, message: &str| Err(SettingError { parameter, message: message.to_owned() });
         let Some(path) = settings.get(FIFO_NAME).filter(|path| !path.as_os_str().is_empty()) else {
             let message =

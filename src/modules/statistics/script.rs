@@ -4,7 +4,7 @@
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Settings};
 use crate::mi::Statistic;
-use crate::module::{Loaded, SettingError};
+use crate::module::{ModuleParts, SettingError};
 
 const VARIABLE: Param<Option<&[u8]>> = Param::optional_text(
     "variable",
@@ -30,8 +30,8 @@ const GROUP: &str = "script";
 const NO_RESET: &[u8] = b"no_reset";
 
 /// A statistic for each name, the one that was set last first, as C lists them.
-pub(super) fn load(settings: &Settings) -> Loaded {
-    let mut loaded = Loaded::default();
+pub(super) fn load(settings: &Settings) -> ModuleParts {
+    let mut loaded = ModuleParts::default();
     let mut names: Vec<String> = Vec::new();
     for (text, position) in settings.all(VARIABLE) {
         let mut parts = text.splitn(2, |&byte| byte == b'/');

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::mi::Statistic;
-use crate::module::{Loaded, Module, SettingError};
+use crate::module::{Module, ModuleParts, SettingError};
 use crate::shm::keyed::Space;
 use crate::timer::Timer;
 use locations::Locations;
@@ -53,7 +53,7 @@ const INSERT_EVENT: &str = "E_UL_AOR_INSERT";
 /// Raised when the last contact of an AoR is gone.
 const DELETE_EVENT: &str = "E_UL_AOR_DELETE";
 
-fn load(settings: &Settings) -> Result<Loaded, SettingError> {
+fn load(settings: &Settings) -> Result<ModuleParts, SettingError> {
     if settings.get(parameters::DB_MODE) != 0 {
         log::warn!("db_mode: there is no database, locations are kept in shared memory alone");
     }
@@ -75,13 +75,13 @@ fn load(settings: &Settings) -> Result<Loaded, SettingError> {
         interval: figures::INTERVAL,
         run: figures::publish,
     };
-    Ok(Loaded {
+    Ok(ModuleParts {
         statistics: locations.statistics(),
         state: Some(Box::new(locations)),
         timers: vec![timer, figures],
         restored: Some(locations::report_strangers),
         keyed: Some(Space::Location),
         persistent: if kept == b"load-from-file" { vec![Space::Location] } else { Vec::new() },
-        ..Loaded::default()
+        ..ModuleParts::default()
     })
 }
