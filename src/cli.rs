@@ -1,4 +1,4 @@
-//! The command line, as OpenSIPS 1.11 has it: one table of options, for parsing and for `-h`.
+//! Parses the command line of OpenSIPS 1.11 by one table of options, which `-h` prints.
 //!
 //! C: `main` and help_msg.h.
 
@@ -66,13 +66,13 @@ pub const FLAGS: [Flag; 28] = [
     sip('S', None, "no SCTP"),
 ];
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `-f`.
     pub config: Option<PathBuf>,
-    /// What to do.
-    pub action: Action,
+    /// Whether to serve, check, or print something.
+    pub mode: RunMode,
     /// `-D`: stay in the foreground.
     pub no_fork: bool,
     /// `-F`: stay in the foreground.
@@ -101,9 +101,9 @@ pub struct Options {
     pub without_effect: Vec<char>,
 }
 
-/// What the program is to do.
+/// The task of one run of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
+pub enum RunMode {
     /// Serve.
     #[default]
     Serve,
@@ -115,7 +115,7 @@ pub enum Action {
     Help,
 }
 
-/// What is wrong with the command line.
+/// An error in the command line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// A letter that is no option, or a word that belongs to none.
@@ -174,9 +174,9 @@ impl Options {
         let bad = |wanted| UsageError::BadValue { letter, found: text(), wanted };
         match letter {
             'f' => self.config = Some(value.into()),
-            'c' | 'C' => self.action = Action::Check,
-            'V' => self.action = Action::Version,
-            'h' => self.action = Action::Help,
+            'c' | 'C' => self.mode = RunMode::Check,
+            'V' => self.mode = RunMode::Version,
+            'h' => self.mode = RunMode::Help,
             'D' => self.no_fork = true,
             'F' => self.no_daemon = true,
             'E' => self.log_to_stderr = true,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_init_script_is_understood() {
+    fn the_options_of_an_init_script_are_parsed() {
         let options = parse("-P /run/o.pid -m 64 -M 4 -u opensips -g opensips -f /etc/o.cfg").unwrap();
         assert_eq!(options.memory_bytes, Some(64 << 20));
         assert_eq!(options.user, Some(OsString::from("opensips")));
@@ -267,12 +267,12 @@ mod tests {
 
     #[test]
     fn help_and_version_have_long_names() {
-        assert_eq!(parse("--help").unwrap().action, Action::Help);
-        assert_eq!(parse("--version").unwrap().action, Action::Version);
+        assert_eq!(parse("--help").unwrap().mode, RunMode::Help);
+        assert_eq!(parse("--version").unwrap().mode, RunMode::Version);
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn each_error_names_the_option_and_the_remedy() {
         for (line, wanted) in [
             ("-D -F", "-D and -F exclude each other; both keep the server in the foreground: leave one out"),
             ("-x", "unknown option -x; see opensips-mi -h"),

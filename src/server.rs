@@ -1,4 +1,4 @@
-//! The program `opensips-mi`: command line, configuration, then the attendant.
+//! Runs the program `opensips-mi`: command line, configuration, then the attendant.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::attendant::{self, Outcome, Plan};
-use crate::cli::{self, Action, Options};
+use crate::cli::{self, Options, RunMode};
 use crate::config::{self, Diagnostics, Globals, Severity};
 use crate::logging::Printable;
 use crate::system::syslog::Syslog;
@@ -30,15 +30,15 @@ pub fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error.to_string()),
     };
-    match options.action {
-        Action::Help => say(&cli::help()),
-        Action::Version => say(&format!(
+    match options.mode {
+        RunMode::Help => print(&cli::help()),
+        RunMode::Version => print(&format!(
             "version: {} ({}/linux)\ncommit: {}\n",
             version::VERSION,
             version::ARCHITECTURE,
             version::REVISION
         )),
-        Action::Check | Action::Serve => check_and_serve(&options, arguments),
+        RunMode::Check | RunMode::Serve => check_and_serve(&options, arguments),
     }
 }
 
@@ -54,8 +54,8 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let plan = read(options, path, &mut diagnostics);
     let level = options.level(&plan.globals);
     logger.set_own_level(level);
-    // Who starts a daemon may throw its output away, as opensipsctl does: what counts is in the log as well.
-    let serves_by_syslog = options.action == Action::Serve && !options.logs_to_stderr(&plan.globals);
+    // The starter of a daemon may discard its output, as opensipsctl does, so errors and warnings go to the log, too.
+    let serves_by_syslog = options.mode == RunMode::Serve && !options.logs_to_stderr(&plan.globals);
     let syslog = serves_by_syslog.then(|| attendant::open_syslog(&plan.globals));
     let refuse = |reason: &str| {
         if let Some(syslog) = &syslog {
@@ -63,16 +63,16 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
         }
         refuse(reason)
     };
-    let notices_too = options.action == Action::Check || level >= logging::level::INFO;
-    tell(&diagnostics, notices_too, syslog.as_ref());
+    let prints_notices = options.mode == RunMode::Check || level >= logging::level::INFO;
+    print_diagnostics(&diagnostics, prints_notices, syslog.as_ref());
     if diagnostics.has_errors() {
         return ExitCode::from(REFUSED);
     }
     for letter in &options.without_effect {
         log::info!("-{letter} concerns SIP alone and has no effect");
     }
-    if options.action == Action::Check {
-        return say(&format!("{}: no errors\n", path.display()));
+    if options.mode == RunMode::Check {
+        return print(&format!("{}: no errors\n", path.display()));
     }
     match attendant::run(options, plan, arguments, logger) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -97,18 +97,18 @@ fn read(options: &Options, path: &Path, diagnostics: &mut Diagnostics) -> Plan {
     attendant::prepare(options, configuration, diagnostics)
 }
 
-/// Prints what the configuration gave cause for, and writes errors and warnings to the system log.
-fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
+/// Prints the messages about the configuration to standard error, and writes errors and warnings to the system log.
+fn print_diagnostics(diagnostics: &Diagnostics, prints_notices: bool, syslog: Option<&Syslog>) {
     let mut stderr = std::io::stderr().lock();
     for diagnostic in diagnostics.sorted() {
         let (priority, level) = match diagnostic.severity {
             Severity::Error => (PRIORITY_ERROR, "ERROR"),
             Severity::Warning => (PRIORITY_WARNING, "WARNING"),
-            Severity::Notice if notices_too => (PRIORITY_NOTICE, "NOTICE"),
+            Severity::Notice if prints_notices => (PRIORITY_NOTICE, "NOTICE"),
             Severity::Notice => continue,
         };
         let text = diagnostic.to_string();
-        // Without standard error there is nobody to tell; the log and the status say it still.
+        // An error in writing to standard error has no remedy; the log and the exit status remain.
         let _written = writeln!(stderr, "{text}");
         if let Some(syslog) = syslog {
             to_syslog(syslog, priority, level, text.lines().next().unwrap_or_default());
@@ -123,11 +123,11 @@ fn tell(diagnostics: &Diagnostics, notices_too: bool, syslog: Option<&Syslog>) {
 }
 
 fn to_syslog(syslog: &Syslog, priority: i32, level: &str, text: &str) {
-    // Standard error has it, too.
+    // An error has no remedy; the message is on standard error as well.
     let _written = syslog.write(priority, &format!("{level}:core: {}", Printable(text)));
 }
 
-fn say(text: &str) -> ExitCode {
+fn print(text: &str) -> ExitCode {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -135,7 +135,7 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn refuse(reason: &str) -> ExitCode {
-    // Without standard error there is nobody to tell; the status says it still.
+    // An error in writing to standard error has no remedy; the exit status remains.
     let _written = writeln!(std::io::stderr().lock(), "opensips-mi: {reason}");
     ExitCode::from(REFUSED)
 }

@@ -1,4 +1,4 @@
-//! Who this server says it is.
+//! Names the version, the commit and the machine of this build.
 
 /// The version, with a name of our own: exporters and panels look only for `OpenSIPS (`.
 pub const VERSION: &str = concat!("opensips-mi-", env!("CARGO_PKG_VERSION"));

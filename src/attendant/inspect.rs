@@ -73,8 +73,8 @@ fn report(diagnostics: &mut Diagnostics, place: Option<&Position>, message: Stri
     match (place, is_error) {
         (Some(place), true) => diagnostics.error_at(place, message),
         (Some(place), false) => diagnostics.warning_at(place, message),
-        (None, true) => diagnostics.error_elsewhere(message),
-        (None, false) => diagnostics.warning_elsewhere(message),
+        (None, true) => diagnostics.error_without_position(message),
+        (None, false) => diagnostics.warning_without_position(message),
     }
 }
 

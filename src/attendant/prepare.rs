@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{inspect, relative};
 use crate::capi;
-use crate::cli::{Action, Options};
+use crate::cli::{Options, RunMode};
 use crate::config::LoadedModule;
 use crate::config::{Configuration, Diagnostics, Globals, ModuleSupport};
 use crate::module::{Module, ModuleParts, RunUser, SettingError};
@@ -94,17 +94,17 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
                 format!("restart_persistency_size={found}: expected {least} to {most} megabytes"),
             ),
             None => diagnostics
-                .error_elsewhere(format!("option -m: {found}: expected {least} to {most} megabytes")),
+                .error_without_position(format!("option -m: {found}: expected {least} to {most} megabytes")),
         }
     }
-    if options.action == Action::Check {
+    if options.mode == RunMode::Check {
         let made: Vec<_> = entries.iter().map(|&(entry, at)| (entry, &loaded[at].1)).collect();
         inspect::modules(&made, options, &configuration.globals, diagnostics);
         inspect::folders(options, &configuration.globals, is_persistent, diagnostics);
     }
     // A file is no such memory: the kernel writes out what does not fit.
     if let Some(limit) = memory::limit().filter(|limit| bytes > limit.bytes && !is_persistent) {
-        diagnostics.warning_elsewhere(format!(
+        diagnostics.warning_without_position(format!(
             "shared memory: {} megabytes asked for, but {limit}; when more is used, the kernel ends processes: give a \
              smaller -m",
             bytes >> 20
@@ -131,7 +131,7 @@ fn open_module(
             Ok(memory) => *contiguous = Some(memory),
             Err(error) => {
                 let message = format!("shared memory: cannot get {bytes} bytes: {error}; give a smaller -m");
-                diagnostics.error_elsewhere(message);
+                diagnostics.error_without_position(message);
                 return None;
             }
         }
@@ -203,9 +203,11 @@ fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics)
         if is_missing {
             match globals.position(kind).filter(|_| !from_command_line) {
                 Some(place) => diagnostics.error_at(place, missing(kind, name)),
-                None => {
-                    diagnostics.error_elsewhere(format!("option -{}: {}", &kind[..1], missing(kind, name)))
-                }
+                None => diagnostics.error_without_position(format!(
+                    "option -{}: {}",
+                    &kind[..1],
+                    missing(kind, name)
+                )),
             }
         }
     }
@@ -216,7 +218,7 @@ fn identity(options: &Options, globals: &Globals, diagnostics: &mut Diagnostics)
         let message = format!("user {name:?} has no entry in passwd, so no group either; give a group, too");
         match globals.position("user").filter(|_| options.user.is_none()) {
             Some(place) => diagnostics.error_at(place, format!("{message}, by group=")),
-            None => diagnostics.error_elsewhere(format!("option -u: {message}, by -g")),
+            None => diagnostics.error_without_position(format!("option -u: {message}, by -g")),
         }
     }
     RunUser { uid: uid.map(|user| user.uid), gid }

@@ -10,7 +10,7 @@ use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use super::c_strings;
 use super::layouts::{INT_PARAM, ParamExport, ParameterFunction, STR_PARAM, USE_FUNC_PARAM};
 use super::load_error::LoadError;
-use crate::config::{Setting, Settings, Value};
+use crate::config::{ConfigValue, Setting, Settings};
 
 /// Sets all parameters of a module, in the order in which they were written; gives what cannot be set.
 ///
@@ -32,9 +32,9 @@ pub(super) unsafe fn set_all(module: &str, rows: &[ParamExport], settings: &Sett
 /// As for [`set_all`].
 unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String> {
     let wanted = match setting.value {
-        Value::Integer(_) => INT_PARAM,
-        Value::Text(_) => STR_PARAM,
-        Value::Checked => return Err("expected a number or a string".to_owned()),
+        ConfigValue::Integer(_) => INT_PARAM,
+        ConfigValue::Text(_) => STR_PARAM,
+        ConfigValue::Checked => return Err("expected a number or a string".to_owned()),
     };
     let mut named = rows.iter().filter(|row| {
         // SAFETY: a name of the module's table.
@@ -60,28 +60,28 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
         // SAFETY: with that flag the pointer is to a function of this type.
         let function = unsafe { std::mem::transmute::<*mut c_void, ParameterFunction>(row.pointer) };
         let value = match &setting.value {
-            Value::Text(text) => leaked_string(text).cast::<c_void>(),
-            Value::Integer(number) => {
+            ConfigValue::Text(text) => leaked_string(text).cast::<c_void>(),
+            ConfigValue::Integer(number) => {
                 let number = isize::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
                 std::ptr::without_provenance_mut(number.cast_unsigned())
             }
-            Value::Checked => std::ptr::null_mut(),
+            ConfigValue::Checked => std::ptr::null_mut(),
         };
         // SAFETY: the module's function for values of that type; a string is never freed.
         let result = unsafe { function(wanted as c_uint, value) };
         return if result < 0 { Err(format!("the module refuses it ({result})")) } else { Ok(()) };
     }
     match &setting.value {
-        Value::Text(text) => {
+        ConfigValue::Text(text) => {
             // SAFETY: the pointer of a string parameter is to a `char *`.
             unsafe { row.pointer.cast::<*mut c_char>().write(leaked_string(text)) };
         }
-        Value::Integer(number) => {
+        ConfigValue::Integer(number) => {
             let number = c_int::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
             // SAFETY: the pointer of a number parameter is to an `int`.
             unsafe { row.pointer.cast::<c_int>().write(number) };
         }
-        Value::Checked => {}
+        ConfigValue::Checked => {}
     }
     Ok(())
 }

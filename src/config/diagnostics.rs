@@ -1,15 +1,15 @@
-//! What is to be said about a configuration: errors, warnings and notices, all of them, in order.
+//! Collects the errors, warnings and notices about a configuration, and formats them.
 //!
-//! Owns the list and its printed form. It does not print, does not log and does not end the program. C has no
-//! counterpart: `yyerror` in cfg.y logs each error on the spot, without the line.
+//! Prints, logs and ends nothing. C has no counterpart: `yyerror` in cfg.y logs each error at once, without the
+//! source line.
 
 use std::fmt;
 
 use super::position::{Position, without_password};
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 
-/// Messages kept of one run, of each severity. What comes after them is only counted: a file of another language
-/// has thousands.
+/// The most messages of each severity that are kept. Further ones are only counted: a file of another language has
+/// thousands.
 const MAX_KEPT: usize = 200;
 
 /// How much it matters.
@@ -17,9 +17,9 @@ const MAX_KEPT: usize = 200;
 pub enum Severity {
     /// The server does not start.
     Error,
-    /// The server starts, and does something else than may have been meant.
+    /// The server starts, but may do something else than the writer of the file meant.
     Warning,
-    /// The server starts; something that was written has no effect.
+    /// The server starts; a line of the file has no effect.
     Notice,
 }
 
@@ -28,10 +28,10 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How much it matters.
     pub severity: Severity,
-    /// Where it was written. `None` for what has no place, as a file that cannot be read.
+    /// The place in a file. `None` when there is none, as for a file that cannot be read.
     pub position: Option<Position>,
-    /// What it is about.
-    pub problem: Problem,
+    /// The message.
+    pub problem: ConfigProblem,
 }
 
 /// Prints `path:line:column: message`, then the source line, then a caret under the column; a notice is one line.
@@ -71,7 +71,7 @@ impl Diagnostics {
         Self::default()
     }
 
-    pub(super) fn add(&mut self, severity: Severity, position: Option<Position>, problem: Problem) {
+    pub(super) fn add(&mut self, severity: Severity, position: Option<Position>, problem: ConfigProblem) {
         if severity == Severity::Error {
             self.errors += 1;
         }
@@ -82,36 +82,36 @@ impl Diagnostics {
         }
     }
 
-    pub(super) fn error(&mut self, position: &Position, problem: Problem) {
+    pub(super) fn error(&mut self, position: &Position, problem: ConfigProblem) {
         self.add(Severity::Error, Some(position.clone()), problem);
     }
 
-    pub(super) fn warning(&mut self, position: &Position, problem: Problem) {
+    pub(super) fn warning(&mut self, position: &Position, problem: ConfigProblem) {
         self.add(Severity::Warning, Some(position.clone()), problem);
     }
 
-    pub(super) fn notice(&mut self, position: &Position, problem: Problem) {
+    pub(super) fn notice(&mut self, position: &Position, problem: ConfigProblem) {
         self.add(Severity::Notice, Some(position.clone()), problem);
     }
 
-    /// Adds an error that a later stage found, as a user who does not exist.
+    /// Adds an error of the attendant, such as a user who does not exist.
     pub fn error_at(&mut self, position: &Position, message: impl fmt::Display) {
-        self.error(position, Problem::Other(message.to_string()));
+        self.error(position, ConfigProblem::Other(message.to_string()));
     }
 
     /// Adds an error that has no place in a file, as one of the command line.
-    pub fn error_elsewhere(&mut self, message: impl fmt::Display) {
-        self.add(Severity::Error, None, Problem::Other(message.to_string()));
+    pub fn error_without_position(&mut self, message: impl fmt::Display) {
+        self.add(Severity::Error, None, ConfigProblem::Other(message.to_string()));
     }
 
-    /// Adds a warning that a later stage found.
+    /// Adds a warning of the attendant.
     pub fn warning_at(&mut self, position: &Position, message: impl fmt::Display) {
-        self.warning(position, Problem::Other(message.to_string()));
+        self.warning(position, ConfigProblem::Other(message.to_string()));
     }
 
     /// Adds a warning that has no place in a file.
-    pub fn warning_elsewhere(&mut self, message: impl fmt::Display) {
-        self.add(Severity::Warning, None, Problem::Other(message.to_string()));
+    pub fn warning_without_position(&mut self, message: impl fmt::Display) {
+        self.add(Severity::Warning, None, ConfigProblem::Other(message.to_string()));
     }
 
     /// The errors, in order.
@@ -124,13 +124,13 @@ impl Diagnostics {
         self.of(Severity::Warning)
     }
 
-    /// Everything, in order.
+    /// All messages, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.kept.iter()
     }
 
-    /// Everything as it is best read: what has no place first, then file by file in the order of the places,
-    /// whichever stage found it.
+    /// All messages in the order in which they are printed: those without a place first, then file by file in the
+    /// order of the places.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<&Diagnostic> = self.kept.iter().collect();
@@ -143,15 +143,15 @@ impl Diagnostics {
         sorted
     }
 
-    /// What stands behind all messages: a line on what was too much to keep, and, when there are errors, one on whose
-    /// file it is.
+    /// The lines below all messages: the number of messages that were not kept, and, when there are errors, the
+    /// product or release that the file seems to be of.
     pub fn closing_lines(&self) -> impl Iterator<Item = String> {
         let not_shown = (self.dropped > 0).then(|| format!("not shown: {} more", self.dropped));
         not_shown.into_iter().chain(self.closing.clone().filter(|_| self.has_errors()))
     }
 
-    /// Sets the line on whose file it is.
-    pub(super) fn close(&mut self, line: Option<String>) {
+    /// Sets the closing line about the product or release that the file seems to be of.
+    pub(super) fn set_closing_line(&mut self, line: Option<String>) {
         self.closing = line;
     }
 
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_shows_place_line_and_caret() {
+    fn a_message_shows_its_place_the_line_and_a_caret() {
         let file = SourceFile::new(PathBuf::from("/etc/x.cfg"), b"fork=yes\nuser=nobody2\n".to_vec());
         let mut all = Diagnostics::new();
         all.error_at(&Position::new(&file, 14), "unknown user \"nobody2\"; create it");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_still_counts() {
+    fn messages_over_the_limit_are_counted_and_not_kept() {
         let file = SourceFile::new(PathBuf::from("x"), b"x".to_vec());
         let place = Position::new(&file, 0);
         let mut all = Diagnostics::new();

@@ -1,7 +1,6 @@
-//! What was written: the statements of the configuration in their order, parsed and not yet checked against the
-//! modules.
+//! Holds the statements of a configuration in their order, parsed and not yet checked against the modules.
 //!
-//! C has no counterpart: there the parser loads modules and sets their variables as it reads.
+//! C has no counterpart: its parser loads modules and sets their variables while it reads.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,10 +9,10 @@ use std::path::Path;
 use super::globals::GlobalRow;
 use super::position::{Position, readable};
 
-/// The statements that concern this server, in order. Routing blocks and what serves SIP alone are left out,
-/// but for the names of the globals that were set.
+/// The statements that this server reads, in order. Routing blocks are left out; globals that serve SIP alone are kept
+/// without their values.
 #[derive(Debug, Default)]
-pub struct Document {
+pub struct ConfigDocument {
     /// All of them, across all files.
     pub statements: Vec<Statement>,
 }
@@ -22,7 +21,7 @@ pub struct Document {
 #[derive(Debug)]
 pub enum Statement {
     /// `name=value`
-    Global(Assignment),
+    Global(GlobalAssignment),
     /// `loadmodule "file.so"`
     Load(LoadModule),
     /// `modparam("module", "parameter", value)`
@@ -31,11 +30,11 @@ pub enum Statement {
 
 /// `name=value`
 #[derive(Debug)]
-pub struct Assignment {
-    /// What the name stands for.
+pub struct GlobalAssignment {
+    /// The row of the name in the table of globals.
     pub row: &'static GlobalRow,
-    /// What it was set to.
-    pub value: Value,
+    /// The value.
+    pub value: ConfigValue,
     /// Where the name stands.
     pub position: Position,
     /// Where the value stands.
@@ -67,9 +66,9 @@ pub struct ModParam {
     pub module: Vec<u8>,
     /// The parameter.
     pub name: Vec<u8>,
-    /// What it is set to.
-    pub value: Value,
-    /// The value as it was written, for messages.
+    /// The value.
+    pub value: ConfigValue,
+    /// The value as the file has it, for messages.
     pub written: String,
     /// Where the module stands.
     pub module_position: Position,
@@ -81,16 +80,16 @@ pub struct ModParam {
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum ConfigValue {
     /// A number, or `yes` and its like as 1, `no` and its like as 0. In the range of a C `int`.
     Integer(i64),
     /// A string or a word. Holds no NUL byte.
     Text(Vec<u8>),
-    /// A value of SIP alone: its form was checked, nothing is kept.
+    /// The value of a global that serves SIP alone: its form was checked, and the value is dropped.
     Checked,
 }
 
-impl Document {
+impl ConfigDocument {
     /// The `loadmodule` statements, in order.
     pub fn modules(&self) -> impl Iterator<Item = &LoadModule> {
         self.statements.iter().filter_map(|statement| match statement {
@@ -108,7 +107,7 @@ impl Document {
     }
 
     /// The globals that were set, in order.
-    pub fn globals(&self) -> impl Iterator<Item = &Assignment> {
+    pub fn globals(&self) -> impl Iterator<Item = &GlobalAssignment> {
         self.statements.iter().filter_map(|statement| match statement {
             Statement::Global(assignment) => Some(assignment),
             Statement::Load(_) | Statement::Parameter(_) => None,

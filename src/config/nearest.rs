@@ -1,6 +1,6 @@
-//! The name that was probably meant, for messages about unknown ones.
+//! Finds the name that was probably meant, for messages about unknown names.
 
-/// Names longer than this are not compared, in bytes: nobody mistypes them by one letter.
+/// Longest name that is compared, in bytes. The comparison takes time that grows with its square.
 const MAX_COMPARED_BYTES: usize = 64;
 
 /// The candidate that differs least from `name`, when it differs little: at most a third of its letters. Case does
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_understood() {
+    fn a_typing_error_finds_the_name() {
         let names = ["children", "children_count", "socket_name"];
         assert_eq!(nearest("childern", names), Some("children"));
         assert_eq!(nearest("Socket_Name", names), Some("socket_name"));
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_different_word_is_not() {
+    fn a_different_word_finds_no_name() {
         assert_eq!(nearest("db_url", ["children", "socket_name"]), None);
         assert_eq!(nearest("", ["a_name"]), None);
         assert_eq!(nearest(&"x".repeat(65), ["x"]), None);

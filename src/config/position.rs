@@ -1,7 +1,6 @@
-//! Where something was written: a file that was read, and a place in it.
+//! Keeps the files that were read and the places in them, so that a message can show its line.
 //!
-//! Owns the text of the files, so that a message can show the line it is about. It does not read files and does
-//! not decide what is an error. C counterpart: `count` in cfg.lex, which keeps line and column as it goes; here
+//! Reads no files and decides about no error. C counterpart: `count` in cfg.lex, which keeps line and column as it goes; here
 //! both are counted when a message is printed.
 
 use std::fmt;
@@ -10,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Longest line that is shown under a message, in characters. A longer one is left out, with its caret.
+/// The longest line that is shown under a message, in characters. A longer line is not shown, and neither is its caret.
 const MAX_SHOWN_CHARS: usize = 500;
 
 /// A file of the configuration: the path it was read by, and its bytes.
@@ -25,7 +24,7 @@ impl SourceFile {
         Arc::new(Self { path, bytes })
     }
 
-    /// The path, as the file was opened by.
+    /// The path by which the file was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -139,8 +138,8 @@ pub(super) fn without_password(text: String) -> String {
     }
 }
 
-/// Where a password may stand: between `://USER:` and the last `@`, or before it without a colon. Rather too much than
-/// too little, since a password may hold any character.
+/// The range that may hold a password: from `://USER:`, or from `://` without a colon, to the last `@`. The range may be
+/// too long, since a password may hold any character.
 fn password(text: &str) -> Option<Range<usize>> {
     let start = text.find("://")? + "://".len();
     let end = text.rfind('@').filter(|&end| end > start)?;
@@ -148,7 +147,7 @@ fn password(text: &str) -> Option<Range<usize>> {
     (start < end).then_some(start..end)
 }
 
-/// The text with stars in place of a part, or the part of it that is there.
+/// The text with `***` in place of a range. A text that ends within the range is cut at its start.
 fn hide(text: &str, part: &Range<usize>) -> String {
     match (text.get(..part.start), text.get(part.end..)) {
         (None, _) => text.to_owned(),

@@ -1,6 +1,8 @@
-//! The messages of the configuration, one variant a cause, each with what was found, what was wanted and what to
-//! do. Place and source line are added by the diagnostics. C has no counterpart: its parser says what it expected
-//! and where it stood.
+//! Words the messages about a configuration: one variant for each cause, with what was found, what was wanted and
+//! the remedy.
+//!
+//! The diagnostics add the place and the source line. C has no counterpart: its parser says what it expected and where
+//! it stood.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,9 +11,9 @@ use thiserror::Error;
 
 use super::position::readable_path;
 
-/// What is wrong, or worth knowing, at one place of the configuration.
+/// What is wrong, or worth a warning, at one place of the configuration.
 #[derive(Debug, Error)]
-pub enum Problem {
+pub enum ConfigProblem {
     /// The main file cannot be read.
     #[error(
         "cannot read {}: {error}; check the path given with -f, and who may read it",
@@ -54,7 +56,7 @@ pub enum Problem {
         /// What comes instead.
         before: String,
     },
-    /// A closing brace that no block has left over.
+    /// A closing brace outside of any block.
     #[error("`}}` closes nothing; remove it, or look for a block above that ends too early")]
     UnmatchedBrace,
     /// A string with a NUL byte, which C would cut there.
@@ -87,7 +89,7 @@ pub enum Problem {
         /// The most it may be.
         max: i64,
     },
-    /// A global nobody knows.
+    /// A global that is not in the table.
     #[error("unknown global \"{name}\"{}", remedy(nearest.as_deref()))]
     UnknownGlobal {
         /// As it was written.
@@ -103,13 +105,13 @@ pub enum Problem {
         /// What to write instead.
         nearest: Option<String>,
     },
-    /// A syslog facility nobody knows.
+    /// A name that is no syslog facility.
     #[error("unknown syslog facility {found}; write one of LOG_DAEMON, LOG_USER, LOG_LOCAL0 … LOG_LOCAL7")]
     UnknownFacility {
         /// As it was written.
         found: String,
     },
-    /// An address that is none.
+    /// Numbers and dots that make no IPv4 address.
     #[error("{found} is not an IPv4 address; write four numbers from 0 to 255")]
     BadAddress {
         /// As it was written.
@@ -140,7 +142,7 @@ pub enum Problem {
         /// What is counted.
         what: &'static str,
     },
-    /// A file to load without a name.
+    /// A `loadmodule` whose file has no name.
     #[error("module {path:?} has no name; write a file name as \"mi_datagram.so\"")]
     ModuleWithoutName {
         /// As it was written.
@@ -154,13 +156,13 @@ pub enum Problem {
         /// The line of the first `loadmodule`.
         line: usize,
     },
-    /// A module of the SIP side.
+    /// A module that serves SIP alone.
     #[error("module \"{name}\" serves what is not part of this server; it is accepted and has no effect")]
     NoEffectModule {
         /// The module.
         name: String,
     },
-    /// A module that is to come.
+    /// A module that this build leaves out.
     #[error(
         "module \"{name}\" is accepted, but not built into this server yet; nothing that it offers will be there"
     )]
@@ -230,7 +232,7 @@ pub enum Problem {
         /// A value that would do.
         remedy: String,
     },
-    /// A mode that was meant octal and is read decimal.
+    /// Permission bits written as a decimal number, which were probably meant octal.
     #[error(
         "modparam(\"{module}\", \"{name}\", {value}): {value} is decimal and makes mode 0{value:o}; write 0{value}"
     )]
@@ -242,7 +244,7 @@ pub enum Problem {
         /// The mode.
         value: i64,
     },
-    /// A parameter that makes no sense here.
+    /// A parameter that has no effect in this server.
     #[error("parameter \"{name}\" of module \"{module}\" has no effect: {reason}")]
     NoEffectParameter {
         /// The module.
@@ -252,7 +254,7 @@ pub enum Problem {
         /// Why.
         reason: &'static str,
     },
-    /// What a later stage found.
+    /// A message of the attendant.
     #[error("{0}")]
     Other(String),
 }

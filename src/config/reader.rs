@@ -1,8 +1,8 @@
-//! The tokens of the configuration across its files: follows `include_file` and `import_file` wherever they
+//! Reads the tokens of the configuration across its files: follows `include_file` and `import_file` wherever they
 //! stand, also inside a routing block.
 //!
-//! Owns the stack of open files and the limits on it. It does not know statements; files are read by the caller's
-//! [`Source`]. C counterpart: `oss_push_yy_state` and `oss_pop_yy_state` in cfg.lex. Differs: a file that includes
+//! Owns the stack of open files and its limits. Knows no statements; the caller's [`FileReader`] reads the files. C
+//! counterpart: `oss_push_yy_state` and `oss_pop_yy_state` in cfg.lex. Differs: a file that includes
 //! itself is an error at once, the name may hold spaces, and a comment may follow it.
 
 use std::collections::VecDeque;
@@ -11,24 +11,24 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Source;
+use super::FileReader;
 use super::diagnostics::Diagnostics;
-use super::lexer::{Lexer, Shape, Token};
+use super::lexer::{Lexer, Token, TokenShape};
 use super::position::SourceFile;
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 
 /// Files inside files, not counting the main one. C: `MAX_INCLUDE_DEPTH`.
 const MAX_DEPTH: usize = 10;
 
-/// Files read in all, so that files which include each other many times come to an end.
+/// The most files that are read in all. Files that include each other many times end with an error.
 const MAX_FILES: usize = 1_000;
 
 /// Bytes read in all.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Reads tokens, one after the other, and looks ahead.
-pub(super) struct Reader<'a> {
-    source: &'a mut dyn Source,
+pub(super) struct TokenReader<'a> {
+    source: &'a mut dyn FileReader,
     /// The open files, the one being read last.
     open: Vec<Lexer>,
     ahead: VecDeque<Token>,
@@ -37,12 +37,12 @@ pub(super) struct Reader<'a> {
     pub(super) diagnostics: Diagnostics,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TokenReader<'a> {
     /// Opens the main file.
     ///
     /// # Errors
     /// What the source says about it.
-    pub(super) fn open(path: &Path, source: &'a mut dyn Source) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, source: &'a mut dyn FileReader) -> io::Result<Self> {
         let bytes = source.read(path)?;
         let read = bytes.len();
         let main = Lexer::new(SourceFile::new(path.to_owned(), bytes));
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next token; [`Shape::End`] for ever after the last of the main file.
+    /// The next token; after the last one of the main file always [`TokenShape::End`].
     pub(super) fn next(&mut self) -> Token {
         match self.ahead.pop_front() {
             Some(token) => token,
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
                 unreachable!("the main file stays open");
             };
             let token = lexer.next();
-            if token.shape == Shape::End && inside {
+            if token.shape == TokenShape::End && inside {
                 self.open.pop();
             } else if token.is_word("include_file") || token.is_word("import_file") {
                 let name = lexer.next();
@@ -106,10 +106,10 @@ impl<'a> Reader<'a> {
     }
 
     fn include(&mut self, keyword: &Token, name: &Token) {
-        if name.shape != Shape::Text || name.spans_lines() || !name.raw().starts_with(b"\"") {
+        if name.shape != TokenShape::Text || name.spans_lines() || !name.raw().starts_with(b"\"") {
             self.diagnostics.error(
                 &name.position(),
-                Problem::Unexpected {
+                ConfigProblem::Unexpected {
                     found: name.shown(),
                     wanted: "the name of a file in double quotes",
                     remedy: "write include_file \"/etc/opensips/more.cfg\"",
@@ -125,12 +125,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn push(&mut self, keyword: &Token, name: &Token) -> Result<(), Problem> {
+    fn push(&mut self, keyword: &Token, name: &Token) -> Result<(), ConfigProblem> {
         if self.open.len() > MAX_DEPTH {
-            return Err(Problem::IncludeLimit { limit: MAX_DEPTH, what: "files inside one another" });
+            return Err(ConfigProblem::IncludeLimit { limit: MAX_DEPTH, what: "files inside one another" });
         }
         if self.files >= MAX_FILES {
-            return Err(Problem::IncludeLimit { limit: MAX_FILES, what: "files" });
+            return Err(ConfigProblem::IncludeLimit { limit: MAX_FILES, what: "files" });
         }
         let paths = self.candidates(&unescape(name.raw()));
         let mut failure = None;
@@ -141,29 +141,29 @@ impl<'a> Reader<'a> {
             }
         }
         let Some(error) = failure else {
-            return Err(Problem::Unexpected {
+            return Err(ConfigProblem::Unexpected {
                 found: name.shown(),
                 wanted: "the name of a file",
                 remedy: "write one, or remove the line",
             });
         };
         if keyword.is_word("include_file") {
-            return Err(Problem::Include { paths, error });
+            return Err(ConfigProblem::Include { paths, error });
         }
         if error.kind() != io::ErrorKind::NotFound {
-            self.diagnostics.warning(&name.position(), Problem::Include { paths, error });
+            self.diagnostics.warning(&name.position(), ConfigProblem::Include { paths, error });
         }
         Ok(())
     }
 
-    fn push_file(&mut self, path: PathBuf, bytes: Vec<u8>) -> Result<(), Problem> {
+    fn push_file(&mut self, path: PathBuf, bytes: Vec<u8>) -> Result<(), ConfigProblem> {
         if self.open.iter().any(|lexer| lexer.file().path() == path) {
-            return Err(Problem::IncludeCycle { path });
+            return Err(ConfigProblem::IncludeCycle { path });
         }
         self.files += 1;
         self.bytes = self.bytes.saturating_add(bytes.len());
         if self.bytes > MAX_BYTES {
-            return Err(Problem::IncludeLimit { limit: MAX_BYTES, what: "bytes" });
+            return Err(ConfigProblem::IncludeLimit { limit: MAX_BYTES, what: "bytes" });
         }
         self.open.push(Lexer::new(SourceFile::new(path, bytes)));
         Ok(())

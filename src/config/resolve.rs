@@ -1,9 +1,9 @@
-//! What was written, given meaning: modules in load order with their typed settings, and the globals.
+//! Makes a [`Configuration`] of a document: the modules in load order with their typed settings, and the globals.
 //!
-//! Owns the matching of `modparam` to loaded modules and what is said about modules that do nothing here. It opens
-//! no module: a name that nobody knows is handed on. C counterpart: `set_mod_param_regex` in modparam.c, the rule
-//! `module_stm` in cfg.y. Differs: a parameter that only one of several modules lacks is told for that module, and
-//! the others get it all the same.
+//! Matches each `modparam` with the loaded modules, and warns about modules that have no effect in this server. Opens
+//! no file: a module whose name is in no table stays in the configuration, and the attendant looks for a C module of
+//! that name. C counterpart: `set_mod_param_regex` in modparam.c, the rule `module_stm` in cfg.y. Differs: a
+//! parameter that only one of several modules lacks is an error for that module; the others get the value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,28 +12,28 @@ use std::path::{Path, PathBuf};
 use regex_lite::Regex;
 
 use super::diagnostics::Diagnostics;
-use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
-use super::globals::{Globals, Scope};
+use super::document::{ConfigDocument, ConfigValue, GlobalAssignment, LoadModule, ModParam, Statement};
+use super::globals::{GlobalScope, Globals};
 use super::module_support::ModuleSupport;
 use super::nearest::nearest;
 use super::origin;
 use super::parameter::ParameterEffect;
 use super::position::{Position, readable};
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 use super::settings::{Setting, Settings};
 use super::sip_modules;
 
-/// Where modules are looked for unless `mpath` says otherwise.
+/// The folder of modules without `mpath`.
 pub const DEFAULT_MODULE_PATH: &str = "/usr/lib/opensips/modules/";
 
-/// Knows modules by name.
-pub trait Catalogue {
+/// Says which modules the server has.
+pub trait ModuleCatalogue {
     /// What this server has of `module`, the name of its file without folder and `.so`; `path` is where that file would
     /// be.
     fn look_up(&self, module: &str, path: &Path) -> ModuleSupport;
 }
 
-impl<F: Fn(&str, &Path) -> ModuleSupport> Catalogue for F {
+impl<F: Fn(&str, &Path) -> ModuleSupport> ModuleCatalogue for F {
     fn look_up(&self, module: &str, path: &Path) -> ModuleSupport {
         self(module, path)
     }
@@ -49,7 +49,7 @@ pub struct LoadedModule {
     pub path: PathBuf,
     /// What this server has of the module.
     pub support: ModuleSupport,
-    /// Its settings: checked and typed for a module of ours, as written for others.
+    /// The settings: checked and typed for a built-in module, as written for others.
     pub settings: Settings,
     /// Where its file was written.
     pub position: Position,
@@ -72,19 +72,19 @@ impl Configuration {
     }
 }
 
-/// Gives meaning to what was written. Adds all it finds to `diagnostics`; with errors there, the result is not one
-/// to start with.
+/// Checks a document and makes a configuration of it. Adds every error to `diagnostics`; the server must not start
+/// with the result when there is one.
 pub fn resolve(
-    document: Document,
-    catalogue: &dyn Catalogue,
+    document: ConfigDocument,
+    catalogue: &dyn ModuleCatalogue,
     diagnostics: &mut Diagnostics,
 ) -> Configuration {
-    let later = document.modules().map(|load| (load.name(), load.position.clone())).collect();
-    let mut resolver = Resolver {
+    let all_loads = document.modules().map(|load| (load.name(), load.position.clone())).collect();
+    let mut resolver = StatementResolver {
         catalogue,
         diagnostics,
         mpath: PathBuf::from(DEFAULT_MODULE_PATH),
-        all_loads: later,
+        all_loads,
         unknown: Vec::new(),
         result: Configuration::default(),
     };
@@ -95,29 +95,29 @@ pub fn resolve(
             Statement::Parameter(parameter) => resolver.parameter(&parameter),
         }
     }
-    let Resolver { result, unknown, .. } = resolver;
-    diagnostics.close(origin::closing_line(diagnostics, &unknown));
+    let StatementResolver { result, unknown, .. } = resolver;
+    diagnostics.set_closing_line(origin::closing_line(diagnostics, &unknown));
     result
 }
 
-struct Resolver<'a> {
-    catalogue: &'a dyn Catalogue,
+struct StatementResolver<'a> {
+    catalogue: &'a dyn ModuleCatalogue,
     diagnostics: &'a mut Diagnostics,
     mpath: PathBuf,
     /// All modules of the document by name, also those that are loaded further down.
     all_loads: Vec<(String, Position)>,
-    /// Those that nobody knows.
+    /// Modules that are in no table.
     unknown: Vec<LoadModule>,
     result: Configuration,
 }
 
-impl Resolver<'_> {
-    fn global(&mut self, assignment: Assignment) {
-        if assignment.row.scope != Scope::Used {
+impl StatementResolver<'_> {
+    fn global(&mut self, assignment: GlobalAssignment) {
+        if assignment.row.scope != GlobalScope::Used {
             return;
         }
         match &assignment.value {
-            Value::Text(path) if assignment.row.names == ["mpath"] => {
+            ConfigValue::Text(path) if assignment.row.names == ["mpath"] => {
                 self.mpath = PathBuf::from(OsStr::from_bytes(path));
             }
             _ => self.result.globals.assign(assignment),
@@ -127,12 +127,12 @@ impl Resolver<'_> {
     fn load(&mut self, load: &LoadModule) {
         let name = load.name();
         if name.is_empty() {
-            let problem = Problem::ModuleWithoutName { path: readable(&load.file) };
+            let problem = ConfigProblem::ModuleWithoutName { path: readable(&load.file) };
             self.diagnostics.error(&load.position, problem);
             return;
         }
         if let Some(first) = self.result.module(&name) {
-            let problem = Problem::LoadedTwice { line: first.position.line(), name };
+            let problem = ConfigProblem::LoadedTwice { line: first.position.line(), name };
             self.diagnostics.warning(&load.position, problem);
             return;
         }
@@ -140,13 +140,14 @@ impl Resolver<'_> {
         let support = self.catalogue.look_up(&name, &path);
         match support {
             ModuleSupport::SipOnly => {
-                self.diagnostics.notice(&load.position, Problem::NoEffectModule { name: name.clone() });
+                self.diagnostics.notice(&load.position, ConfigProblem::NoEffectModule { name: name.clone() });
             }
             ModuleSupport::NotBuilt => {
-                self.diagnostics.warning(&load.position, Problem::NotBuiltModule { name: name.clone() });
+                self.diagnostics
+                    .warning(&load.position, ConfigProblem::NotBuiltModule { name: name.clone() });
             }
             ModuleSupport::MissingCommands(commands) => {
-                let problem = Problem::LackingModule {
+                let problem = ConfigProblem::LackingModule {
                     name: name.clone(),
                     commands,
                     can_be_compiled: sip_modules::compiles(&name),
@@ -168,7 +169,7 @@ impl Resolver<'_> {
 
     fn parameter(&mut self, written: &ModParam) {
         let Some(pattern) = pattern(&written.module) else {
-            let problem = Problem::BadPattern { found: quoted(&written.module) };
+            let problem = ConfigProblem::BadPattern { found: quoted(&written.module) };
             self.diagnostics.error(&written.module_position, problem);
             return;
         };
@@ -186,15 +187,15 @@ impl Resolver<'_> {
     }
 
     /// Why no loaded module matches: the order is wrong, the name is, or the `loadmodule` is missing.
-    fn not_loaded(&self, written: &ModParam, pattern: &Regex) -> Problem {
+    fn not_loaded(&self, written: &ModParam, pattern: &Regex) -> ConfigProblem {
         let found = quoted(&written.module);
         if let Some((_, position)) = self.all_loads.iter().find(|(name, _)| pattern.is_match(name)) {
-            return Problem::LoadedLater { found, line: position.line() };
+            return ConfigProblem::LoadedLater { found, line: position.line() };
         }
         let plain = String::from_utf8(written.module.clone()).ok().filter(|name| is_plain(name));
         let names = self.result.modules.iter().map(|module| module.name.as_str());
         let nearest = plain.as_deref().and_then(|name| nearest(name, names)).map(str::to_owned);
-        Problem::NotLoaded { found, module: plain, nearest }
+        ConfigProblem::NotLoaded { found, module: plain, nearest }
     }
 }
 
@@ -212,13 +213,13 @@ fn set(module: &mut LoadedModule, written: &ModParam, diagnostics: &mut Diagnost
     else {
         let name = readable(&written.name);
         let nearest = nearest(&name, parameters.iter().map(|parameter| parameter.name)).map(str::to_owned);
-        let problem = Problem::UnknownParameter { module: module.name.clone(), name, nearest };
+        let problem = ConfigProblem::UnknownParameter { module: module.name.clone(), name, nearest };
         diagnostics.error(&written.name_position, problem);
         return;
     };
     if let ParameterEffect::None(reason) = parameter.effect {
         let problem =
-            Problem::NoEffectParameter { module: module.name.clone(), name: parameter.name, reason };
+            ConfigProblem::NoEffectParameter { module: module.name.clone(), name: parameter.name, reason };
         diagnostics.notice(&written.name_position, problem);
     }
     if let Some(value) = parameter.check(&module.name, written, diagnostics) {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::document::Value;
+use super::document::ConfigValue;
 use super::parameter::{NameOrNumber, Param};
 use super::position::Position;
 
@@ -14,7 +14,7 @@ pub struct Setting {
     /// The name of the parameter.
     pub name: String,
     /// The value, of the type that the parameter takes.
-    pub value: Value,
+    pub value: ConfigValue,
     /// Where the value stands.
     pub position: Position,
 }
@@ -74,7 +74,7 @@ impl Settings {
     /// Replaces the text that `name` was set to; its position stays.
     pub fn replace_text(&mut self, name: &str, text: Vec<u8>) {
         if let Some(last) = self.all.iter_mut().rev().find(|setting| setting.name == name) {
-            last.value = Value::Text(text);
+            last.value = ConfigValue::Text(text);
         }
     }
 }
@@ -90,57 +90,57 @@ impl Setting {
 /// A type that a checked value can be read as.
 pub trait FromSetting<'a>: Sized {
     /// Reads a value; `None` when it is of another type.
-    fn from_setting(value: &'a Value) -> Option<Self>;
+    fn from_setting(value: &'a ConfigValue) -> Option<Self>;
 }
 
 impl FromSetting<'_> for u16 {
-    fn from_setting(value: &Value) -> Option<u16> {
+    fn from_setting(value: &ConfigValue) -> Option<u16> {
         u32::from_setting(value)?.try_into().ok()
     }
 }
 
 impl FromSetting<'_> for u32 {
-    fn from_setting(value: &Value) -> Option<u32> {
+    fn from_setting(value: &ConfigValue) -> Option<u32> {
         match value {
-            Value::Integer(number) => (*number).try_into().ok(),
-            Value::Text(_) | Value::Checked => None,
+            ConfigValue::Integer(number) => (*number).try_into().ok(),
+            ConfigValue::Text(_) | ConfigValue::Checked => None,
         }
     }
 }
 
 impl FromSetting<'_> for bool {
-    fn from_setting(value: &Value) -> Option<bool> {
+    fn from_setting(value: &ConfigValue) -> Option<bool> {
         u32::from_setting(value).map(|number| number != 0)
     }
 }
 
 impl<'a> FromSetting<'a> for &'a [u8] {
-    fn from_setting(value: &'a Value) -> Option<&'a [u8]> {
+    fn from_setting(value: &'a ConfigValue) -> Option<&'a [u8]> {
         match value {
-            Value::Text(text) => Some(text),
-            Value::Integer(_) | Value::Checked => None,
+            ConfigValue::Text(text) => Some(text),
+            ConfigValue::Integer(_) | ConfigValue::Checked => None,
         }
     }
 }
 
 impl<'a> FromSetting<'a> for &'a Path {
-    fn from_setting(value: &'a Value) -> Option<&'a Path> {
+    fn from_setting(value: &'a ConfigValue) -> Option<&'a Path> {
         <&[u8]>::from_setting(value).map(|text| Path::new(OsStr::from_bytes(text)))
     }
 }
 
 impl<'a> FromSetting<'a> for NameOrNumber<'a> {
-    fn from_setting(value: &'a Value) -> Option<NameOrNumber<'a>> {
+    fn from_setting(value: &'a ConfigValue) -> Option<NameOrNumber<'a>> {
         match value {
-            Value::Text(name) => Some(NameOrNumber::Name(name)),
-            Value::Integer(number) => Some(NameOrNumber::Number(*number)),
-            Value::Checked => None,
+            ConfigValue::Text(name) => Some(NameOrNumber::Name(name)),
+            ConfigValue::Integer(number) => Some(NameOrNumber::Number(*number)),
+            ConfigValue::Checked => None,
         }
     }
 }
 
 impl<'a, T: FromSetting<'a>> FromSetting<'a> for Option<T> {
-    fn from_setting(value: &'a Value) -> Option<Option<T>> {
+    fn from_setting(value: &'a ConfigValue) -> Option<Option<T>> {
         T::from_setting(value).map(Some)
     }
 }

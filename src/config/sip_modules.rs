@@ -1,4 +1,4 @@
-//! The modules of OpenSIPS 1.4 to 2.4 that this server does not have, and the MI commands each of them exports.
+//! Lists the modules of OpenSIPS 1.4 to 2.4 that this server does not have, with the MI commands that each exports.
 //!
 //! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all
 //! releases together.

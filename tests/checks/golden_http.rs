@@ -9,7 +9,7 @@ use opensips_mi::cachedb::Backends;
 use opensips_mi::config::Settings;
 use opensips_mi::evi::Events;
 use opensips_mi::mi::{Context, Progress, Registry, States, Table};
-use opensips_mi::module::Identity;
+use opensips_mi::module::RunUser;
 use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
 use opensips_mi::system::process::ProcessId;
@@ -41,7 +41,7 @@ fn server() -> Context {
         events.publish(module.events);
         commands.add(module.name, module.commands).unwrap();
         let Some(load) = module.load else { continue };
-        let made = load(&Settings::default(), Identity::default()).unwrap();
+        let made = load(&Settings::default(), RunUser::default()).unwrap();
         statistics.add(&made.statistics);
         made.state.into_iter().for_each(|state| states.add(state));
         made.backends.into_iter().for_each(|backend| backends.add(backend));

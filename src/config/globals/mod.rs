@@ -1,6 +1,6 @@
-//! Globals: what `name=value` may set, and the typed result.
+//! Declares the globals that `name=value` may set, and keeps their values.
 //!
-//! Command line options that say the same are the caller's. C counterpart: the rule
+//! Command line options with the same meaning are in `cli`. C counterpart: the rule
 //! `assign_stm` of cfg.y and the variables of globals.h.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use super::document::{Assignment, Value};
+use super::document::{ConfigValue, GlobalAssignment};
 use super::position::Position;
 
 mod facility;
@@ -16,7 +16,7 @@ mod row;
 mod table;
 
 pub use facility::Facility;
-pub use row::{Form, GlobalRow, Scope};
+pub use row::{GlobalForm, GlobalRow, GlobalScope};
 pub(super) use table::find;
 pub use table::rows;
 
@@ -67,14 +67,14 @@ impl Globals {
         find(name.as_bytes()).and_then(|row| self.positions.get(row.names.first().copied()?))
     }
 
-    /// Takes over one assignment of scope [`Scope::Used`]; `mpath` is not among the fields.
-    pub(super) fn assign(&mut self, assignment: Assignment) {
+    /// Takes over one assignment of scope [`GlobalScope::Used`]; `mpath` is not among the fields.
+    pub(super) fn assign(&mut self, assignment: GlobalAssignment) {
         let Some(&name) = assignment.row.names.first() else { return };
         self.positions.insert(name, assignment.value_position);
         match assignment.value {
-            Value::Integer(number) => self.assign_number(name, number),
-            Value::Text(text) => self.assign_text(name, text),
-            Value::Checked => {}
+            ConfigValue::Integer(number) => self.assign_number(name, number),
+            ConfigValue::Text(text) => self.assign_text(name, text),
+            ConfigValue::Checked => {}
         }
     }
 

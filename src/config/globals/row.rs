@@ -1,30 +1,30 @@
-//! Declares what a row of the table of globals says.
+//! Declares the fields of a row in the table of globals.
 
 /// One global.
 #[derive(Debug)]
 pub struct GlobalRow {
     /// Its name, then other names for the same.
     pub names: &'static [&'static str],
-    /// What it may be set to.
-    pub form: Form,
-    /// Whom it concerns.
-    pub scope: Scope,
+    /// The form of its value.
+    pub form: GlobalForm,
+    /// Whether this server acts on it.
+    pub scope: GlobalScope,
     /// One line for man page and example, with the default.
     pub help: &'static str,
 }
 
-/// Whom a global concerns.
+/// Whether this server acts on a global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// This server acts on it.
+pub enum GlobalScope {
+    /// It does.
     Used,
-    /// SIP alone: its form is checked, and it has no effect.
+    /// It serves SIP alone: the form of its value is checked, and it has no effect.
     SipAlone,
 }
 
-/// What a global may be set to.
+/// The form of the value of a global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum GlobalForm {
     /// A number in a range, or `yes` and its like.
     Integer {
         /// The least.

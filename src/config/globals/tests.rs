@@ -23,14 +23,19 @@ fn every_row_has_a_name_and_help() {
 fn every_global_of_ours_lands_in_a_field() {
     let file = super::super::position::SourceFile::new(PathBuf::from("t"), Vec::new());
     let place = Position::new(&file, 0);
-    for row in rows().iter().filter(|row| row.scope == Scope::Used && row.names != ["mpath"]) {
+    for row in rows().iter().filter(|row| row.scope == GlobalScope::Used && row.names != ["mpath"]) {
         let value = match row.form {
-            Form::Integer { .. } | Form::Boolean => Value::Integer(1),
-            _ => Value::Text(b"LOG_USER".to_vec()),
+            GlobalForm::Integer { .. } | GlobalForm::Boolean => ConfigValue::Integer(1),
+            _ => ConfigValue::Text(b"LOG_USER".to_vec()),
         };
         let mut globals = Globals::default();
         let unset = format!("{globals:?}").split(" positions").next().map(str::to_owned);
-        globals.assign(Assignment { row, value, position: place.clone(), value_position: place.clone() });
+        globals.assign(GlobalAssignment {
+            row,
+            value,
+            position: place.clone(),
+            value_position: place.clone(),
+        });
         let set = format!("{globals:?}").split(" positions").next().map(str::to_owned);
         assert_ne!(set, unset, "{:?}", row.names);
         assert_eq!(globals.position(row.names[0]), Some(&place));

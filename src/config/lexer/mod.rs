@@ -1,19 +1,19 @@
-//! Bytes of one file to tokens: words, numbers, strings, script variables, single characters.
+//! Splits the bytes of one file into tokens: words, numbers, strings, script variables, single characters.
 //!
-//! Owns comments, escapes and the borders of tokens. It does not know statements, and does not follow
-//! `include_file`. C counterpart: cfg.lex. Differs: `//` opens a comment too, a byte order mark is skipped, and
+//! Skips comments and resolves the escapes of strings. Knows no statements and does not follow `include_file`. C
+//! counterpart: cfg.lex. Differs: `//` opens a comment too, a byte order mark is skipped, and
 //! a form feed is white space (C prints the last two to stdout and goes on).
 
 use std::sync::Arc;
 
 use super::position::{Position, SourceFile, readable, without_password};
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum TokenShape {
     /// A letter, then letters, digits and underscores.
     Word,
-    /// A digit, then letters and digits; whether that makes a number is asked later.
+    /// A digit, then letters and digits. The parser checks whether they make a number.
     Number,
     /// An IPv6 address without brackets.
     Ipv6,
@@ -36,7 +36,7 @@ pub(super) enum Shape {
 /// A token and where it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
-    pub(super) shape: Shape,
+    pub(super) shape: TokenShape,
     file: Arc<SourceFile>,
     start: usize,
     end: usize,
@@ -49,33 +49,37 @@ impl Token {
         Position::new(&self.file, self.start)
     }
 
-    /// As it was written, quotes and escapes included.
+    /// The bytes of the token, with quotes and escapes.
     pub(super) fn raw(&self) -> &[u8] {
         &self.file.bytes()[self.start..self.end]
     }
 
-    /// The start of what was written, for a message: one line, not long, no password.
+    /// The beginning of the token for a message: at most 40 characters of its first line, without passwords.
     pub(super) fn shown(&self) -> String {
         const MOST_CHARS: usize = 40;
-        if self.shape == Shape::End {
+        if self.shape == TokenShape::End {
             return "the end of the file".to_owned();
         }
         let raw = self.raw();
         let line = raw.split(|&byte| byte == b'\n').next().unwrap_or(raw);
-        // Before it is cut, where the end of a password can still be seen.
+        // The password is removed before the line is cut, while its end can still be found.
         let mut text: String = without_password(readable(line)).chars().take(MOST_CHARS).collect();
         if text.len() < raw.len() && raw.len() > MOST_CHARS {
             text.push('…');
         }
-        if matches!(self.shape, Shape::Text | Shape::UnclosedText) { text } else { format!("`{text}`") }
+        if matches!(self.shape, TokenShape::Text | TokenShape::UnclosedText) {
+            text
+        } else {
+            format!("`{text}`")
+        }
     }
 
     pub(super) fn is(&self, mark: u8) -> bool {
-        self.shape == Shape::Mark(mark)
+        self.shape == TokenShape::Mark(mark)
     }
 
     pub(super) fn is_word(&self, word: &str) -> bool {
-        self.shape == Shape::Word && self.raw() == word.as_bytes()
+        self.shape == TokenShape::Word && self.raw() == word.as_bytes()
     }
 
     /// Whether `next` was written with nothing between the two.
@@ -83,7 +87,7 @@ impl Token {
         self.end == next.start && Arc::ptr_eq(&self.file, &next.file)
     }
 
-    /// Whether it goes on in a later line than it starts, as a string may.
+    /// Whether the token, a string, ends in a later line than it starts.
     pub(super) fn spans_lines(&self) -> bool {
         self.raw().contains(&b'\n')
     }
@@ -172,15 +176,15 @@ impl Lexer {
         true
     }
 
-    /// The next token; [`Shape::End`] for ever after the last.
+    /// The next token; after the last one always [`TokenShape::End`].
     pub(super) fn next(&mut self) -> Token {
         if let Err(opened) = self.skip_blanks() {
-            return self.token(Shape::UnclosedComment, opened);
+            return self.token(TokenShape::UnclosedComment, opened);
         }
         let start = self.at;
         let rest = &self.file.bytes()[start..];
         let Some(&byte) = rest.first() else {
-            return self.token(Shape::End, start);
+            return self.token(TokenShape::End, start);
         };
         let alphanumeric = |byte: &u8| byte.is_ascii_alphanumeric();
         let ipv6 = ipv6_length(rest);
@@ -190,20 +194,21 @@ impl Lexer {
             _ => 0,
         };
         let (shape, length) = match byte {
-            _ if ipv6 > word => (Shape::Ipv6, ipv6),
-            b'0'..=b'9' => (Shape::Number, word),
-            _ if word > 0 => (Shape::Word, word),
-            b'"' | b'\'' => text_length(rest).map_or((Shape::UnclosedText, rest.len()), |n| (Shape::Text, n)),
-            b'$' => {
-                variable_length(rest).map_or((Shape::UnclosedVariable, rest.len()), |n| (Shape::Variable, n))
+            _ if ipv6 > word => (TokenShape::Ipv6, ipv6),
+            b'0'..=b'9' => (TokenShape::Number, word),
+            _ if word > 0 => (TokenShape::Word, word),
+            b'"' | b'\'' => {
+                text_length(rest).map_or((TokenShape::UnclosedText, rest.len()), |n| (TokenShape::Text, n))
             }
-            mark => (Shape::Mark(mark), 1),
+            b'$' => variable_length(rest)
+                .map_or((TokenShape::UnclosedVariable, rest.len()), |n| (TokenShape::Variable, n)),
+            mark => (TokenShape::Mark(mark), 1),
         };
         self.at = start + length;
         self.token(shape, start)
     }
 
-    fn token(&mut self, shape: Shape, start: usize) -> Token {
+    fn token(&mut self, shape: TokenShape, start: usize) -> Token {
         let first_on_line = std::mem::replace(&mut self.fresh_line, false);
         Token { shape, file: Arc::clone(&self.file), start, end: self.at, first_on_line }
     }

@@ -4,31 +4,31 @@ use std::path::PathBuf;
 
 use super::*;
 
-fn tokens(text: &[u8]) -> Vec<(Shape, Vec<u8>)> {
+fn tokens(text: &[u8]) -> Vec<(TokenShape, Vec<u8>)> {
     let mut lexer = Lexer::new(SourceFile::new(PathBuf::from("t.cfg"), text.to_vec()));
     let mut all = Vec::new();
     loop {
         let token = lexer.next();
-        if token.shape == Shape::End {
+        if token.shape == TokenShape::End {
             return all;
         }
         all.push((token.shape, token.raw().to_vec()));
     }
 }
 
-fn shapes(text: &str) -> Vec<Shape> {
+fn shapes(text: &str) -> Vec<TokenShape> {
     tokens(text.as_bytes()).into_iter().map(|(shape, _)| shape).collect()
 }
 
 fn value(text: &[u8]) -> Vec<u8> {
     let token = Lexer::new(SourceFile::new(PathBuf::from("t.cfg"), text.to_vec())).next();
-    assert_eq!(token.shape, Shape::Text, "{:?}", String::from_utf8_lossy(text));
+    assert_eq!(token.shape, TokenShape::Text, "{:?}", String::from_utf8_lossy(text));
     token.text()
 }
 
 #[test]
 fn a_statement_falls_apart_into_words_marks_and_numbers() {
-    use Shape::{Mark, Number, Word};
+    use TokenShape::{Mark, Number, Word};
     assert_eq!(shapes("debug=3"), [Word, Mark(b'='), Number]);
     assert_eq!(shapes("127.0.0.1"), [Number, Mark(b'.'), Number, Mark(b'.'), Number, Mark(b'.'), Number]);
     assert_eq!(tokens(b"0x1F a_b")[0], (Number, b"0x1F".to_vec()));
@@ -36,7 +36,7 @@ fn a_statement_falls_apart_into_words_marks_and_numbers() {
 
 #[test]
 fn ipv6_addresses_win_over_words_when_they_are_longer() {
-    use Shape::{Ipv6, Mark, Number, Word};
+    use TokenShape::{Ipv6, Mark, Number, Word};
     assert_eq!(
         shapes("udp:[::1]:5060"),
         [Word, Mark(b':'), Mark(b'['), Ipv6, Mark(b']'), Mark(b':'), Number]
@@ -68,20 +68,20 @@ fn strings_keep_bytes_that_are_not_utf8_and_comment_signs() {
 
 #[test]
 fn comments_nest_and_end() {
-    assert_eq!(shapes("/* a /* b */ c */ fork"), [Shape::Word]);
-    assert_eq!(shapes("# fork \" '\nfork // fork\n//"), [Shape::Word]);
-    assert_eq!(shapes("/* a /* b */ fork"), [Shape::UnclosedComment]);
-    assert_eq!(shapes("/*/"), [Shape::UnclosedComment]);
+    assert_eq!(shapes("/* a /* b */ c */ fork"), [TokenShape::Word]);
+    assert_eq!(shapes("# fork \" '\nfork // fork\n//"), [TokenShape::Word]);
+    assert_eq!(shapes("/* a /* b */ fork"), [TokenShape::UnclosedComment]);
+    assert_eq!(shapes("/*/"), [TokenShape::UnclosedComment]);
 }
 
 #[test]
 fn a_string_without_end_runs_to_the_end_of_the_file() {
     assert_eq!(
         tokens(b"a \"b\nc"),
-        [(Shape::Word, b"a".to_vec()), (Shape::UnclosedText, b"\"b\nc".to_vec())]
+        [(TokenShape::Word, b"a".to_vec()), (TokenShape::UnclosedText, b"\"b\nc".to_vec())]
     );
-    assert_eq!(shapes("\"\\\""), [Shape::UnclosedText]);
-    assert_eq!(shapes("\"\\"), [Shape::UnclosedText]);
+    assert_eq!(shapes("\"\\\""), [TokenShape::UnclosedText]);
+    assert_eq!(shapes("\"\\"), [TokenShape::UnclosedText]);
 }
 
 #[test]
@@ -92,14 +92,17 @@ fn variables_take_their_parentheses_whole() {
     assert_eq!(first("$rU=~\"x\""), "$rU");
     assert_eq!(first("$ru,\"{\""), "$ru");
     assert_eq!(first("$retcode){"), "$retcode");
-    assert_eq!(shapes("$(ru"), [Shape::UnclosedVariable]);
-    assert_eq!(shapes("$"), [Shape::Variable]);
+    assert_eq!(shapes("$(ru"), [TokenShape::UnclosedVariable]);
+    assert_eq!(shapes("$"), [TokenShape::Variable]);
 }
 
 #[test]
 fn a_byte_order_mark_and_escaped_newlines_are_white_space() {
-    assert_eq!(shapes("\u{feff}fork"), [Shape::Word]);
-    assert_eq!(shapes("fork \\\n = \\\r\n 1"), [Shape::Word, Shape::Mark(b'='), Shape::Number]);
+    assert_eq!(shapes("\u{feff}fork"), [TokenShape::Word]);
+    assert_eq!(
+        shapes("fork \\\n = \\\r\n 1"),
+        [TokenShape::Word, TokenShape::Mark(b'='), TokenShape::Number]
+    );
 }
 
 #[test]

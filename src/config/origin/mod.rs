@@ -1,14 +1,14 @@
-//! Whose file it is, when it is not one of OpenSIPS 1.4 to 2.4: names and lines by which other products are known.
+//! Guesses which other product or release a configuration is written for, by names and lines that only others have.
 //!
-//! A file of another product has an error in nearly every line; one more line at the end says what it is. It is
-//! a guess: the origin for which most is found. C has no counterpart.
+//! A file of another product has an error in nearly every line, so one more line at the end names the product: the one
+//! for which most evidence is found. C has no counterpart.
 
 use std::fmt;
 
 use super::diagnostics::Diagnostics;
 use super::document::LoadModule;
 use super::position::Position;
-use super::problem::Problem;
+use super::problem::ConfigProblem;
 
 mod table;
 
@@ -68,7 +68,7 @@ fn remedy(origin: Origin) -> &'static str {
     }
 }
 
-/// Where something was found that only one origin has, and what.
+/// A name or line in the configuration that only one origin has.
 struct Evidence {
     origin: Origin,
     position: Position,
@@ -80,7 +80,7 @@ pub(super) fn renamed(name: &str) -> Option<Option<&'static str>> {
     table::NAMES.iter().find(|(known, ..)| *known == name).map(|&(.., now)| now)
 }
 
-/// The line that says whose file it is, when something in it tells: `unknown` are the modules that nobody here knows.
+/// The line that names the origin of the file, if there is evidence. `unknown` are the modules that are in no table.
 pub(super) fn closing_line(diagnostics: &Diagnostics, unknown: &[LoadModule]) -> Option<String> {
     let mut all = of_names(diagnostics);
     all.extend(of_lines(diagnostics));
@@ -104,7 +104,7 @@ pub(super) fn closing_line(diagnostics: &Diagnostics, unknown: &[LoadModule]) ->
 fn of_names(diagnostics: &Diagnostics) -> Vec<Evidence> {
     let mut all = Vec::new();
     for diagnostic in diagnostics.errors() {
-        let (Problem::UnknownGlobal { name, .. } | Problem::UnknownStatement { name, .. }) =
+        let (ConfigProblem::UnknownGlobal { name, .. } | ConfigProblem::UnknownStatement { name, .. }) =
             &diagnostic.problem
         else {
             continue;

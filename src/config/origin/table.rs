@@ -1,8 +1,8 @@
-//! By what files of other products and releases are known. Data alone.
+//! Lists names, modules and lines that only files of other products and releases have. Data alone.
 
 use super::Origin::{self, Kamailio, OpenSer, OpenSips, Ser, Template};
 
-/// Globals and words that open a statement: the name, whose it is, and what OpenSIPS 2.4 calls it.
+/// Globals and words that open a statement: the name, its origin, and what OpenSIPS 2.4 calls it.
 ///
 /// Those of OpenSIPS were read from cfg.lex and cfg.y of all releases from 3.0 to 4.0.
 pub(super) const NAMES: &[(&str, Origin, Option<&str>)] = &[

@@ -1,17 +1,17 @@
-//! Tokens to statements: globals, `loadmodule`, `modparam`; routing blocks are skipped.
+//! Parses tokens into statements: globals, `loadmodule` and `modparam`; routing blocks are skipped.
 //!
-//! Owns the grammar of statements and the recovery after an error, so that one run tells all of them. It does not
-//! know modules or parameters. C counterpart: the rules `statement`, `assign_stm` and `module_stm` of cfg.y.
+//! Recovers after an error, so that one run reports all errors. Knows no modules and no parameters. C counterpart: the
+//! rules `statement`, `assign_stm` and `module_stm` of cfg.y.
 
 use super::diagnostics::Diagnostics;
-use super::document::{Assignment, Document, LoadModule, ModParam, Statement, Value};
-use super::globals::{self, Scope};
-use super::lexer::{Shape, Token};
+use super::document::{ConfigDocument, ConfigValue, GlobalAssignment, LoadModule, ModParam, Statement};
+use super::globals::{self, GlobalScope};
+use super::lexer::{Token, TokenShape};
 use super::nearest::nearest;
 use super::origin;
 use super::position::{Position, readable};
-use super::problem::Problem;
-use super::reader::Reader;
+use super::problem::ConfigProblem;
+use super::reader::TokenReader;
 
 mod skip;
 mod value;
@@ -53,24 +53,24 @@ const KEYWORDS: &[&str] = &[
     "tls_client_domain",
 ];
 
-/// A statement was given up; the error is recorded.
-struct GivenUp;
+/// The parser has reported an error and abandons the statement.
+struct StatementAbandoned;
 
 /// Result of a part of a statement.
-type Parsed<T> = Result<T, GivenUp>;
+type Parsed<T> = Result<T, StatementAbandoned>;
 
 /// Reads all statements.
-pub(super) fn parse(reader: Reader<'_>) -> (Document, Diagnostics) {
-    let mut parser = Parser { reader, document: Document::default(), long_text: None, head: None };
+pub(super) fn parse(reader: TokenReader<'_>) -> (ConfigDocument, Diagnostics) {
+    let mut parser = Parser { reader, document: ConfigDocument::default(), long_text: None, head: None };
     parser.statements();
     (parser.document, parser.reader.diagnostics)
 }
 
 struct Parser<'a> {
-    reader: Reader<'a>,
-    document: Document,
-    /// The last string of this statement or the one before that goes over the end of a line: when something does
-    /// not fit soon after, its closing quote was forgotten.
+    reader: TokenReader<'a>,
+    document: ConfigDocument,
+    /// The last string that spans several lines, of this statement or the one before. When a token after it does not
+    /// fit, the closing quote of this string is missing, and the error is reported there.
     long_text: Option<Token>,
     /// Where this statement starts.
     head: Option<Position>,
@@ -80,7 +80,7 @@ impl Parser<'_> {
     fn statements(&mut self) {
         loop {
             let token = self.reader.next();
-            if token.shape == Shape::End {
+            if token.shape == TokenShape::End {
                 return;
             }
             if token.first_on_line {
@@ -95,7 +95,7 @@ impl Parser<'_> {
 
     fn statement(&mut self, token: &Token) -> Parsed<()> {
         if token.is(b'}') {
-            return self.give_up(token, Problem::UnmatchedBrace);
+            return self.give_up(token, ConfigProblem::UnmatchedBrace);
         }
         if token.is(b';') {
             return self.unexpected(
@@ -107,10 +107,12 @@ impl Parser<'_> {
         if token.is(b'{') {
             let found = token.shown();
             let (wanted, remedy) = ("a statement", "write the word that opens the block, as route");
-            self.reader.diagnostics.error(&token.position(), Problem::Unexpected { found, wanted, remedy });
+            self.reader
+                .diagnostics
+                .error(&token.position(), ConfigProblem::Unexpected { found, wanted, remedy });
             return self.block(token);
         }
-        if token.shape != Shape::Word {
+        if token.shape != TokenShape::Word {
             return self.unexpected(
                 token,
                 "a global, loadmodule, modparam or a routing block",
@@ -118,8 +120,10 @@ impl Parser<'_> {
             );
         }
         if self.long_text.is_some() {
-            return self
-                .give_up(token, Problem::UnknownStatement { name: readable(token.raw()), nearest: None });
+            return self.give_up(
+                token,
+                ConfigProblem::UnknownStatement { name: readable(token.raw()), nearest: None },
+            );
         }
         if is_one_of(token, ROUTES) || is_one_of(token, TLS_DOMAINS) {
             return self.block_statement();
@@ -155,14 +159,14 @@ impl Parser<'_> {
         self.mark(b',', "`,`", FORM)?;
         let first = self.reader.peek(0).clone();
         let (value, written) = match first.shape {
-            Shape::Text | Shape::UnclosedText => {
+            TokenShape::Text | TokenShape::UnclosedText => {
                 let (token, text) = self.text("a value", FORM)?;
-                (Value::Text(text), token.shown())
+                (ConfigValue::Text(text), token.shown())
             }
             _ => {
                 let (number, written) =
                     self.integer("a number or a string in quotes", "put text in quotes")?;
-                (Value::Integer(number), written)
+                (ConfigValue::Integer(number), written)
             }
         };
         self.mark(b')', "`)`", FORM)?;
@@ -184,17 +188,17 @@ impl Parser<'_> {
             let name = readable(&name);
             let nearest = suggest(&name);
             let problem = if self.reader.peek(0).is(b'=') {
-                Problem::UnknownGlobal { name, nearest }
+                ConfigProblem::UnknownGlobal { name, nearest }
             } else {
-                Problem::UnknownStatement { name, nearest }
+                ConfigProblem::UnknownStatement { name, nearest }
             };
             return self.give_up(token, problem);
         };
         self.mark(b'=', "`=`", "write name=value")?;
         let value_position = self.reader.peek(0).position();
         let value = self.value(row)?;
-        let value = if row.scope == Scope::Used { value } else { Value::Checked };
-        let assignment = Assignment { row, value, position: token.position(), value_position };
+        let value = if row.scope == GlobalScope::Used { value } else { ConfigValue::Checked };
+        let assignment = GlobalAssignment { row, value, position: token.position(), value_position };
         self.document.statements.push(Statement::Global(assignment));
         Ok(())
     }
@@ -205,7 +209,11 @@ impl Parser<'_> {
         let mut last = token.clone();
         loop {
             let (dash, word) = (self.reader.peek(0).clone(), self.reader.peek(1).clone());
-            if !(dash.is(b'-') && word.shape == Shape::Word && last.touches(&dash) && dash.touches(&word)) {
+            if !(dash.is(b'-')
+                && word.shape == TokenShape::Word
+                && last.touches(&dash)
+                && dash.touches(&word))
+            {
                 return name;
             }
             name.push(b'-');
@@ -224,7 +232,7 @@ impl Parser<'_> {
     /// Takes the next token, a string.
     fn text(&mut self, wanted: &'static str, remedy: &'static str) -> Parsed<(Token, Vec<u8>)> {
         let token = self.reader.next();
-        if token.shape != Shape::Text {
+        if token.shape != TokenShape::Text {
             return self.unexpected(&token, wanted, remedy);
         }
         if token.spans_lines() {
@@ -232,7 +240,7 @@ impl Parser<'_> {
         }
         let text = token.text();
         if text.contains(&0) {
-            return self.give_up(&token, Problem::NulByte { text: token.shown() });
+            return self.give_up(&token, ConfigProblem::NulByte { text: token.shown() });
         }
         Ok((token, text))
     }
@@ -247,20 +255,23 @@ impl Parser<'_> {
     }
 
     fn unexpected<T>(&mut self, token: &Token, wanted: &'static str, remedy: &'static str) -> Parsed<T> {
-        self.give_up(token, Problem::Unexpected { found: token.shown(), wanted, remedy })
+        self.give_up(token, ConfigProblem::Unexpected { found: token.shown(), wanted, remedy })
     }
 
-    /// Records why the statement ends here. What was not closed earlier is the better explanation.
-    fn give_up<T>(&mut self, token: &Token, problem: Problem) -> Parsed<T> {
-        let opened =
-            self.long_text.take().or_else(|| (token.shape == Shape::UnclosedText).then(|| token.clone()));
+    /// Reports why the parser abandons the statement: a string or comment that was not closed before, or else
+    /// `problem`.
+    fn give_up<T>(&mut self, token: &Token, problem: ConfigProblem) -> Parsed<T> {
+        let opened = self
+            .long_text
+            .take()
+            .or_else(|| (token.shape == TokenShape::UnclosedText).then(|| token.clone()));
         if let Some(opened) = opened {
             self.resume_after_string(&opened);
-            return Err(GivenUp);
+            return Err(StatementAbandoned);
         }
         let problem = match token.shape {
-            Shape::UnclosedComment => Problem::UnclosedComment,
-            Shape::UnclosedVariable => Problem::UnclosedVariable { text: token.shown() },
+            TokenShape::UnclosedComment => ConfigProblem::UnclosedComment,
+            TokenShape::UnclosedVariable => ConfigProblem::UnclosedVariable { text: token.shown() },
             _ => problem,
         };
         self.reader.diagnostics.error(&token.position(), problem);
@@ -268,12 +279,14 @@ impl Parser<'_> {
         if !head && (token.first_on_line || token.is(b'{')) {
             self.reader.unread(token.clone());
         }
-        Err(GivenUp)
+        Err(StatementAbandoned)
     }
 
-    /// Tells of a string without closing quote, and reads on in the line after the one it starts in.
+    /// Reports a string without its closing quote, and reads on in the line after the one that the string starts in.
     fn resume_after_string(&mut self, opened: &Token) {
-        self.reader.diagnostics.error(&opened.position(), Problem::UnclosedString { text: opened.shown() });
+        self.reader
+            .diagnostics
+            .error(&opened.position(), ConfigProblem::UnclosedString { text: opened.shown() });
         self.reader.resume_after_line_of(opened);
     }
 }
@@ -282,9 +295,9 @@ fn is_one_of(token: &Token, words: &[&str]) -> bool {
     words.iter().any(|word| token.is_word(word))
 }
 
-/// The global or statement that was meant by a name nobody knows.
+/// The global or statement that an unknown name probably means.
 fn suggest(name: &str) -> Option<String> {
     let names = || globals::rows().iter().flat_map(|row| row.names).chain(KEYWORDS).copied();
-    // The name of another product or release is no slip of the finger.
+    // A name of another product or release is no typing error; the table of those names says what to write.
     origin::renamed(name).unwrap_or_else(|| nearest(name, names())).map(str::to_owned)
 }

@@ -1,11 +1,11 @@
-//! What is not read: routing blocks, TLS domains, and what follows an error.
+//! Skips routing blocks, TLS domains, and the rest of a statement with an error.
 //!
-//! Blocks are skipped by their braces, with strings, comments and script variables respected. C counterpart: the
-//! rules `route_stm` and its like in cfg.y, which read the actions.
+//! A block ends at its closing brace; braces in strings, comments and script variables do not count. C counterpart:
+//! `route_stm` and similar rules of cfg.y, which parse the actions.
 
-use super::{GivenUp, KEYWORDS, Parsed, Parser, Problem, ROUTES, TLS_DOMAINS, is_one_of};
+use super::{ConfigProblem, KEYWORDS, Parsed, Parser, ROUTES, StatementAbandoned, TLS_DOMAINS, is_one_of};
 use crate::config::globals;
-use crate::config::lexer::{Shape, Token};
+use crate::config::lexer::{Token, TokenShape};
 
 impl Parser<'_> {
     /// The rest of `route[name] { … }` after its first word.
@@ -16,15 +16,15 @@ impl Parser<'_> {
             loop {
                 let token = self.reader.peek(0).clone();
                 match token.shape {
-                    Shape::Mark(b']') => {
+                    TokenShape::Mark(b']') => {
                         self.reader.next();
                         break;
                     }
-                    Shape::Mark(b'{' | b'}' | b';' | b'=')
-                    | Shape::End
-                    | Shape::UnclosedText
-                    | Shape::UnclosedComment
-                    | Shape::UnclosedVariable => {
+                    TokenShape::Mark(b'{' | b'}' | b';' | b'=')
+                    | TokenShape::End
+                    | TokenShape::UnclosedText
+                    | TokenShape::UnclosedComment
+                    | TokenShape::UnclosedVariable => {
                         self.reader.next();
                         return self.unexpected(&token, "`]`", FORM);
                     }
@@ -45,23 +45,23 @@ impl Parser<'_> {
         while depth > 0 {
             if self.opens_statement_of_its_own() {
                 let before = self.reader.peek(0).shown();
-                self.reader.diagnostics.error(&open.position(), Problem::UnclosedBlock { before });
-                return Err(GivenUp);
+                self.reader.diagnostics.error(&open.position(), ConfigProblem::UnclosedBlock { before });
+                return Err(StatementAbandoned);
             }
             let token = self.reader.next();
             match token.shape {
-                Shape::Mark(b'{') => depth += 1,
-                Shape::Mark(b'}') => depth -= 1,
-                Shape::End => {
+                TokenShape::Mark(b'{') => depth += 1,
+                TokenShape::Mark(b'}') => depth -= 1,
+                TokenShape::End => {
                     let before = token.shown();
-                    self.reader.diagnostics.error(&open.position(), Problem::UnclosedBlock { before });
-                    return Err(GivenUp);
+                    self.reader.diagnostics.error(&open.position(), ConfigProblem::UnclosedBlock { before });
+                    return Err(StatementAbandoned);
                 }
-                Shape::UnclosedText => self.resume_after_string(&token),
-                Shape::Text if token.spans_lines() && self.word_touches(&token) => {
+                TokenShape::UnclosedText => self.resume_after_string(&token),
+                TokenShape::Text if token.spans_lines() && self.word_touches(&token) => {
                     self.resume_after_string(&token)
                 }
-                Shape::UnclosedComment | Shape::UnclosedVariable => {
+                TokenShape::UnclosedComment | TokenShape::UnclosedVariable => {
                     return self.unexpected(&token, "an action", "close it");
                 }
                 _ => {}
@@ -70,18 +70,19 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Whether a word follows the string at once: then the quote that ends it was meant to open the next one.
+    /// Whether a word follows the string without a blank. Then an earlier quote is missing, and the quote that ends this
+    /// string was meant to open another.
     fn word_touches(&mut self, text: &Token) -> bool {
         let next = self.reader.peek(0);
         text.touches(next)
-            && matches!(next.shape, Shape::Word | Shape::Number | Shape::Variable)
+            && matches!(next.shape, TokenShape::Word | TokenShape::Number | TokenShape::Variable)
             && !is_one_of(next, &["and", "or"])
     }
 
     /// Whether what comes next cannot stand in a block: `route[`, `modparam(`, `loadmodule "`.
     fn opens_statement_of_its_own(&mut self) -> bool {
         let word = self.reader.peek(0);
-        if word.shape != Shape::Word || !word.first_on_line {
+        if word.shape != TokenShape::Word || !word.first_on_line {
             return false;
         }
         let (route, modparam) = (is_one_of(word, ROUTES), word.is_word("modparam"));
@@ -90,9 +91,9 @@ impl Parser<'_> {
             return false;
         }
         match self.reader.peek(1).shape {
-            Shape::Mark(b'{' | b'[') => route,
-            Shape::Mark(b'(') => modparam,
-            Shape::Text => load,
+            TokenShape::Mark(b'{' | b'[') => route,
+            TokenShape::Mark(b'(') => modparam,
+            TokenShape::Text => load,
             _ => false,
         }
     }
@@ -104,18 +105,18 @@ impl Parser<'_> {
             let token = self.reader.peek(0).clone();
             let after = self.reader.peek(1).clone();
             let opens = match token.shape {
-                Shape::Word if is_one_of(&token, ROUTES) || is_one_of(&token, TLS_DOMAINS) => {
+                TokenShape::Word if is_one_of(&token, ROUTES) || is_one_of(&token, TLS_DOMAINS) => {
                     after.is(b'[') || after.is(b'{')
                 }
-                Shape::Word => {
+                TokenShape::Word => {
                     is_one_of(&token, KEYWORDS) || globals::find(token.raw()).is_some() || after.is(b'=')
                 }
                 _ => false,
             };
             match token.shape {
-                Shape::End | Shape::UnclosedText | Shape::UnclosedComment => return,
-                Shape::Word if token.first_on_line && opens => return,
-                Shape::Mark(b'{') => {
+                TokenShape::End | TokenShape::UnclosedText | TokenShape::UnclosedComment => return,
+                TokenShape::Word if token.first_on_line && opens => return,
+                TokenShape::Mark(b'{') => {
                     self.reader.next();
                     if self.block(&token).is_err() {
                         return;

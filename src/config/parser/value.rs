@@ -1,12 +1,12 @@
-//! Values of globals: numbers, words, strings, and the addresses and lists of SIP.
+//! Parses the values of globals: numbers, words, strings, and the addresses and lists of SIP.
 //!
-//! What serves SIP alone is checked for its form and dropped. C counterpart: the rules `snumber`, `listen_def`,
+//! The value of a global that serves SIP alone is checked for its form and dropped. C counterpart: the rules `snumber`, `listen_def`,
 //! `id_lst`, `blst_elem` and `host` of cfg.y.
 
-use super::{KEYWORDS, Parsed, Parser, Problem, is_one_of};
-use crate::config::document::Value;
-use crate::config::globals::{self, Facility, Form, GlobalRow};
-use crate::config::lexer::{Shape, Token};
+use super::{ConfigProblem, KEYWORDS, Parsed, Parser, is_one_of};
+use crate::config::document::ConfigValue;
+use crate::config::globals::{self, Facility, GlobalForm, GlobalRow};
+use crate::config::lexer::{Token, TokenShape};
 use crate::config::position::readable;
 
 /// Words before the colon of an address, in small letters. C: `proto` of cfg.y, `parse_proto` of 2.4.
@@ -30,25 +30,25 @@ pub(in crate::config) fn number(raw: &[u8]) -> Option<i64> {
 
 impl Parser<'_> {
     /// The value of a global, after its `=`.
-    pub(super) fn value(&mut self, row: &'static GlobalRow) -> Parsed<Value> {
+    pub(super) fn value(&mut self, row: &'static GlobalRow) -> Parsed<ConfigValue> {
         const QUOTES: &str = "put it in quotes";
         match row.form {
-            Form::Integer { min, max } => self.ranged(row, min, max),
-            Form::Boolean => Ok(Value::Integer(self.integer("yes or no", "write yes or no")?.0)),
-            Form::Text => Ok(Value::Text(self.text("a string", QUOTES)?.1)),
-            Form::Word => self.word_or("a word", false, false),
-            Form::TextOrWord => self.word_or("a word or a string", true, false),
-            Form::WordOrInteger => self.word_or("a word or a number", false, true),
-            Form::Name => self.word_or("a name", true, true),
-            Form::Facility => self.facility(),
-            Form::Sockets => self.addresses(true),
-            Form::Aliases => self.addresses(false),
-            Form::Host => {
+            GlobalForm::Integer { min, max } => self.ranged(row, min, max),
+            GlobalForm::Boolean => Ok(ConfigValue::Integer(self.integer("yes or no", "write yes or no")?.0)),
+            GlobalForm::Text => Ok(ConfigValue::Text(self.text("a string", QUOTES)?.1)),
+            GlobalForm::Word => self.word_or("a word", false, false),
+            GlobalForm::TextOrWord => self.word_or("a word or a string", true, false),
+            GlobalForm::WordOrInteger => self.word_or("a word or a number", false, true),
+            GlobalForm::Name => self.word_or("a name", true, true),
+            GlobalForm::Facility => self.facility(),
+            GlobalForm::Sockets => self.addresses(true),
+            GlobalForm::Aliases => self.addresses(false),
+            GlobalForm::Host => {
                 self.address()?;
-                Ok(Value::Checked)
+                Ok(ConfigValue::Checked)
             }
-            Form::Blacklist => self.blacklist(),
-            Form::MemoryGroup => self.memory_group(),
+            GlobalForm::Blacklist => self.blacklist(),
+            GlobalForm::MemoryGroup => self.memory_group(),
         }
     }
 
@@ -61,8 +61,8 @@ impl Parser<'_> {
         }
         let token = self.reader.next();
         let magnitude = match token.shape {
-            Shape::Word if !signed => truth(token.raw()),
-            Shape::Number => match number(token.raw()) {
+            TokenShape::Word if !signed => truth(token.raw()),
+            TokenShape::Number => match number(token.raw()) {
                 Some(value) => Some(value),
                 None => return self.bad_number(&token),
             },
@@ -81,55 +81,59 @@ impl Parser<'_> {
     fn bad_number<T>(&mut self, token: &Token) -> Parsed<T> {
         let (raw, found) = (token.raw(), token.shown());
         let decimal = !raw.starts_with(b"0") && raw.iter().all(u8::is_ascii_digit);
-        let problem = if decimal { Problem::NumberTooLarge { found } } else { Problem::BadNumber { found } };
+        let problem = if decimal {
+            ConfigProblem::NumberTooLarge { found }
+        } else {
+            ConfigProblem::BadNumber { found }
+        };
         self.give_up(token, problem)
     }
 
-    fn ranged(&mut self, row: &'static GlobalRow, min: i64, max: i64) -> Parsed<Value> {
+    fn ranged(&mut self, row: &'static GlobalRow, min: i64, max: i64) -> Parsed<ConfigValue> {
         let start = self.reader.peek(0).clone();
         let (value, _) = self.integer("a number", "write it without quotes")?;
         if value < min || value > max {
             let name = row.names.first().copied().unwrap_or_default();
-            let problem = Problem::GlobalRange { name, value, min, max };
+            let problem = ConfigProblem::GlobalRange { name, value, min, max };
             self.reader.diagnostics.error(&start.position(), problem);
         }
-        Ok(Value::Integer(value))
+        Ok(ConfigValue::Integer(value))
     }
 
-    fn word_or(&mut self, wanted: &'static str, text: bool, integer: bool) -> Parsed<Value> {
+    fn word_or(&mut self, wanted: &'static str, text: bool, integer: bool) -> Parsed<ConfigValue> {
         let shape = self.reader.peek(0).shape;
-        if text && matches!(shape, Shape::Text | Shape::UnclosedText) {
-            return Ok(Value::Text(self.text(wanted, "put it in quotes")?.1));
+        if text && matches!(shape, TokenShape::Text | TokenShape::UnclosedText) {
+            return Ok(ConfigValue::Text(self.text(wanted, "put it in quotes")?.1));
         }
         let token = self.reader.next();
         match shape {
-            Shape::Word => Ok(Value::Text(token.raw().to_vec())),
-            Shape::Number if integer => Ok(Value::Text(token.raw().to_vec())),
+            TokenShape::Word => Ok(ConfigValue::Text(token.raw().to_vec())),
+            TokenShape::Number if integer => Ok(ConfigValue::Text(token.raw().to_vec())),
             _ => self.unexpected(&token, wanted, "write one"),
         }
     }
 
-    fn facility(&mut self) -> Parsed<Value> {
+    fn facility(&mut self) -> Parsed<ConfigValue> {
         let token = self.reader.peek(0).clone();
         let value = self.word_or("a syslog facility", true, false)?;
-        if let Value::Text(name) = &value
+        if let ConfigValue::Text(name) = &value
             && Facility::from_name(name).is_none()
         {
-            let problem = Problem::UnknownFacility { found: token.shown() };
+            let problem = ConfigProblem::UnknownFacility { found: token.shown() };
             self.reader.diagnostics.error(&token.position(), problem);
         }
         Ok(value)
     }
 
     /// One or more addresses. A word that opens the next statement ends the list.
-    fn addresses(&mut self, socket: bool) -> Parsed<Value> {
+    fn addresses(&mut self, socket: bool) -> Parsed<ConfigValue> {
         loop {
             self.address()?;
             if socket {
                 self.socket_options()?;
             }
             if !self.address_follows() {
-                return Ok(Value::Checked);
+                return Ok(ConfigValue::Checked);
             }
         }
     }
@@ -137,9 +141,9 @@ impl Parser<'_> {
     fn address_follows(&mut self) -> bool {
         let next = self.reader.peek(0).clone();
         match next.shape {
-            Shape::Text | Shape::Ipv6 | Shape::Number => true,
-            Shape::Mark(mark) => mark == b'[' || mark == b'*',
-            Shape::Word => {
+            TokenShape::Text | TokenShape::Ipv6 | TokenShape::Number => true,
+            TokenShape::Mark(mark) => mark == b'[' || mark == b'*',
+            TokenShape::Word => {
                 let statement = is_one_of(&next, KEYWORDS) || globals::find(next.raw()).is_some();
                 !statement && !self.reader.peek(1).is(b'=') && !next.is_word("mem")
             }
@@ -166,7 +170,7 @@ impl Parser<'_> {
     /// `udp:HOST:PORT`, of which the first and the last may be missing.
     fn address(&mut self) -> Parsed<()> {
         let (first, second) = (self.reader.peek(0).clone(), self.reader.peek(1).clone());
-        if first.shape == Shape::Word && second.is(b':') {
+        if first.shape == TokenShape::Word && second.is(b':') {
             let word = readable(first.raw()).to_lowercase();
             if PROTOCOLS.contains(&word.as_str()) {
                 self.reader.next();
@@ -178,7 +182,7 @@ impl Parser<'_> {
             self.reader.next();
             let port = self.reader.next();
             let known = number(port.raw()).is_some_and(|port| (0..=65_535).contains(&port));
-            if !(port.is_word("any") || (port.shape == Shape::Number && known)) {
+            if !(port.is_word("any") || (port.shape == TokenShape::Number && known)) {
                 return self.unexpected(&port, "a port from 0 to 65535", "correct it, or remove the colon");
             }
         }
@@ -190,15 +194,15 @@ impl Parser<'_> {
         const REMEDY: &str = "put a name in quotes";
         let token = self.reader.next();
         match token.shape {
-            Shape::Text | Shape::Ipv6 | Shape::Mark(b'*') => Ok(()),
-            Shape::Mark(b'[') => {
+            TokenShape::Text | TokenShape::Ipv6 | TokenShape::Mark(b'*') => Ok(()),
+            TokenShape::Mark(b'[') => {
                 let inner = self.reader.next();
-                if inner.shape != Shape::Ipv6 {
+                if inner.shape != TokenShape::Ipv6 {
                     return self.unexpected(&inner, "an IPv6 address", "write it as [::1]");
                 }
                 self.mark(b']', "`]`", "close the bracket after the address")
             }
-            Shape::Word | Shape::Number => self.labels(token),
+            TokenShape::Word | TokenShape::Number => self.labels(token),
             _ => self.unexpected(&token, WANTED, REMEDY),
         }
     }
@@ -210,7 +214,7 @@ impl Parser<'_> {
         loop {
             let (mark, label) = (self.reader.peek(0).clone(), self.reader.peek(1).clone());
             let joined = (mark.is(b'.') || mark.is(b'-')) && last.touches(&mark) && mark.touches(&label);
-            if !joined || !matches!(label.shape, Shape::Word | Shape::Number) {
+            if !joined || !matches!(label.shape, TokenShape::Word | TokenShape::Number) {
                 break;
             }
             name.extend(mark.raw());
@@ -220,13 +224,14 @@ impl Parser<'_> {
         }
         let numeric = name.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
         if numeric && !is_ipv4(&name) {
-            return self.give_up(&first, Problem::BadAddress { found: format!("`{}`", readable(&name)) });
+            return self
+                .give_up(&first, ConfigProblem::BadAddress { found: format!("`{}`", readable(&name)) });
         }
         Ok(())
     }
 
     /// `name:{(udp, 10.0.0.0/8, 5060, "text"), !(…)}`
-    fn blacklist(&mut self) -> Parsed<Value> {
+    fn blacklist(&mut self) -> Parsed<ConfigValue> {
         const FORM: &str = "write name:{(udp, 10.0.0.0/255.0.0.0, 5060, \"\")}";
         self.word_or("the name of the list", false, false)?;
         self.mark(b':', "`:`", FORM)?;
@@ -242,7 +247,7 @@ impl Parser<'_> {
             self.host()?;
             if self.reader.peek(0).is(b'/') {
                 self.reader.next();
-                if self.reader.peek(0).shape == Shape::Number && !self.reader.peek(1).is(b'.') {
+                if self.reader.peek(0).shape == TokenShape::Number && !self.reader.peek(1).is(b'.') {
                     self.reader.next();
                 } else {
                     self.host()?;
@@ -259,19 +264,19 @@ impl Parser<'_> {
             self.reader.next();
         }
         self.mark(b'}', "`}`", FORM)?;
-        Ok(Value::Checked)
+        Ok(ConfigValue::Checked)
     }
 
     /// `"group": "module" "module"`
-    fn memory_group(&mut self) -> Parsed<Value> {
+    fn memory_group(&mut self) -> Parsed<ConfigValue> {
         const FORM: &str = "write mem-group = \"group\": \"module\"";
         self.text("the name of a group", FORM)?;
         self.mark(b':', "`:`", FORM)?;
         self.text("the name of a module", FORM)?;
-        while self.reader.peek(0).shape == Shape::Text {
+        while self.reader.peek(0).shape == TokenShape::Text {
             self.reader.next();
         }
-        Ok(Value::Checked)
+        Ok(ConfigValue::Checked)
     }
 }
 
@@ -284,7 +289,7 @@ fn truth(word: &[u8]) -> Option<i64> {
     }
 }
 
-/// Four numbers to 255; leading zeros, which C reads as octal, are let pass.
+/// Whether a name is four numbers up to 255. Leading zeros are allowed; C reads such numbers as octal.
 fn is_ipv4(name: &[u8]) -> bool {
     let groups: Vec<&[u8]> = name.split(|&byte| byte == b'.').collect();
     groups.len() == 4

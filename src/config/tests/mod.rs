@@ -31,7 +31,7 @@ impl Files {
         self
     }
 
-    fn parse(mut self) -> (Document, Diagnostics) {
+    fn parse(mut self) -> (ConfigDocument, Diagnostics) {
         parse(Path::new(MAIN), &mut self)
     }
 
@@ -42,7 +42,7 @@ impl Files {
     }
 }
 
-impl Source for Files {
+impl FileReader for Files {
     fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         if path == Path::new("/etc/opensips/secret.cfg") {
             return Err(io::Error::from(io::ErrorKind::PermissionDenied));
@@ -92,7 +92,7 @@ fn messages(diagnostics: &Diagnostics) -> Vec<String> {
 }
 
 /// The document of a text that must be without fault.
-fn document(text: impl AsRef<[u8]>) -> Document {
+fn document(text: impl AsRef<[u8]>) -> ConfigDocument {
     let (document, diagnostics) = Files::main(text).parse();
     assert_eq!(messages(&diagnostics), [""; 0]);
     document

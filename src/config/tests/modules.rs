@@ -107,7 +107,7 @@ fn the_module_is_a_regular_expression_of_the_whole_name_without_case() {
         let number = |settings: &Settings, name| settings.last(name).map(|setting| setting.value.clone());
         module.map(|settings| (number(settings, "a"), number(settings, "b")))
     };
-    let (one, two) = (Some(Value::Integer(1)), Some(Value::Integer(2)));
+    let (one, two) = (Some(ConfigValue::Integer(1)), Some(ConfigValue::Integer(2)));
     assert_eq!(set("sl"), Some((one.clone(), two.clone())));
     assert_eq!(set("slx"), Some((None, two)));
     assert_eq!(set("tm"), Some((one, None)));
@@ -134,8 +134,9 @@ fn an_unknown_module_is_handed_on_with_its_parameters_as_written() {
     assert_eq!(messages(&diagnostics), [""; 0]);
     let module = configuration.module("my_own").expect("it is loaded");
     assert!(matches!(module.support, ModuleSupport::Unknown));
-    let all: Vec<(&str, &Value)> = module.settings.iter().map(|s| (s.name.as_str(), &s.value)).collect();
-    assert_eq!(all, [("x", &Value::Text(b"y".to_vec())), ("z", &Value::Integer(-7))]);
+    let all: Vec<(&str, &ConfigValue)> =
+        module.settings.iter().map(|s| (s.name.as_str(), &s.value)).collect();
+    assert_eq!(all, [("x", &ConfigValue::Text(b"y".to_vec())), ("z", &ConfigValue::Integer(-7))]);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn check(text: &[u8]) {
 #[derive(Clone, Debug)]
 enum Part {
     Load(String),
-    Set(String, String, Value),
+    Set(String, String, ConfigValue),
     Debug(i32),
     LogName(Vec<u8>),
     Block(String),
@@ -96,8 +96,10 @@ enum Part {
 
 fn part() -> impl Strategy<Value = Part> {
     let text = || vec(any::<u8>().prop_filter("C strings end at NUL", |byte| *byte != 0), 0..12);
-    let value =
-        prop_oneof![any::<i32>().prop_map(|n| Value::Integer(i64::from(n))), text().prop_map(Value::Text)];
+    let value = prop_oneof![
+        any::<i32>().prop_map(|n| ConfigValue::Integer(i64::from(n))),
+        text().prop_map(ConfigValue::Text)
+    ];
     prop_oneof![
         "[a-z_]{1,8}\\.so".prop_map(Part::Load),
         ("[a-z|.]{1,8}", "[a-z_]{1,8}", value)
@@ -121,11 +123,11 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     all
 }
 
-fn written(value: &Value) -> Vec<u8> {
+fn written(value: &ConfigValue) -> Vec<u8> {
     match value {
-        Value::Integer(number) => number.to_string().into_bytes(),
-        Value::Text(text) => quoted(text),
-        Value::Checked => Vec::new(),
+        ConfigValue::Integer(number) => number.to_string().into_bytes(),
+        ConfigValue::Text(text) => quoted(text),
+        ConfigValue::Checked => Vec::new(),
     }
 }
 
@@ -161,9 +163,9 @@ fn read_back(statement: &Statement) -> Part {
             parameter.value.clone(),
         ),
         Statement::Global(assignment) => match &assignment.value {
-            Value::Integer(level) => Part::Debug(i32::try_from(*level).expect("it was one")),
-            Value::Text(name) => Part::LogName(name.clone()),
-            Value::Checked => panic!("no global of SIP was written"),
+            ConfigValue::Integer(level) => Part::Debug(i32::try_from(*level).expect("it was one")),
+            ConfigValue::Text(name) => Part::LogName(name.clone()),
+            ConfigValue::Checked => panic!("no global of SIP was written"),
         },
     }
 }

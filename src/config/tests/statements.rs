@@ -57,7 +57,10 @@ fn names_may_be_words_strings_or_numbers() {
 fn several_statements_share_a_line_and_one_spreads_over_many() {
     let document = document("debug=3 fork=no loadmodule \"a.so\" modparam(\"a\",\n  \"b\" , # why\n -1\n)\n");
     assert_eq!(document.statements.len(), 4);
-    assert_eq!(document.parameters().next().map(|parameter| &parameter.value), Some(&Value::Integer(-1)));
+    assert_eq!(
+        document.parameters().next().map(|parameter| &parameter.value),
+        Some(&ConfigValue::Integer(-1))
+    );
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn routing_blocks_are_skipped_whatever_they_hold() {
 fn a_multi_line_string_is_a_value() {
     let document = document("modparam(\"a\", \"b\", \"one\ntwo \\\nthree\")");
     let value = document.parameters().next().map(|parameter| parameter.value.clone());
-    assert_eq!(value, Some(Value::Text(b"one\ntwo three".to_vec())));
+    assert_eq!(value, Some(ConfigValue::Text(b"one\ntwo three".to_vec())));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use opensips_mi::config::{
-    self, Configuration, Diagnostics, Document, ModuleSupport, ParameterKind, ParameterRow, Position,
-    Setting, Statement, Value,
+    self, ConfigDocument, ConfigValue, Configuration, Diagnostics, ModuleSupport, ParameterKind,
+    ParameterRow, Position, Setting, Statement,
 };
 use opensips_mi::modules;
 
@@ -118,13 +118,13 @@ fn check_settings(configuration: &Configuration, files: &[&[u8]]) {
 fn check_type(setting: &Setting, rows: &[ParameterRow]) {
     let row = rows.iter().find(|row| row.name == setting.name);
     let fits = row.is_some_and(|row| match (row.kind, &setting.value) {
-        (ParameterKind::Integer { min, max }, Value::Integer(number)) => (min..=max).contains(number),
-        (ParameterKind::Boolean, Value::Integer(number)) => matches!(number, 0 | 1),
-        (ParameterKind::Mode, Value::Integer(number)) => (0..=0o7777).contains(number),
-        (ParameterKind::NameOrNumber, Value::Integer(number)) => *number >= 0,
-        (ParameterKind::NameOrNumber, Value::Text(text)) => !text.is_empty() && !text.contains(&0),
-        (ParameterKind::Text | ParameterKind::Path, Value::Text(text)) => !text.contains(&0),
-        (ParameterKind::Choice(choices), Value::Text(text)) => {
+        (ParameterKind::Integer { min, max }, ConfigValue::Integer(number)) => (min..=max).contains(number),
+        (ParameterKind::Boolean, ConfigValue::Integer(number)) => matches!(number, 0 | 1),
+        (ParameterKind::Mode, ConfigValue::Integer(number)) => (0..=0o7777).contains(number),
+        (ParameterKind::NameOrNumber, ConfigValue::Integer(number)) => *number >= 0,
+        (ParameterKind::NameOrNumber, ConfigValue::Text(text)) => !text.is_empty() && !text.contains(&0),
+        (ParameterKind::Text | ParameterKind::Path, ConfigValue::Text(text)) => !text.contains(&0),
+        (ParameterKind::Choice(choices), ConfigValue::Text(text)) => {
             choices.iter().any(|choice| choice.as_bytes() == text)
         }
         _ => false,
@@ -132,7 +132,7 @@ fn check_type(setting: &Setting, rows: &[ParameterRow]) {
     assert!(fits, "a value that its row does not allow: {} = {:?}", setting.name, setting.value);
 }
 
-fn summary_of(document: &Document) -> String {
+fn summary_of(document: &ConfigDocument) -> String {
     let mut text = String::new();
     for statement in &document.statements {
         let places: Vec<String> = places(statement).into_iter().map(Position::to_string).collect();
