@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_tell_the_two_kinds_apart() {
+    fn a_module_with_commands_differs_from_one_without() {
         assert!(matches!(look_up("maxfwd"), ModuleSupport::SipOnly));
         assert!(matches!(
             look_up("dispatcher"),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_compile_have_commands_and_stand_in_the_guide() {
+    fn modules_that_compile_have_commands_and_stand_in_the_guide() {
         let guide = include_str!("../../c-compat/README.md");
         for name in COMPILING {
             assert!(

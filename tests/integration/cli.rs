@@ -29,7 +29,7 @@ fn version_and_help_go_to_stdout() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_and_named() {
+fn a_wrong_option_is_refused_and_named() {
     let cases: [(&[&str], &str); 6] = [
         (&["-z"], "-z"),
         (&["--no-such-option"], "no-such-option"),
@@ -52,7 +52,7 @@ fn what_is_wrong_is_refused_and_named() {
 
 /// C: `main`, the check after the options.
 #[test]
-fn d_and_f_together_are_refused() {
+fn options_d_and_f_together_are_refused() {
     let setup = Setup::unix().arg("-D");
     setup.refuse().assert_refused("-D with -F", &["-D", "-F"]);
     assert!(!setup.socket().exists());
@@ -74,7 +74,7 @@ fn options_of_the_sip_side_are_accepted() {
 }
 
 #[test]
-fn the_working_folder_is_the_one_given() {
+fn option_w_sets_the_working_folder() {
     let setup = Setup::unix();
     let folder = setup.folder.join("work");
     std::fs::create_dir(&folder).unwrap();
@@ -97,7 +97,7 @@ fn arg_lists_the_arguments() {
 }
 
 #[test]
-fn m_bounds_the_segment() {
+fn option_m_bounds_the_shared_memory() {
     let server = Setup::unix().arg("-m").arg("32").start();
     let reply = server.ask(b":get_statistics:\nshmem:\n");
     let text = String::from_utf8(reply).unwrap();
@@ -106,7 +106,7 @@ fn m_bounds_the_segment() {
 }
 
 #[test]
-fn e_logs_to_stderr_whatever_the_file_says() {
+fn option_e_logs_to_stderr_whatever_the_file_says() {
     let setup = Setup::unix().param("unix_socket_mode", "0");
     let quiet = setup.config().replace("log_stderror=yes", "log_stderror=no");
     let server = setup.text(quiet).arg("-E").start();

@@ -66,7 +66,7 @@ fn every_error_is_reported_in_one_run() {
 }
 
 #[test]
-fn a_start_says_the_same_and_makes_no_socket() {
+fn a_start_with_errors_prints_them_and_makes_no_socket() {
     let setup = bad();
     let outcome = setup.refuse();
     outcome.assert_refused("a start with a bad file", &[]);
@@ -96,7 +96,7 @@ fn a_syntax_error_has_its_place() {
 }
 
 #[test]
-fn a_good_file_passes_the_check_and_nothing_is_made() {
+fn the_check_of_a_correct_file_succeeds_and_makes_no_socket() {
     let setup = Setup::unix();
     let outcome = setup.check();
     assert_eq!(outcome.status.code(), Some(0), "{outcome:#?}");
@@ -131,7 +131,7 @@ fn the_last_setting_counts() {
 }
 
 #[test]
-fn the_number_of_workers_comes_in_every_form() {
+fn the_number_of_workers_may_be_a_number_or_a_string() {
     for (value, count) in [("2", 2), ("\"2\"", 2), ("0x3", 3), ("03", 3)] {
         let server = Setup::unix().param("children_count", value).start();
         assert_eq!(server.wait_for_workers(count).len(), count, "{value}");
@@ -256,7 +256,7 @@ fn collections_of_the_cache_are_apart() {
 
 /// OpenSIPS 3.4 writes such a file. The unknown module is found after the globals, and the line comes after both.
 #[test]
-fn a_file_of_opensips_3_is_said_to_be_one_in_the_last_line() {
+fn a_file_of_opensips_3_is_named_in_the_last_line() {
     let text = "xlog_print_level=3\nsyslog_enabled=yes\nloadmodule \"tracer.so\"\n";
     let setup = Setup::unix().text(text);
     let path = setup.config_path().display().to_string();
@@ -270,7 +270,7 @@ fn a_file_of_opensips_3_is_said_to_be_one_in_the_last_line() {
 }
 
 #[test]
-fn a_module_that_is_nowhere_is_an_error_with_its_name() {
+fn a_module_without_a_file_is_an_error_with_its_name() {
     let setup = Setup::unix().module("no_such_module");
     let outcome = setup.refuse();
     outcome.assert_refused("an unknown module", &["no_such_module"]);

@@ -100,7 +100,7 @@ fn the_check_warns_of_addresses_in_use_and_passes() {
 
 /// C: relative to the working folder, which is / by default for a daemon.
 #[test]
-fn a_relative_path_begins_in_the_folder_of_the_file_and_is_said_once() {
+fn a_relative_path_starts_in_the_folder_of_the_file_with_one_warning() {
     let mut setup = Setup::unix().param("socket_name", "\"relative.sock\"");
     let socket = setup.folder.join("relative.sock");
     setup.endpoint = Endpoint::Unix(socket.clone());

@@ -20,7 +20,7 @@ fn every_row_has_a_name_and_help() {
 
 /// A row that is used but lands in no field would be accepted and forgotten.
 #[test]
-fn every_global_of_ours_lands_in_a_field() {
+fn every_used_global_sets_a_field() {
     let file = super::super::position::SourceFile::new(PathBuf::from("t"), Vec::new());
     let place = Position::new(&file, 0);
     for row in rows().iter().filter(|row| row.scope == GlobalScope::Used && row.names != ["mpath"]) {

@@ -27,7 +27,7 @@ fn value(text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_statement_falls_apart_into_words_marks_and_numbers() {
+fn a_statement_is_split_into_words_marks_and_numbers() {
     use TokenShape::{Mark, Number, Word};
     assert_eq!(shapes("debug=3"), [Word, Mark(b'='), Number]);
     assert_eq!(shapes("127.0.0.1"), [Number, Mark(b'.'), Number, Mark(b'.'), Number, Mark(b'.'), Number]);
@@ -56,7 +56,7 @@ fn double_quotes_resolve_escapes() {
 }
 
 #[test]
-fn single_quotes_resolve_nothing() {
+fn single_quotes_resolve_no_escapes() {
     assert_eq!(value(br"'a\tb\'"), br"a\tb\");
     assert_eq!(value(b"'say \"x\"'"), b"say \"x\"");
 }
@@ -75,7 +75,7 @@ fn comments_nest_and_end() {
 }
 
 #[test]
-fn a_string_without_end_runs_to_the_end_of_the_file() {
+fn a_string_without_closing_quote_runs_to_the_end_of_the_file() {
     assert_eq!(
         tokens(b"a \"b\nc"),
         [(TokenShape::Word, b"a".to_vec()), (TokenShape::UnclosedText, b"\"b\nc".to_vec())]

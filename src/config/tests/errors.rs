@@ -109,7 +109,7 @@ const CASES: &[(&str, &str, usize)] = &[
 ];
 
 #[test]
-fn mistakes_are_told_at_their_place() {
+fn each_error_is_reported_at_its_place() {
     for (text, message, statements) in CASES {
         let (document, diagnostics) = Files::main(text).parse();
         assert_eq!(messages(&diagnostics), [format!("cfg:{message}")], "{text}");
@@ -118,7 +118,7 @@ fn mistakes_are_told_at_their_place() {
 }
 
 #[test]
-fn a_forgotten_quote_is_told_where_it_is_missing() {
+fn a_missing_quote_is_reported_where_the_string_starts() {
     let text = "loadmodule \"a.so\nloadmodule \"b.so\"\nmodparam(\"b\", \"x, 1)\nmodparam(\"b\", \"y\", \"z)\nmodparam(\"b\", \"y\", \"z\")\n";
     let (document, diagnostics) = Files::main(text).parse();
     assert_eq!(
@@ -133,7 +133,7 @@ fn a_forgotten_quote_is_told_where_it_is_missing() {
 }
 
 #[test]
-fn a_forgotten_quote_in_a_block_does_not_hide_what_follows() {
+fn a_missing_quote_in_a_block_hides_no_later_statement() {
     let text = "route {\n  xlog(\"a);\n  if (1) { xlog(\"b\"); }\n}\nforkk=no\nmodparam(\"x\", \"y\", \"z)";
     assert_eq!(
         said(text),
@@ -146,7 +146,7 @@ fn a_forgotten_quote_in_a_block_does_not_hide_what_follows() {
 }
 
 #[test]
-fn all_mistakes_are_told_in_one_run() {
+fn one_run_reports_all_errors() {
     let text = "forkk=no\nloadmodule \"mi_datagram.so\"\ndebug=x\nmodparam(\"mi_datagram\", \"unix_socket_mode\", \"rw\")\n\
                 modparam(\"mi_datagram\", \"children\", 1)\nroute { if }\nuser=3";
     let lines: Vec<String> = said(text).iter().map(|message| message[..6].to_owned()).collect();
@@ -154,7 +154,7 @@ fn all_mistakes_are_told_in_one_run() {
 }
 
 #[test]
-fn the_whole_message_has_line_and_caret() {
+fn a_printed_error_has_its_line_and_a_caret() {
     let text =
         "loadmodule \"mi_datagram.so\"\n\tmodparam(\"mi_datagram\", \"unix_socket_mode\", \"rw\") # \u{e9}\n";
     let (_, diagnostics) = Files::main(text).resolve();
@@ -168,7 +168,7 @@ fn the_whole_message_has_line_and_caret() {
 }
 
 #[test]
-fn a_file_of_another_language_ends_in_a_bounded_list() {
+fn a_file_of_another_language_gives_a_bounded_list_of_errors() {
     let text = "[section]\nkey: value\n<xml attr='1'/>\n".repeat(20_000);
     let (_, diagnostics) = Files::main(text).parse();
     assert!(diagnostics.has_errors());

@@ -9,14 +9,14 @@ fn names(files: Files) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_read_where_it_stands() {
+fn an_included_file_is_read_at_its_include_statement() {
     let files = Files::main("loadmodule \"a\"\ninclude_file \"/b.cfg\"\nloadmodule \"c\"")
         .with("/b.cfg", "loadmodule \"b\"");
     assert_eq!(names(files), ["a", "b", "c"]);
 }
 
 #[test]
-fn a_name_counts_from_the_working_directory_then_from_the_including_file() {
+fn a_name_is_tried_from_the_working_directory_then_from_the_including_file() {
     let text = "include_file \"more/b.cfg\"";
     let both = Files::main(text).with("more/b.cfg", "loadmodule \"here\"");
     let both = both.with("/etc/opensips/more/b.cfg", "loadmodule \"beside\"");
@@ -38,7 +38,7 @@ fn a_comment_or_more_may_follow_the_name() {
 }
 
 #[test]
-fn the_same_file_twice_is_no_circle() {
+fn a_file_may_be_included_twice() {
     let files = Files::main("include_file \"/b\"\ninclude_file \"/b\"").with("/b", "loadmodule \"b\"");
     assert_eq!(names(files), ["b", "b"]);
 }
@@ -56,14 +56,14 @@ fn a_missing_file_is_an_error_for_include_alone() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_told_for_import_too() {
+fn an_unreadable_file_is_reported_for_import_file_too() {
     let (_, diagnostics) = Files::main("import_file \"secret.cfg\"").parse();
     assert!(!diagnostics.has_errors());
     assert_eq!(diagnostics.warnings().count(), 1);
 }
 
 #[test]
-fn circles_end() {
+fn files_that_include_each_other_are_an_error() {
     let (_, diagnostics) = Files::main("include_file \"b.cfg\"")
         .with("/etc/opensips/b.cfg", format!("\n include_file \"{MAIN}\"\n"))
         .parse();
@@ -74,7 +74,7 @@ fn circles_end() {
 }
 
 #[test]
-fn depth_and_number_are_bounded() {
+fn depth_and_number_of_included_files_are_bounded() {
     let chain = |last: usize| {
         let include = |n: usize| format!("include_file \"/{n}\"");
         let files =

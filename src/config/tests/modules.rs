@@ -126,7 +126,7 @@ fn paths_follow_mpath_in_order() {
 }
 
 #[test]
-fn an_unknown_module_is_handed_on_with_its_parameters_as_written() {
+fn an_unknown_module_keeps_its_parameters_as_written() {
     let (configuration, diagnostics) = Files::main(
         "loadmodule \"my_own.so\"\nmodparam(\"my_own\", \"x\", \"y\")\nmodparam(\"my_own\", \"z\", -7)",
     )
@@ -140,7 +140,7 @@ fn an_unknown_module_is_handed_on_with_its_parameters_as_written() {
 }
 
 #[test]
-fn modules_without_effect_are_told() {
+fn a_module_without_effect_is_reported() {
     assert_eq!(
         said(
             "loadmodule \"sl.so\"\nloadmodule \"dispatcher.so\"\nloadmodule \"sl.so\"\nmodparam(\"sl\", \"any\", 1)\nloadmodule \"gflags.so\""
@@ -158,7 +158,7 @@ fn modules_without_effect_are_told() {
 }
 
 #[test]
-fn a_parameter_without_effect_is_told_and_checked() {
+fn a_parameter_without_effect_is_reported_and_checked() {
     assert_eq!(
         about("modparam(\"usrloc\", \"nat_bflag\", \"NAT\")"),
         ["20: notice: parameter \"nat_bflag\" of module \"usrloc\" has no effect: nothing is sent"]
@@ -167,7 +167,7 @@ fn a_parameter_without_effect_is_told_and_checked() {
 }
 
 #[test]
-fn values_that_do_not_fit_name_what_does() {
+fn a_value_out_of_range_is_answered_with_one_that_fits() {
     let cases = [
         ("mi_datagram\", \"unix_socket_mode", "\"rw\"", "an octal mode; write 0660"),
         ("mi_datagram\", \"unix_socket_mode", "\"0680\"", "an octal mode; write 0660"),
@@ -189,7 +189,7 @@ fn values_that_do_not_fit_name_what_does() {
 }
 
 #[test]
-fn names_that_are_unknown_come_with_a_proposal() {
+fn an_unknown_name_is_answered_with_the_nearest_name() {
     assert_eq!(
         about("modparam(\"mi_datagram\", \"socketname\", \"/a\")"),
         [
@@ -209,7 +209,7 @@ fn names_that_are_unknown_come_with_a_proposal() {
 }
 
 #[test]
-fn order_and_absence_of_loadmodule_are_told_apart() {
+fn a_late_and_a_missing_loadmodule_give_different_errors() {
     assert_eq!(
         about("modparam(\"acc\", \"x\", 1)"),
         ["10: modparam for module \"acc\", which is not loaded; write loadmodule \"acc.so\" above it"]

@@ -55,7 +55,7 @@ fn last_line(text: &str) -> String {
 }
 
 #[test]
-fn one_line_at_the_end_says_whose_file_it_is() {
+fn a_file_of_another_product_is_named_in_the_last_line() {
     for (text, wanted) in FOREIGN {
         let line = last_line(text);
         let start = format!("{MAIN}: this seems to be {wanted}");
@@ -65,7 +65,7 @@ fn one_line_at_the_end_says_whose_file_it_is() {
 }
 
 #[test]
-fn a_file_of_ours_with_a_mistake_is_not_said_to_be_anothers() {
+fn an_error_in_an_opensips_file_names_no_other_product() {
     for text in
         ["debug=3\nlisen=udp:127.0.0.1:5060\n", "loadmodule \"my_own.so\"\nno_such=1\n", "# dnl\nx=1\n"]
     {
@@ -77,7 +77,7 @@ fn a_file_of_ours_with_a_mistake_is_not_said_to_be_anothers() {
 }
 
 #[test]
-fn names_of_others_get_no_hint_but_the_name_of_the_same() {
+fn names_of_other_products_are_answered_with_the_name_in_opensips() {
     let hint = |text: &str| said(text)[0].split("; ").nth(1).unwrap_or_default().to_owned();
     for (name, wanted) in [
         ("xlog_level", "correct or remove it"),
@@ -94,7 +94,7 @@ fn names_of_others_get_no_hint_but_the_name_of_the_same() {
 }
 
 #[test]
-fn names_of_others_are_not_accepted_and_lead_to_names_that_are() {
+fn every_name_of_another_product_leads_to_a_name_that_is_accepted() {
     let is_ours = |name: &str| global_rows().iter().any(|row| row.names.contains(&name));
     for (name, now) in super::origin::names() {
         assert!(!is_ours(name), "{name}");

@@ -21,7 +21,7 @@ fn numbers_are_decimal_octal_hexadecimal_and_signed() {
 }
 
 #[test]
-fn truth_has_many_words() {
+fn a_boolean_is_written_in_several_words() {
     for word in ["yes", "true", "on", "enable", "1", "7"] {
         assert_eq!(globals(&format!("fork={word}")).fork, Some(true), "{word}");
     }
@@ -39,7 +39,7 @@ fn the_last_setting_counts_under_either_name() {
 }
 
 #[test]
-fn what_is_not_set_is_none() {
+fn a_global_that_is_not_set_is_none() {
     let globals = globals("");
     assert_eq!((globals.fork, globals.log_level, globals.position("fork")), (None, None, None));
 }
