@@ -1,4 +1,4 @@
-//! Clients that ask for long replies and read none: the memory of their queues is charged to the server.
+//! Clients that ask for replies and read none: the memory of their queues is charged to the server.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ const GROUP_BYTES: usize = 200 << 20;
 /// The longest that a client that reads may wait for one reply.
 const LIMIT: Duration = Duration::from_secs(5);
 
-fn attack(name: &str, clients: usize) {
+fn attack(name: &str, clients: usize, request: &[u8]) {
     let group = MemoryGroup::new(name, GROUP_BYTES);
     let mut setup = Setup::unix().module("cachedb_local").workers(4);
     let command = group.as_ref().map(MemoryGroup::command).unwrap_or_default();
@@ -41,7 +41,7 @@ fn attack(name: &str, clients: usize) {
             }
             slowest
         });
-        let never = unread::ask_and_never_read(&server, clients, unread::FETCH);
+        let never = unread::ask_and_never_read(&server, clients, request);
         // Somebody who comes when all room for long replies is taken.
         (0..100).for_each(|_| assert_eq!(server.ask(HELP), HELP_REPLY));
         stop.store(true, Ordering::Relaxed);
@@ -68,10 +68,16 @@ fn attack(name: &str, clients: usize) {
 
 #[test]
 fn long_replies_that_284_clients_do_not_read_take_bounded_memory() {
-    attack("unread-284", 284);
+    attack("unread-284", 284, unread::FETCH);
 }
 
 #[test]
 fn long_replies_that_3000_clients_do_not_read_take_bounded_memory() {
-    attack("unread-3000", 3000);
+    attack("unread-3000", 3000, unread::FETCH);
+}
+
+/// Those without a path have taken all that there is for short replies, too.
+#[test]
+fn short_replies_that_3000_clients_do_not_read_keep_none_from_a_reader_with_a_path() {
+    attack("unread-short-3000", 3000, unread::FETCH_SHORT);
 }

@@ -33,14 +33,12 @@ fn what_clients_leave_unread_is_bounded_and_a_reader_is_served() {
 /// Clients of one process take all that there is for long replies and for short ones. They have no path; others have one.
 #[test]
 fn clients_that_leave_everything_unread_keep_no_replies_from_others() {
-    const SHORT: usize = 4000;
     let server = Setup::unix().module("cachedb_local").param("socket_timeout", "0").workers(2).start();
     unread::store(&server);
-    let request = format!(":cache_store:\nlocal\nshort\n{}\n", "v".repeat(SHORT));
-    assert_same("cache_store", b"200 OK\n", &server.ask(request.as_bytes()));
     let room = unread::UNREAD_BYTES / unread::AHEAD;
     let _long = unread::ask_and_never_read(&server, room / unread::VALUE_BYTES, unread::FETCH);
-    let _short = unread::ask_and_never_read(&server, room / 2 / SHORT, b":cache_fetch:\nlocal\nshort\n");
+    let _short =
+        unread::ask_and_never_read(&server, room / 2 / unread::SHORT_VALUE_BYTES, unread::FETCH_SHORT);
     for _ in 0..20 {
         assert_same("a reader with a path", HELP_REPLY, &server.ask(HELP));
     }

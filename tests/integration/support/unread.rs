@@ -13,14 +13,21 @@ pub(crate) const VALUE_BYTES: usize = 65_000;
 /// Asks for that value.
 pub(crate) const FETCH: &[u8] = b":cache_fetch:\nlocal\nlong\n";
 
+/// Length of the short value, in bytes. Its reply has room that long ones do not take.
+pub(crate) const SHORT_VALUE_BYTES: usize = 4000;
+
+/// Asks for the short value.
+pub(crate) const FETCH_SHORT: &[u8] = b":cache_fetch:\nlocal\nshort\n";
+
 /// What each client asks for: more than its queue holds by default.
 pub(crate) const AHEAD: usize = 11;
 
-/// Stores the value that [`FETCH`] asks for.
+/// Stores the values that [`FETCH`] and [`FETCH_SHORT`] ask for.
 pub(crate) fn store(server: &Server) {
-    let value = "v".repeat(VALUE_BYTES);
-    let request = format!(":cache_store:\nlocal\nlong\n{value}\n");
-    assert_same("cache_store", b"200 OK\n", &server.ask(request.as_bytes()));
+    for (key, length) in [("long", VALUE_BYTES), ("short", SHORT_VALUE_BYTES)] {
+        let request = format!(":cache_store:\nlocal\n{key}\n{}\n", "v".repeat(length));
+        assert_same("cache_store", b"200 OK\n", &server.ask(request.as_bytes()));
+    }
 }
 
 /// Clients that ask and read nothing.
