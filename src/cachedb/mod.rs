@@ -97,21 +97,22 @@ impl Backends {
         self.0.push(backend);
     }
 
-    /// The system of that name. Without a group, or with an empty one as in `local:`, the first of its kind.
+    /// The system of that name. With an empty group, as `local:`, the one that has none; without a colon, that or else
+    /// the first of its kind.
     ///
-    /// C: `cachedb_store` in cachedb.c.
+    /// C: `cachedb_store` in cachedb.c, where a name without a colon is as one with an empty group.
     ///
     /// # Errors
     /// [`CacheError::Unknown`].
     pub fn find(&self, name: &[u8]) -> Result<&dyn Backend, CacheError> {
-        let all = name;
-        let name = name.strip_suffix(b":").filter(|engine| !engine.contains(&b':')).unwrap_or(name);
-        let exact = self.0.iter().find(|backend| backend.name().as_bytes() == name);
+        let engine = name.strip_suffix(b":").filter(|engine| !engine.contains(&b':'));
+        let wanted = engine.unwrap_or(name);
+        let exact = self.0.iter().find(|backend| backend.name().as_bytes() == wanted);
         let kind = || {
             self.0.iter().find(|backend| backend.name().split(':').next().map(str::as_bytes) == Some(name))
         };
         let found = exact.or_else(kind).map(|backend| &**backend);
-        found.ok_or_else(|| CacheError::Unknown(Shown(all).to_string()))
+        found.ok_or_else(|| CacheError::Unknown(Shown(name).to_string()))
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             ("local:a", None),
             ("local::", None),
             ("redis", Some("redis:a")),
-            ("redis:", Some("redis:a")),
+            ("redis:", None),
             ("redis:b", Some("redis:b")),
             ("redis:b:", None),
             (":", None),

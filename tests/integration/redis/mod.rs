@@ -382,7 +382,7 @@ fn every_bad_url_is_an_error_at_its_place() {
 
 #[test]
 fn without_a_url_there_is_no_system() {
-    let server = setup(&[], &[("shutdown_on_error", "1")]).start();
+    let server = setup(&[], &[("shutdown_on_error", "1")]).global("debug=2").start();
     for system in ["redis", "redis:g"] {
         let reply = store(&server, system, "k", "v");
         assert!(reply == STORE_FAILED, "{}", shown(&reply));
