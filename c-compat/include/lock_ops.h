@@ -13,13 +13,13 @@ OPENSIPS_MI_BEGIN_C
 
 typedef struct {
 	pthread_mutex_t mutex;
-	/* Whose it is. */
+	/* Name of the module that made the lock. */
 	const char *module;
 } gen_lock_t;
 
 gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module);
 
-/* The lock, or NULL. */
+/* Returns the lock, NULL when it cannot be made. */
 #define lock_init(lock) opensips_mi_lock_init(lock, MOD_NAME)
 
 void lock_destroy(gen_lock_t *lock);

@@ -12,7 +12,7 @@
 
 OPENSIPS_MI_BEGIN_C
 
-/* This process's line of `ps`. A process that takes the place of a dead one has its number. */
+/* The number of this process in `ps`. A process that replaces a dead one gets its number. */
 extern int process_no;
 
 static inline int my_pid(void)

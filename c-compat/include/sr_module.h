@@ -1,4 +1,4 @@
-/* What a module is: one table, `struct module_exports exports`. */
+/* The table by which a module exports everything: `struct module_exports exports`. */
 #ifndef OPENSIPS_MI_SR_MODULE_H
 #define OPENSIPS_MI_SR_MODULE_H
 
@@ -23,7 +23,7 @@ typedef void (*destroy_function)();
 typedef int (*init_function)(void);
 typedef int (*child_init_function)(int rank);
 
-/* A parameter's type, and whether its pointer is a function that is called with each value. */
+/* The type of a parameter. With USE_FUNC_PARAM its pointer is a function that is called with each value. */
 #define STR_PARAM (1U << 0)
 #define INT_PARAM (1U << 1)
 #define USE_FUNC_PARAM (1U << (8 * sizeof(int) - 1))
@@ -31,10 +31,10 @@ typedef int (*child_init_function)(int rank);
 
 typedef unsigned int modparam_t;
 
-/* The value is a number cast to a pointer, or a string that the server keeps. Less than 0: an error. */
+/* The value is a number cast to a pointer, or a string that the server never frees. A result below 0 is an error. */
 typedef int (*param_func_t)(modparam_t type, void *val);
 
-/* A process of a module's own; gets its number among those of its row, from 0. SIGTERM ends it. */
+/* The function of a module's process. It gets the number of the process within its row, from 0. SIGTERM ends it. */
 typedef void (*mod_proc)(int no);
 typedef int (*mod_proc_wrapper)();
 
@@ -53,8 +53,8 @@ typedef int (*mod_proc_wrapper)();
 /* The process calls child_init of all modules, with PROC_MODULE, before its function. */
 #define PROC_FLAG_INITCHILD (1 << 0)
 
-/* Functions for the routing script, which this server does not run: accepted, and called by no one but other modules
- * that have found them by name. */
+/* Functions for the routing script, which this server does not run. Only other modules call them, when they have found
+ * them by name. */
 struct cmd_export_ {
 	char *name;
 	cmd_function function;
@@ -70,8 +70,8 @@ struct param_export_ {
 	void *param_pointer;
 };
 
-/* Processes of a module's own, as many as `no` says when the init function has returned. The functions around the
- * fork are called once, in the main process, at the start of the server; other than 0: it does not start. */
+/* A module's processes. `no` is their number, read when the init function has returned. The functions around the fork
+ * are called once, in the main process, at the start of the server; a result other than 0 ends the start. */
 struct proc_export_ {
 	char *name;
 	mod_proc_wrapper pre_fork_function;
@@ -99,22 +99,22 @@ struct module_exports {
 	pv_export_t *items;
 	proc_export_t *procs;
 
-	/* Called once, before the processes are forked; statistics, commands and processes are those that the table has
-	 * when it returns. Other than 0: the server does not start. */
+	/* Called once, before the processes are forked. The server reads statistics, commands and processes from the table
+	 * when it has returned. A result other than 0 ends the start. */
 	init_function init_f;
 	/* Never called. */
 	response_function response_f;
-	/* Called once, in the main process, when all others have ended. */
+	/* Called once, in the main process, when all other processes have ended. */
 	destroy_function destroy_f;
-	/* Called in each process. Less than 0: the process cannot begin. */
+	/* Called in each process. A result below 0 ends the start of the process. */
 	child_init_function init_child_f;
 };
 
-/* A function that a C module has in its table `cmds`, for as many parameters and in at least the blocks of the flags;
- * NULL when there is none. */
+/* Finds a function in the `cmds` of all C modules, by name and number of parameters; its flags must include the given
+ * ones. NULL when there is none. */
 cmd_function find_export(char *name, int param_no, int flags);
 cmd_function find_mod_export(char *module, char *name, int param_no, int flags);
-/* Whether a C module of that name, in letters of either case, is loaded: not 0 if so. */
+/* Returns 1 when a C module of that name is loaded, in letters of either case, 0 otherwise. */
 int module_loaded(char *name);
 
 OPENSIPS_MI_ASSERT(sizeof(param_export_t) == 24, "layout of param_export_t");

@@ -46,8 +46,8 @@ int __register_module_stats(char *module, stat_export_t *stats, int unsafe);
 #define register_stat(module, name, pvar, flags) register_stat2(module, name, pvar, flags, NULL, 0)
 #define register_module_stats(module, stats) __register_module_stats(module, stats, 0)
 
-/* NULL when there is none of that name. Those of the server itself are found in processes, not in the main one and not
- * in init functions; update_stat and reset_stat have no effect on them. */
+/* NULL when no statistic has this name. Statistics of the server itself are found in all processes but the main one,
+ * and not in init functions; update_stat and reset_stat do not change them. */
 stat_var *get_stat(str *name);
 
 #define get_stat_val(var) \

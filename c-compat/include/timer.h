@@ -1,4 +1,4 @@
-/* Time since the server's start, and what is to be done from time to time. */
+/* Time since the server's start, and periodic timers. */
 #ifndef OPENSIPS_MI_TIMER_H
 #define OPENSIPS_MI_TIMER_H
 
@@ -14,9 +14,9 @@ typedef void (utimer_function)(utime_t uticks, void *param);
 /* The process calls child_init of all modules, with PROC_TIMER, before its first timer. */
 #define TIMER_PROC_INIT_FLAG (1 << 0)
 
-/* In seconds. */
+/* Seconds since the server's start. */
 unsigned int get_ticks(void);
-/* In microseconds. */
+/* Microseconds since the server's start. */
 utime_t get_uticks(void);
 
 /* What is to be done every `interval` seconds, or microseconds, from the beginning of one run to that of the next; at

@@ -149,7 +149,7 @@ static inline char *q_memchr(char *p, int c, unsigned int size)
 	return (char *)memchr(p, c, size);
 }
 
-/* The last one. */
+/* The last occurrence of the character. */
 static inline char *q_memrchr(char *p, int c, unsigned int size)
 {
 	while (size-- > 0)

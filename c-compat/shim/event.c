@@ -1,4 +1,4 @@
-/* What events say, as lists of parameters. */
+/* Implements the parameter lists of events. */
 #include <stdlib.h>
 
 #include "../include/dprint.h"

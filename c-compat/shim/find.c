@@ -1,4 +1,4 @@
-/* What C modules offer one another: the functions of their tables, found by name. */
+/* Finds functions in the tables of C modules by name, for other C modules. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -9,7 +9,6 @@
 static const struct module_exports **modules;
 static int module_count;
 
-/* When a module is opened. -1 without memory. */
 int opensips_mi_add_module(const struct module_exports *exports)
 {
 	const struct module_exports **more = realloc(modules, (module_count + 1) * sizeof(*more));
@@ -29,7 +28,7 @@ int module_loaded(char *name)
 	return 0;
 }
 
-/* In the module of that name, or in any. */
+/* Searches the module of that name, or all modules when `module` is NULL. */
 static cmd_function find(const char *module, const char *name, int param_no, int flags)
 {
 	for (int i = 0; i < module_count; i++) {

@@ -1,5 +1,5 @@
-/* Locks between processes: robust mutexes, never waited on without bound, as a sleeper of one is lost when the process
- * that was woken instead of it is killed. */
+/* Implements locks between processes as robust mutexes. A waiter sleeps in short slices: when the kernel wakes a
+ * process that is killed before it takes the lock, no other waiter is woken, and a long sleep would last forever. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -10,13 +10,13 @@
 #include "../include/locking.h"
 #include "shim.h"
 
-/* Tries before the first sleep. */
+/* Attempts before the first sleep. */
 #define TRIES 60
 
-/* How long one sleep lasts at most, in nanoseconds. */
+/* Longest sleep, in nanoseconds. */
 #define SLICE 5000000
 
-/* Sleeps after which a wait is told to the log, about three seconds. */
+/* Sleeps after which a waiter writes a line to the log: about three seconds. */
 #define LONG_WAIT 600
 
 gen_lock_t *opensips_mi_lock_init(gen_lock_t *lock, const char *module)
@@ -72,7 +72,7 @@ void lock_get(gen_lock_t *lock)
 			opensips_mi_count_orphaned_lock(lock->module, lock);
 			return;
 		default:
-			/* Nobody could be kept out: the process ends rather than go on. */
+			/* The lock protects nothing now: end the process rather than corrupt what it protects. */
 			LM_CRIT("lock %p cannot be taken: %s; was it made by lock_init, and is it not held here already?\n",
 				(void *)lock, strerror(result));
 			abort();
@@ -84,7 +84,7 @@ void lock_release(gen_lock_t *lock)
 {
 	int result = pthread_mutex_unlock(&lock->mutex);
 
-	/* Others may wait for it forever. */
+	/* The lock may stay taken forever. */
 	if (result)
 		LM_ERR("module %s: its lock %p cannot be released: %s; only who has taken it releases it\n", lock->module,
 			(void *)lock, strerror(result));

@@ -1,4 +1,4 @@
-/* Lines of the log, printed here and written by the server. */
+/* Formats log lines; Rust writes them. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "../include/dprint.h"
 #include "shim.h"
 
-/* Longest line, in bytes; what is longer is cut. */
+/* Longest line, in bytes. A longer line is cut. */
 #define LONGEST_LINE 4096
 
 int is_printable(int level)

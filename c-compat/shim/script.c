@@ -1,6 +1,5 @@
-/* What there is of the routing script: its variables, which modules set before they start; and what stands for each
- * function that only the script itself has a use for. The headers map each of these to one of
- * the two below, by what it returns. */
+/* Implements script variables, and the two stand-ins for all functions that only the routing script calls. The headers
+ * map each such function to one of the stand-ins, by its return type. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 #include "../include/script_var.h"
 #include "shim.h"
 
-static void tell(void *caller)
+static void log_caller(void *caller)
 {
 	Dl_info info = { 0 };
 
@@ -22,13 +21,13 @@ static void tell(void *caller)
 
 int opensips_mi_script_only(void)
 {
-	tell(__builtin_return_address(0));
+	log_caller(__builtin_return_address(0));
 	return -1;
 }
 
 void *opensips_mi_script_only_pointer(void)
 {
-	tell(__builtin_return_address(0));
+	log_caller(__builtin_return_address(0));
 	return NULL;
 }
 
@@ -46,7 +45,7 @@ script_var_t *get_var_by_name(str *name)
 	return var;
 }
 
-/* With a NUL behind it; NULL without memory. */
+/* Copies a text and puts a NUL behind it. NULL without memory. */
 static char *copy_of(const str *text)
 {
 	char *copy = malloc((size_t)text->len + 1);

@@ -19,7 +19,7 @@ void opensips_mi_log_line(int level, const char *module, const char *text, unsig
 /* Returns all commands, those of the server and those of modules. NULL, and size 0, before the processes are forked,
  * and in the attendant. */
 struct mi_cmd *opensips_mi_all_cmds(int *size);
-/* Returns a statistic of the server. NULL when no statistic has this name, and where opensips_mi_all_cmds gives NULL. */
+/* Returns a statistic of the server. NULL when no statistic has this name, or where opensips_mi_all_cmds gives NULL. */
 stat_var *opensips_mi_find_stat(str *name);
 /* Counts a lock whose holder died, under the module that made the lock, and writes a line to the log. */
 void opensips_mi_count_orphaned_lock(const char *module, const void *lock);

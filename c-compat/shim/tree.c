@@ -1,4 +1,4 @@
-/* Trees of nodes, and values made as printf does. What a tree refers to and does not own is its module's. */
+/* Implements the trees of mi/tree.h. A tree owns copied texts only; all other texts belong to the module. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ struct mi_root *init_mi_tree(unsigned int code, char *reason, int reason_len)
 	return root;
 }
 
-/* Copies text to `room` if it is to be copied; gives the room behind it. */
+/* Sets `to` to the text, or, with `copy`, to a copy of the text at `room`. Returns the address behind the copy. */
 static char *put(str *to, char *text, int len, int copy, char *room)
 {
 	if (!len)
@@ -40,7 +40,7 @@ static char *put(str *to, char *text, int len, int copy, char *room)
 	return room + len;
 }
 
-/* Bytes that a copy of the text takes. Nothing is no text, whatever the other part says. */
+/* Returns how many bytes a copy of the text takes, 0 without `copy`. Sets the length of a missing text to 0. */
 static int check(char *text, int *len, int copy)
 {
 	if (!text || *len < 0)
@@ -90,11 +90,11 @@ struct mi_node *add_mi_node_child(struct mi_node *parent, int flags, char *name,
 	return parent->kids;
 }
 
-/* Room for most printed values, in bytes. */
+/* Size of the buffer on the stack, in bytes; it is enough for most printed values. */
 #define USUAL_VALUE 256
 
-/* The printed text: in `room`, or where it has none in memory of its own; NULL when there is none to be had, or when
- * the text is too long. */
+/* Prints a text into `room`, or, when it does not fit, into allocated memory. NULL without memory, or when the text is
+ * longer than LONGEST_VALUE. */
 static char *print(char *room, int *len, const char *format, va_list values)
 {
 	va_list again;
@@ -112,6 +112,7 @@ static char *print(char *room, int *len, const char *format, va_list values)
 	return text;
 }
 
+/* Sets `result` to what `call` gives for the printed text, NULL when it cannot be printed. */
 #define PRINTED(result, call) \
 	do { \
 		char room[USUAL_VALUE]; \
@@ -228,7 +229,6 @@ void free_mi_tree(struct mi_root *root)
 	free(root);
 }
 
-/* The same with a copy of the reason. */
 struct mi_root *opensips_mi_new_tree(unsigned int code, const char *reason, int reason_len)
 {
 	struct mi_root *root = init_mi_tree(code, NULL, 0);
@@ -246,8 +246,8 @@ struct mi_root *opensips_mi_new_tree(unsigned int code, const char *reason, int 
 	return whole;
 }
 
-/* Behind the last kid. Unlike add_mi_node_child it takes an empty value, and none without a name; both texts are
- * copied, and a NUL follows each. */
+/* Unlike add_mi_node_child it accepts an empty value, and a node with neither name nor value. Puts a NUL behind each
+ * copied text. */
 struct mi_node *opensips_mi_add_node(struct mi_node *parent, const char *name, int name_len, const char *value,
 	int value_len)
 {

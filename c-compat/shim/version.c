@@ -1,4 +1,4 @@
-/* What modules must have been compiled for. */
+/* The version and compile flags that modules must have been compiled with. */
 #include "../include/version.h"
 
 extern const char *const opensips_mi_version;

@@ -1,5 +1,6 @@
-//! A C module's MI commands as rows of its table. C: `run_mi_cmd` in mi/mi.h.
-#![expect(unsafe_code, reason = "functions of C are called")]
+//! Turns the MI commands of C modules into rows of the command table, and runs them. C: `run_mi_cmd` in
+//! mi/mi.h.
+#![expect(unsafe_code, reason = "calls C functions")]
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -13,9 +14,9 @@ use crate::mi::{
 };
 use crate::shm::{InHand, Slot};
 
-/// How a C command is called.
+/// A registered command and how its function is called.
 struct CCommand {
-    /// Its place among all, from 1.
+    /// Position among all registered commands, from 1. The process slot records it while the command runs.
     number: u32,
     name: &'static str,
     function: MiFunction,
@@ -23,13 +24,13 @@ struct CCommand {
     takes_input: bool,
 }
 
-// SAFETY: the module's own pointer, which only its function follows; a process of the server has one thread that runs
-// commands.
+// SAFETY: only the module's own function follows the pointer, and one thread of each process runs commands.
 unsafe impl Sync for CCommand {}
 
+/// A list of any length.
 const ANY_PARAMETERS: &[Parameter] = &[optional("parameters").list()];
 
-/// By position, as many as may be: a recipe for each number of them.
+/// One recipe for each number of parameters, from 0 to 10.
 const JSON_RPC_RECIPES: &[&[Parameter]] = &[
     &[],
     POSITIONAL_NAMES.split_at(1).0,
@@ -44,7 +45,7 @@ const JSON_RPC_RECIPES: &[&[Parameter]] = &[
     POSITIONAL_NAMES,
 ];
 
-/// The names that JSON-RPC callers may use as well.
+/// The names of the parameters, for JSON-RPC callers that pass them by name.
 const POSITIONAL_NAMES: &[Parameter] = &[
     required("p1"),
     required("p2"),
@@ -58,12 +59,12 @@ const POSITIONAL_NAMES: &[Parameter] = &[
     required("p10"),
 ];
 
-/// How many commands C modules have registered so far.
+/// The number of commands that C modules have registered so far.
 pub(super) fn registered_count() -> usize {
     registered_commands().len()
 }
 
-/// The commands that were registered after the first `known`.
+/// Table rows of the registered commands, without the first `known`.
 pub(super) fn registered_after(known: usize) -> Vec<Command> {
     registered_commands()
         .iter()
@@ -73,25 +74,27 @@ pub(super) fn registered_after(known: usize) -> Vec<Command> {
         .collect()
 }
 
-/// What the log calls a command that a process has in hand: `command NAME of module NAME`.
+/// Describes the C command that a process is running, for the log: `command NAME of module NAME`. `None` when
+/// it is not a command of a C module.
 #[must_use]
 pub fn describe(found: InHand) -> Option<String> {
-    let place = usize::try_from(found.command).ok()?.checked_sub(1)?;
-    let command = *registered_commands().get(place)?;
+    let index = usize::try_from(found.command).ok()?.checked_sub(1)?;
+    let command = *registered_commands().get(index)?;
     let [name, module] = [command.name, command.module].map(|it| {
-        // SAFETY: the names of a registered command, which live as long as its module.
+        // SAFETY: names of a registered command live as long as its module, which is never closed.
         let bytes = unsafe { c_strings::bytes(&it) };
         String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
     });
     Some(format!("command {name} of module {module}"))
 }
 
-/// What has to be called once in each process.
+/// The `init_f` functions of the registered commands from `first` up to, not including, `end`. Each worker
+/// calls them once.
 pub(super) fn init_functions(first: usize, end: usize) -> Vec<unsafe extern "C" fn() -> i32> {
     registered_commands().iter().take(end).skip(first).filter_map(|command| command.init_f).collect()
 }
 
-/// Copies of C's rows, which move when one is added.
+/// Copies of all registered rows. Copies, because the shim moves the rows when one is added.
 pub(super) fn registered_commands() -> Vec<MiCmd> {
     let (mut first, mut count) = (std::ptr::null(), 0);
     // SAFETY: both pointers are to live values.
@@ -100,18 +103,18 @@ pub(super) fn registered_commands() -> Vec<MiCmd> {
     if first.is_null() {
         return Vec::new();
     }
-    // SAFETY: the shim has so many rows there, and no module runs before they are copied.
+    // SAFETY: the shim has `count` rows there, and no module runs before they are copied.
     unsafe { std::slice::from_raw_parts(first, count) }.to_vec()
 }
 
 fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
-    // SAFETY: names and helps live as long as their module, which is never closed.
+    // SAFETY: names and help texts live as long as their module, which is never closed.
     let [name, help] = [&command.name, &command.help].map(|it| unsafe { c_strings::bytes(it) });
     let [name, help] = [name, help].map(|it| it.map(|it| String::from_utf8_lossy(it).into_owned()));
     let name = c_strings::leak(name?);
     let takes_input = command.flags & NO_INPUT_FLAG == 0;
     let function = CCommand { number, name, function: command.f?, param: command.param, takes_input };
-    // The handler lies in the request, and one without input has none. C: the same.
+    // The handler is part of the request, and a command without input gets no request. C: the same.
     let run: Box<Run> = if takes_input && command.flags & ASYNC_FLAG != 0 {
         Box::new(Later(move |call: &mut Call<'_>, number: u64| run_deferred(&function, call, number)))
     } else {
@@ -131,6 +134,7 @@ fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
     })
 }
 
+/// Runs a command that replies at once.
 fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
     match call_function(command, call, None)? {
         When::Now => Ok(()),
@@ -142,12 +146,13 @@ fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
     }
 }
 
+/// Runs a command that may defer its reply. `number` is the number of the pending request.
 fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
     let handler = handler::for_request(number).ok_or(SERVER_ERROR)?;
     call_function(command, call, Some(handler))
 }
 
-/// Calls the function, and tells its reply if there is one now.
+/// Calls the function of a command, and writes its reply unless it is deferred.
 fn call_function(
     command: &CCommand,
     call: &mut Call<'_>,
@@ -166,16 +171,16 @@ fn call_function(
     let root = request.as_ref().map_or(std::ptr::null_mut(), OwnedTree::as_ptr);
     let slot = call.context.segment.slots().get(call.context.slot);
     slot.into_iter().for_each(|slot| slot.enter_command(command.number));
-    // SAFETY: the function is one of the type that its module exports, and the request lives until its reply is copied.
+    // SAFETY: the module exports a function of this type, and the request lives until the reply is copied.
     let returned = unsafe { (command.function)(root, command.param) };
     slot.into_iter().for_each(Slot::leave_command);
     if returned.addr() == ASYNC_REPLY {
         return Ok(When::Later);
     }
-    // SAFETY: not null, and a command gives its tree away.
+    // SAFETY: not null, and a command gives up the tree that it returns.
     let tree = NonNull::new(returned).map(|returned| unsafe { OwnedTree::returned(returned) });
     let reply = stored_reply(tree, command.name);
-    // The reply may refer to the request's text: all is copied now.
+    // The reply may refer to texts of the request. All of them are copied now.
     drop(request);
     call.rest = reply.tell(call.reply)?;
     Ok(When::Now)

@@ -1,5 +1,7 @@
-//! The server, for functions that C calls: those carry no context, so the thread that runs modules' code keeps it here.
-//! A module's own threads have none, and the attendant has none, whose context changes with each fork.
+//! Keeps the server's context for functions that C calls, as C's functions do not pass it on.
+//!
+//! It belongs to the thread that runs module code. A module's own threads have no context. Nor has the
+//! attendant, whose context changes with each fork.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,12 +12,12 @@ thread_local! {
     static CONTEXT: RefCell<Option<Rc<Context>>> = const { RefCell::new(None) };
 }
 
-/// Keeps the server, to the end of the process.
+/// Sets the context of this thread, once, until the process ends.
 pub(super) fn set(context: &Rc<Context>) {
     CONTEXT.set(Some(Rc::clone(context)));
 }
 
-/// The server, where there is one.
+/// The context of this thread. `None` in the attendant, in init functions and in a module's own threads.
 pub(super) fn get() -> Option<Rc<Context>> {
     CONTEXT.with_borrow(Clone::clone)
 }

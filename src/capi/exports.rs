@@ -1,6 +1,8 @@
-//! Functions of the server that C modules and the shim call. No panic crosses: where one is caught, the caller gets
-//! what stands for a failure. C: mem/shm_mem.h and dprint.h.
-#![expect(unsafe_code, reason = "functions are exported to C, and blocks of memory are copied")]
+//! Exports shared memory and the log to C modules and the shim.
+//!
+//! No panic crosses into C: the caller gets the function's failure value instead. C: mem/shm_mem.h and
+//! dprint.h.
+#![expect(unsafe_code, reason = "exports functions to C and copies blocks of memory")]
 
 use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::io;
@@ -12,30 +14,32 @@ use super::c_strings;
 use crate::logging::{self, level};
 use crate::shm::Contiguous;
 
-/// The memory of all C modules. C's functions carry no context, so it cannot stand elsewhere.
+/// The shared memory of all C modules. A global variable, as C's functions do not pass a context.
 static MEMORY: OnceLock<&'static Contiguous> = OnceLock::new();
 
-/// Makes the memory that `shm_malloc` takes from, of so many bytes. Once, before the first module is opened.
+/// Creates the memory that `shm_malloc` takes from. Called once, before the first module is opened.
 ///
 /// # Errors
-/// When the system has no such memory to give.
+/// When the system cannot give `bytes` bytes.
 pub fn provide_memory(bytes: usize) -> io::Result<&'static Contiguous> {
     let memory = Contiguous::create(bytes)?;
     Ok(MEMORY.get_or_init(|| memory))
 }
 
-/// Runs what an exported function does; gives `fallback` when it panics. The panic hook has logged it then.
+/// Runs the body of an exported function. Gives `fallback` when it panics; the panic hook writes the panic to
+/// the log.
 pub(super) fn catch_panics<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 
-/// A block of shared memory; null when there is no room.
+/// Allocates a block of shared memory. Null when no free block is large enough.
 #[unsafe(no_mangle)]
 extern "C" fn shm_malloc(size: c_ulong) -> *mut c_void {
     catch_panics(null_mut(), || allocate(size).map_or(null_mut(), |block| block.as_ptr().cast()))
 }
 
-/// A block of shared memory.
+/// Allocates a block of shared memory, aligned for every type. `None`, with a line in the log, when no free
+/// block is large enough.
 pub(super) fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
     let block = MEMORY.get()?.allocate(usize::try_from(size).ok()?);
     if block.is_none() {
@@ -44,7 +48,7 @@ pub(super) fn allocate(size: c_ulong) -> Option<NonNull<u8>> {
     block
 }
 
-/// Gives a block back; what is no block in use is left alone, with a line in the log.
+/// Frees a block. A pointer that is not a block in use is ignored, with a line in the log.
 #[unsafe(no_mangle)]
 extern "C" fn shm_free(block: *mut c_void) {
     catch_panics((), || {
@@ -55,7 +59,8 @@ extern "C" fn shm_free(block: *mut c_void) {
     });
 }
 
-/// A larger or smaller block with the same bytes; null, and the old one is kept, when there is no room.
+/// Changes the size of a block, which may move. Null when no free block is large enough; the old block is
+/// kept then.
 #[unsafe(no_mangle)]
 extern "C" fn shm_realloc(block: *mut c_void, size: c_ulong) -> *mut c_void {
     catch_panics(null_mut(), || {
@@ -68,14 +73,14 @@ extern "C" fn shm_realloc(block: *mut c_void, size: c_ulong) -> *mut c_void {
             return block;
         }
         let Some(new) = allocate(size) else { return null_mut() };
-        // SAFETY: both are blocks in use, and the new one has more room than `capacity`.
+        // SAFETY: both are blocks in use, and the new one is larger than `capacity`.
         unsafe { new.copy_from_nonoverlapping(old, capacity) };
         shm_free(block);
         new.as_ptr().cast()
     })
 }
 
-/// The log crate's level that is nearest; the line says its own, too.
+/// The nearest level of the log crate. The line in the log keeps its OpenSIPS level as well.
 fn log_level(level: c_int) -> log::Level {
     match level {
         ..=level::ERROR => log::Level::Error,
@@ -85,16 +90,17 @@ fn log_level(level: c_int) -> log::Level {
     }
 }
 
-/// Whether a line of one of OpenSIPS's levels is to be written.
+/// Gives 1 when the log level lets lines of this OpenSIPS level through, 0 otherwise.
 #[unsafe(no_mangle)]
 extern "C" fn opensips_mi_is_printable(level: c_int) -> c_int {
     catch_panics(0, || c_int::from(logging::shows(level)))
 }
 
-/// Writes a line under a module's name. Its format tells it apart from the module's other lines.
+/// Writes a line to the log under a module's name. `cause` is the line's format string; its address tells
+/// lines of different formats apart when the log limits repeated lines.
 ///
 /// # Safety
-/// The module is a string that ends with NUL, and the text has `len` bytes.
+/// `module` is null or a string that ends with NUL, and `line` has `len` bytes.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn opensips_mi_log_line(
     level: c_int,
@@ -104,10 +110,10 @@ unsafe extern "C" fn opensips_mi_log_line(
     cause: *const c_char,
 ) {
     catch_panics((), || {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller guarantees it.
         let module = unsafe { c_strings::to_string_lossy(module) }.unwrap_or_default();
         let line = super::layouts::Str { s: line, len: c_int::try_from(len).unwrap_or(0) };
-        // SAFETY: as the caller says.
+        // SAFETY: the caller guarantees it.
         let line = unsafe { c_strings::bytes(&line) }.unwrap_or_default();
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         let cause = cause.addr();

@@ -1,22 +1,23 @@
-//! Functions of C that the attendant calls before it forks: if one ends it, the reader learns which; if one leaves a
-//! thread, the start ends.
+//! Calls a module's functions in the attendant before it forks. When one of them crashes or exits, the log
+//! names it. When one leaves a thread running, the start fails.
 
 use std::ffi::c_int;
 
 use crate::system::{last_words, patience, process};
 
-/// Calls a function of a module, `what` to the reader.
+/// Calls a function of a module and gives its result. `what` names the function in messages, as "its init
+/// function".
 ///
 /// # Errors
-/// When it has started a thread that goes on.
+/// When a thread that the function started is still running.
 pub(super) fn before_forks(
     module: &str,
     what: &str,
     function: impl FnOnce() -> c_int,
 ) -> Result<c_int, String> {
-    log::debug!("module {module}: {what} is called");
+    log::debug!("module {module}: calling {what}");
     let result = last_words::with(&format!("module {module}: {what}"), function);
-    // One that has ended is counted for a moment more.
+    // The kernel counts a joined thread for a moment longer.
     let others = || match process::threads() {
         0 | 1 => Ok(()),
         count => Err(count - 1),

@@ -1,11 +1,12 @@
-//! HandlerRange: what a C command keeps of a request that it answers later, and the function by which any process answers.
+//! Gives each deferred request a handler: the address by which a C module answers it, from any process.
 //!
-//! All that a module knows of a handler is its address, and all that lies there is the function, the same for all. So the
-//! address says which request it is: it follows from the number of the pending reply. One that is kept for too long
-//! reaches no other request before [`HANDLER_COUNT`] have come after its own, and the number in the row tells the two apart until
-//! then. The addresses are [`MAPPINGS`] mappings of one file, so they cost little memory. C: `struct mi_handler` in
-//! mi/mi.h, and `build_async_handler` of each transport.
-#![expect(unsafe_code, reason = "handlers are known to C by their addresses")]
+//! All handlers have the same content, a pointer to [`answer_request`], so the address alone identifies the
+//! request. It is computed from the number of the pending request. An address is used again after
+//! [`HANDLER_COUNT`] more deferred requests. Until then an outdated handler reaches no other request, because
+//! the number that is stored with the pending request differs. The address range consists of [`MAPPINGS`]
+//! mappings of one file, so it costs little memory. C: `struct mi_handler` in mi/mi.h, and
+//! `build_async_handler` of each transport.
+#![expect(unsafe_code, reason = "maps the memory that C sees as handlers")]
 
 use std::ffi::c_int;
 use std::io;
@@ -21,44 +22,48 @@ use crate::shm::Pending;
 use crate::shm::pending::MAX_PENDING;
 use crate::system::memory::anonymous_file;
 
-/// HandlerRange in the file.
+/// The number of handlers in the file.
 const HANDLERS_PER_FILE: usize = 1 << 16;
 
-/// How often the file is mapped, one mapping behind the other.
+/// The number of mappings of the file, one behind the other.
 const MAPPINGS: usize = 64;
 
-/// How many addresses there are: after as many requests one is used again.
+/// The number of handler addresses. After as many deferred requests an address is used again.
 const HANDLER_COUNT: usize = HANDLERS_PER_FILE * MAPPINGS;
-const _: () = assert!(HANDLER_COUNT.is_multiple_of(MAX_PENDING), "an address leads to the place of its row");
+const _: () = assert!(
+    HANDLER_COUNT.is_multiple_of(MAX_PENDING),
+    "an address gives the position of its pending request"
+);
 
-/// Bytes of the file.
+/// The size of the file, in bytes.
 const FILE_BYTES: usize = HANDLERS_PER_FILE * size_of::<MiHandler>();
 
-/// Pending replies of the server. C's functions carry no context, so it cannot stand elsewhere.
+/// The server's pending requests. A global variable, as C's functions do not pass a context.
 static PENDING: OnceLock<&'static Pending> = OnceLock::new();
 
-/// The handlers.
+/// The range of handler addresses. Created before the first fork, when a module has a command that defers its
+/// reply.
 static HANDLER_RANGE: OnceLock<HandlerRange> = OnceLock::new();
 
-/// Says where pending replies are. Once, before the first fork.
+/// Sets where the pending requests are. Called once, before the first fork.
 pub fn provide_pending(pending: &'static Pending) {
-    // A second call would be by a test.
+    // Only a test calls this twice in one process; the first call counts.
     let _first = PENDING.set(pending);
 }
 
-/// The address of the first handler.
+/// The mapped handlers, by the address of the first one.
 #[derive(Debug)]
 struct HandlerRange(NonNull<MiHandler>);
 
-// SAFETY: the memory is never written nor unmapped, and only addresses are computed here.
+// SAFETY: the memory is neither written nor unmapped, and only addresses are computed here.
 unsafe impl Sync for HandlerRange {}
 // SAFETY: as above.
 unsafe impl Send for HandlerRange {}
 
-/// Makes the handlers, unless there are some. Before the first fork.
+/// Maps the handlers, unless they are mapped already. Called before the first fork.
 ///
 /// # Errors
-/// When there is no memory.
+/// When the system has no memory or address space for them.
 pub(super) fn create() -> Result<(), String> {
     if HANDLER_RANGE.get().is_none() {
         let refused =
@@ -68,7 +73,7 @@ pub(super) fn create() -> Result<(), String> {
     Ok(())
 }
 
-/// The handler of the pending reply of that number; `None` when there are no handlers.
+/// The handler of the pending request of that number. `None` when no handlers are mapped.
 pub(super) fn for_request(number: u64) -> Option<NonNull<MiHandler>> {
     HANDLER_RANGE.get().map(|handlers| handlers.for_request(number))
 }
@@ -77,9 +82,9 @@ impl HandlerRange {
     fn map() -> io::Result<HandlerRange> {
         let file = anonymous_file(FILE_BYTES as u64)?;
         let function: HandlerFunction = answer_request;
-        // The function, and a parameter that nobody uses.
-        let one = [(function as usize).to_ne_bytes(), [0; size_of::<usize>()]].concat();
-        file.write_all_at(&one.repeat(HANDLERS_PER_FILE), 0)?;
+        // The function, and an unused parameter.
+        let content = [(function as usize).to_ne_bytes(), [0; size_of::<usize>()]].concat();
+        file.write_all_at(&content.repeat(HANDLERS_PER_FILE), 0)?;
         let first = map_memory(
             null_mut(),
             FILE_BYTES * MAPPINGS,
@@ -87,11 +92,12 @@ impl HandlerRange {
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
             -1,
         )?;
-        for piece in 0..MAPPINGS {
-            // Written by nobody: a module that does so ends with SIGSEGV, and spoils no other request.
-            let place = first.as_ptr().wrapping_byte_add(piece * FILE_BYTES);
+        for mapping in 0..MAPPINGS {
+            // Read-only: a module that writes to a handler ends with SIGSEGV instead of changing all
+            // handlers.
+            let address = first.as_ptr().wrapping_byte_add(mapping * FILE_BYTES);
             map_memory(
-                place,
+                address,
                 FILE_BYTES,
                 libc::PROT_READ,
                 libc::MAP_SHARED | libc::MAP_FIXED,
@@ -107,7 +113,7 @@ impl HandlerRange {
         unsafe { self.0.add(index) }
     }
 
-    /// Which one a pointer is, if it is one.
+    /// The index of a handler. `None` when the pointer is not a handler.
     fn index(&self, handler: *mut MiHandler) -> Option<usize> {
         let offset = handler.addr().checked_sub(self.0.as_ptr().addr())?;
         let index = offset / size_of::<MiHandler>();
@@ -115,23 +121,24 @@ impl HandlerRange {
     }
 }
 
+/// Calls `mmap`.
 fn map_memory(
-    place: *mut libc::c_void,
+    address: *mut libc::c_void,
     bytes: usize,
     protection: i32,
     flags: i32,
     file: i32,
 ) -> io::Result<NonNull<libc::c_void>> {
-    // SAFETY: the place is null, or lies in a mapping that this file has made for this and that nobody uses.
-    let mapped = unsafe { libc::mmap(place, bytes, protection, flags, file, 0) };
+    // SAFETY: the address is null, or lies in a mapping that `HandlerRange::map` reserved for this.
+    let mapped = unsafe { libc::mmap(address, bytes, protection, flags, file, 0) };
     NonNull::new(mapped).filter(|_| mapped != libc::MAP_FAILED).ok_or_else(io::Error::last_os_error)
 }
 
-/// What `handler_f` is: answers a request, once. What a module says before it is done goes nowhere, as every request has
-/// one reply. C: `xmlrpc_close_async` in xr_server.c, and others.
+/// The function behind `handler_f`: answers a deferred request, once. A tree that comes with `done` 0 is
+/// freed and not sent, as each request has one reply. C: `xmlrpc_close_async` in xr_server.c, and others.
 extern "C" fn answer_request(root: *mut MiRoot, handler: *mut MiHandler, done: c_int) {
     catch_panics((), || {
-        // SAFETY: a module gives its tree away, or none.
+        // SAFETY: a module gives up the tree that it passes.
         let tree = NonNull::new(root).map(|root| unsafe { OwnedTree::returned(root) });
         if done == 0 {
             return;
@@ -143,13 +150,13 @@ extern "C" fn answer_request(root: *mut MiRoot, handler: *mut MiHandler, done: c
         let Some((number, pending)) = number else {
             log::error!(
                 often = true;
-                "an answer by handler {handler:p} goes nowhere: it was answered before, or its time is over, or the \
-                 caller is gone"
+                "the reply by handler {handler:p} is dropped: its request was answered before, or timed out, or its \
+                 client is gone"
             );
             return;
         };
-        if let Err(gone) = stored_reply(tree, "an answer that came later").answer(pending, number) {
-            log::warn!(often = true; "an answer to request {number} goes nowhere: {gone}");
+        if let Err(error) = stored_reply(tree, "a deferred reply").answer(pending, number) {
+            log::warn!(often = true; "the reply to request {number} is dropped: {error}");
         }
     });
 }
@@ -159,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_which_request_it_is_until_all_were_used() {
+    fn a_handler_address_identifies_its_request_until_all_addresses_were_used() {
         let handlers = HandlerRange::map().unwrap();
         let numbers = [
             1,
@@ -176,9 +183,9 @@ mod tests {
             assert_ne!(
                 handlers.for_request(number + MAX_PENDING as u64),
                 handler,
-                "one whose row has the same place"
+                "requests at the same position have different handlers"
             );
-            // SAFETY: mapped, and made to be read.
+            // SAFETY: the handler is mapped and readable.
             let found = unsafe { handler.as_ref() };
             let function: HandlerFunction = answer_request;
             assert_eq!((found.handler_f as usize, found.param), (function as usize, null_mut()));
@@ -186,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pointers_are_no_handlers() {
+    fn a_pointer_outside_the_range_or_between_handlers_is_no_handler() {
         let handlers = HandlerRange::map().unwrap();
         let first = handlers.for_request(0).as_ptr();
         let behind = first.wrapping_byte_add(FILE_BYTES * MAPPINGS);

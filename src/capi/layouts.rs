@@ -1,5 +1,5 @@
-//! The structures of the C interface, as the headers in c-compat/include have them. C: sr_module.h, mi/tree.h and
-//! statistics.h.
+//! Declares the structures of the C headers in c-compat/include, and the functions of the C shim. C:
+//! sr_module.h, mi/tree.h and statistics.h.
 #![expect(unsafe_code, reason = "declares the functions of the C shim")]
 
 use std::ffi::{c_char, c_int, c_uint, c_ulong, c_ulonglong, c_ushort, c_void};
@@ -192,7 +192,7 @@ pub(super) struct RegisteredTimer {
     pub(super) next: *const RegisteredTimer,
 }
 
-/// The timers of one process. C: `struct opensips_mi_timer_process` in the shim.
+/// The registered timers of one process. C: `struct opensips_mi_timer_process` in the shim.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct TimerProcess {
@@ -236,7 +236,7 @@ pub(super) struct ModuleExports {
     pub(super) init_child_f: Option<unsafe extern "C" fn(c_int) -> c_int>,
 }
 
-// The same figures are asserted in the headers.
+// The headers assert the same sizes and offsets.
 const _: () = assert!(size_of::<Str>() == 16);
 const _: () = assert!(size_of::<MiAttr>() == 40);
 const _: () = assert!(size_of::<MiNode>() == 72);

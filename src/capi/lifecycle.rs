@@ -1,6 +1,9 @@
-//! An open C module's life: init, child_init in each process, destroy. C: `init_modules`, `init_child` and
+//! Calls the lifecycle functions of a C module: `init_f` once, `init_child_f` in each process, `destroy_f` at
+//! the end.
+//!
+//! After `init_f` it registers what the module's table exports. C: `init_modules`, `init_child` and
 //! `destroy_modules` in sr_module.c, and `init_mi_child` in mi/mi.c.
-#![expect(unsafe_code, reason = "functions of C are called")]
+#![expect(unsafe_code, reason = "calls C functions")]
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -15,33 +18,35 @@ use crate::module::{LateExports, Lifecycle, OpenError, Rank};
 use crate::system::last_words;
 
 /// C: `PROC_MAIN`.
-const MAIN: c_int = 0;
+const RANK_MAIN: c_int = 0;
 /// C: `PROC_TIMER`.
-const TIMER: c_int = -1;
+const RANK_TIMER: c_int = -1;
 /// C: `PROC_MODULE`.
-const MODULE: c_int = -2;
+const RANK_MODULE: c_int = -2;
 
-/// An open module.
+/// A loaded C module, which is never closed.
 #[derive(Debug)]
 pub(super) struct CModule {
     name: &'static str,
-    /// The module's own table, which its init function may change.
+    /// The module's table. The module may change it in `init_f`.
     table: *const ModuleExports,
-    /// Which of all registered commands are its own.
-    own_commands: Cell<(usize, usize)>,
+    /// The range of this module's commands among all registered ones: first, and one behind the last. Set
+    /// when `init_f` has returned.
+    command_range: Cell<(usize, usize)>,
+    /// True once `init_f` was called: only then is `destroy_f` called.
     has_begun: Cell<bool>,
 }
 
 impl CModule {
     /// # Safety
-    /// The table is that of an open module, which is never closed.
+    /// `table` is the table of a loaded module that is never closed.
     pub(super) unsafe fn new(name: &'static str, table: *const ModuleExports) -> CModule {
-        CModule { name, table, own_commands: Cell::new((0, 0)), has_begun: Cell::new(false) }
+        CModule { name, table, command_range: Cell::new((0, 0)), has_begun: Cell::new(false) }
     }
 
-    /// The table as it is now.
+    /// A copy of the table as it is now.
     fn exports(&self) -> ModuleExports {
-        // SAFETY: as the caller of `new` says.
+        // SAFETY: the caller of `new` guarantees it.
         unsafe { self.table.read() }
     }
 
@@ -49,10 +54,11 @@ impl CModule {
         self.name
     }
 
-    /// Registers what the table exports when the init function has returned, which takes from it what is not wanted.
+    /// Registers the statistics and commands of the table. Called when `init_f` has returned, as `init_f` may
+    /// remove some of them.
     fn register(&self) -> Result<(), String> {
         let exports = self.exports();
-        // SAFETY: the module's own name and list, which ends with a row without a name.
+        // SAFETY: the module's own name, and its list, which ends with a row without a name.
         let result = unsafe { layouts::__register_module_stats(exports.name, exports.stats, 0) };
         if result < 0 {
             return Err("one of its statistics cannot be registered; the log says why".to_owned());
@@ -84,7 +90,7 @@ impl CModule {
         // SAFETY: the module's function of that type, called once in this process.
         let call = || unsafe { init(rank) };
         let result = match rank {
-            MAIN => guarded_call::before_forks(self.name, what, call),
+            RANK_MAIN => guarded_call::before_forks(self.name, what, call),
             _ => Ok(last_words::with(&format!("module {}: {what}", self.name), call)),
         };
         let failed = |reason| Err(format!("{}: {reason}", self.name).into());
@@ -111,16 +117,16 @@ impl Lifecycle for CModule {
             return Err(format!("its init function failed ({result}); the log may say why").into());
         }
         self.register()?;
-        self.own_commands.set((commands, command::registered_count()));
+        self.command_range.set((commands, command::registered_count()));
         let commands = command::registered_after(commands);
         if commands.iter().any(|command| command.run.answers_later()) {
             handler::create()?;
         }
-        let suspects =
+        let orphaned =
             orphaned_locks::register_counter(self.name).ok_or("no shared memory; give a larger -m")?;
         Ok(LateExports {
             commands,
-            statistics: statistic::registered_after(statistics).into_iter().chain([suspects]).collect(),
+            statistics: statistic::registered_after(statistics).into_iter().chain([orphaned]).collect(),
             events: event::published_after(events.len()),
             // SAFETY: the module's own list, which ends with a row without a name.
             services: unsafe { process::services(self.name, self.exports().procs) },
@@ -128,22 +134,23 @@ impl Lifecycle for CModule {
     }
 
     fn start_process(&self, rank: Rank, context: &Rc<Context>) -> Result<(), OpenError> {
-        // SAFETY: sets variables of the shim.
+        // SAFETY: sets a variable of the shim.
         unsafe { layouts::opensips_mi_set_process_number(c_int::try_from(context.slot)?) };
-        let number = match rank {
-            Rank::Attendant => return self.call_child_init(MAIN),
+        let c_rank = match rank {
+            Rank::Attendant => return self.call_child_init(RANK_MAIN),
             Rank::Plain => None,
-            Rank::Timer => Some(TIMER),
-            Rank::Module | Rank::Worker => Some(MODULE),
+            Rank::Timer => Some(RANK_TIMER),
+            Rank::Module | Rank::Worker => Some(RANK_MODULE),
         };
         current_context::set(context);
-        if let Some(number) = number {
-            self.call_child_init(number)?;
+        if let Some(c_rank) = c_rank {
+            self.call_child_init(c_rank)?;
         }
-        let (first, end) = self.own_commands.get();
+        let (first, end) = self.command_range.get();
         for init in command::init_functions(first, end).into_iter().filter(|_| rank == Rank::Worker) {
             let what = format!("module {}: a command's init function", self.name);
-            // SAFETY: the function that the module has registered with a command, called once in this process.
+            // SAFETY: the function that the module has registered with a command, called once in this
+            // process.
             let result = last_words::with(&what, || unsafe { init() });
             if result != 0 {
                 return Err(format!("{}: a command's init function failed ({result})", self.name).into());
@@ -155,7 +162,7 @@ impl Lifecycle for CModule {
     fn end(&self) {
         if let Some(destroy) = self.exports().destroy_f.filter(|_| self.has_begun.get()) {
             let what = format!("module {}: its destroy function", self.name);
-            // SAFETY: the module's function of that type, called once, when nothing else of it runs.
+            // SAFETY: the module's function of that type, called once, when no other code of the module runs.
             last_words::with(&what, || unsafe { destroy() });
         }
     }

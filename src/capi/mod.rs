@@ -1,9 +1,10 @@
 //! Loads modules that are written in C and connects them with the server.
 //!
-//! A C module is compiled against the headers in c-compat/include and exports the same kind of table as a built-in
-//! module. It calls functions of the C shim (c-compat/shim) and of this folder. Whatever a C function returns is copied
-//! before the server uses it. SIP and the routing script are left out: a module that uses more of them than the names
-//! does not compile, or is refused when it is loaded. C: sr_module.c, modparam.c and `register_mi_cmd` in mi/mi.c.
+//! A C module is compiled against the headers in c-compat/include and exports the same kind of table as a
+//! built-in module. It calls functions of the C shim (c-compat/shim) and of this folder. Whatever a C
+//! function returns is copied before the server uses it. SIP and the routing script are left out: a module
+//! that uses more of them than the names does not compile, or is refused when it is loaded. C: sr_module.c,
+//! modparam.c and `register_mi_cmd` in mi/mi.c.
 //!
 //! | File | What it does |
 //! | --- | --- |
@@ -14,7 +15,7 @@
 //! | `guarded_call` | calls a C function before the fork: reports a crash by name, refuses threads that are left running |
 //! | `command` | turns a module's MI commands into rows of the command table, and runs them |
 //! | `tree` | builds request trees for C, and copies the reply trees that C returns |
-//! | `handler` | gives each deferred request the address by which a C module answers it |
+//! | `handler` | gives each deferred request a handler, the address by which a C module answers it |
 //! | `statistic` | turns a module's statistics into rows of the statistics table |
 //! | `event` | publishes and raises a module's events |
 //! | `timer` | runs the processes that call modules' timers |

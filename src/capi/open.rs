@@ -1,5 +1,6 @@
-//! Opening a C module: its file, its table, the checks, its parameters. C: `sr_load_module` in sr_module.c.
-#![expect(unsafe_code, reason = "dlopen, and the table that it finds")]
+//! Opens a C module: finds its file, opens it, checks its table and sets its parameters. C: `sr_load_module`
+//! in sr_module.c.
+#![expect(unsafe_code, reason = "calls dlopen and reads the table of the module")]
 
 use std::ffi::{CString, c_void};
 use std::fs;
@@ -13,15 +14,16 @@ use super::{c_strings, parameters};
 use crate::config::Settings;
 use crate::module::{Module, ModuleParts};
 
-/// The file of a module: `path`, or `NAME/NAME.so` beside it; `None` when there is neither.
+/// Finds the file of a module: `path`, or else `NAME/NAME.so` in the same folder. `None` when neither is a
+/// file.
 #[must_use]
 pub fn find(name: &str, path: &Path) -> Option<PathBuf> {
     let own_folder = path.with_file_name(name).join(format!("{name}.so"));
     [path.to_owned(), own_folder].into_iter().find(|path| path.is_file())
 }
 
-/// Whether the file of a module is compiled for this server, of whatever number, and not for OpenSIPS itself. The file
-/// is searched for the words of the version, as opening it would run it.
+/// Whether the file of a module was compiled for this server, in any version, and not for OpenSIPS itself. It
+/// searches the file for the text of the version, because opening the file would run its code.
 #[must_use]
 pub fn is_for_this_server(name: &str, path: &Path) -> bool {
     // SAFETY: a constant of the shim.
@@ -33,11 +35,11 @@ pub fn is_for_this_server(name: &str, path: &Path) -> bool {
     bytes.windows(words.len().max(1)).any(|window| window == words)
 }
 
-/// Opens the file of a module, checks what it exports and sets its parameters. Only before the first fork, and when
-/// [`super::provide_memory`] has made the memory.
+/// Opens the file of a module, checks what it exports and sets its parameters. Called before the first fork,
+/// after [`super::provide_memory`].
 ///
 /// # Errors
-/// All reasons why it cannot be loaded.
+/// All reasons why the module cannot be loaded.
 pub fn open(
     name: &str,
     path: &Path,
@@ -47,11 +49,11 @@ pub fn open(
         let message = format!("loadmodule \"{name}\": {}: {reason}", path.display());
         vec![LoadError { position: None, message }]
     };
-    // SAFETY: looks at clocks and keeps what they say in variables of the shim.
+    // SAFETY: reads clocks and sets variables of the shim.
     unsafe { layouts::opensips_mi_start_clock() };
     let (file, symbol) = open_file(path).map_err(refused)?;
-    // SAFETY: a module's symbol of that name is its table. One of another version begins with the same three strings,
-    // and no more is looked at before they are checked.
+    // SAFETY: a module's symbol of that name is its table. The table of another version begins with the same
+    // three strings, and nothing else is used before they are checked.
     let exports = unsafe { symbol.read() };
     check_table(name, &exports).map_err(refused)?;
     apply_dlflags(&file, &exports);
@@ -63,7 +65,7 @@ pub fn open(
     if unsafe { layouts::opensips_mi_add_module(symbol) } < 0 {
         return Err(refused("no memory".to_owned()));
     }
-    // SAFETY: the rows of the module's table, and nothing of it has run.
+    // SAFETY: the rows of the module's table, and none of its functions has run.
     let errors = unsafe { parameters::set_all(name, &rows, settings) };
     if !errors.is_empty() {
         return Err(errors);
@@ -82,29 +84,29 @@ pub fn open(
     ))
 }
 
-/// What the dynamic linker says of the last failure.
+/// The dynamic linker's message about its last failure.
 fn linker_error() -> String {
-    // SAFETY: gives null or a string that lives until the next call.
+    // SAFETY: returns null or a string that lives until the next call.
     let error = unsafe { libc::dlerror() };
-    // SAFETY: as said.
+    // SAFETY: as above.
     unsafe { c_strings::to_string_lossy(error) }.unwrap_or_else(|| "unknown error".to_owned())
 }
 
-/// Opens the file and finds its table. It is never closed.
+/// Opens the file of a module and finds its table. The file is never closed.
 fn open_file(path: &Path) -> Result<(CString, *const ModuleExports), String> {
     let file = CString::new(path.as_os_str().as_bytes()).map_err(|_| "a NUL in the path".to_owned())?;
-    // SAFETY: runs what the module does when it is opened, which is nothing in modules of OpenSIPS.
+    // SAFETY: runs the module's constructors; modules of OpenSIPS have none.
     let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW) };
     if handle.is_null() {
         let error = linker_error();
-        // The caller names the file.
+        // The caller adds the path.
         let reason =
             error.strip_prefix(&*path.to_string_lossy()).map_or(&*error, |it| it.trim_start_matches(": "));
         return Err(format!(
             "{reason}; a module may use libraries that its LDLIBS names, and what is in the headers, c-compat/include in the source or include/opensips-mi where they are installed; c-compat/README.md is their guide"
         ));
     }
-    // SAFETY: an open file and a name.
+    // SAFETY: the handle is open, and the name ends with NUL.
     let symbol = unsafe { libc::dlsym(handle, c"exports".as_ptr()) };
     if symbol.is_null() {
         return Err("it has no \"struct module_exports exports\"".to_owned());
@@ -112,11 +114,11 @@ fn open_file(path: &Path) -> Result<(CString, *const ModuleExports), String> {
     Ok((file, symbol.cast()))
 }
 
-/// Gives an open module the flags that it asks for.
+/// Opens the module again with the `dlopen` flags that its table asks for.
 fn apply_dlflags(file: &CString, exports: &ModuleExports) {
     let flags = i32::try_from(exports.dlflags).unwrap_or(0);
     if flags != 0 && flags != libc::RTLD_NOW {
-        // SAFETY: the file is open already; only its flags change.
+        // SAFETY: the file is open already, so no code runs; only its flags change.
         let handle: *mut c_void = unsafe { libc::dlopen(file.as_ptr(), flags | libc::RTLD_NOW) };
         if handle.is_null() {
             log::warn!("{}: {}", file.to_string_lossy(), linker_error());
@@ -124,14 +126,15 @@ fn apply_dlflags(file: &CString, exports: &ModuleExports) {
     }
 }
 
-/// Whether a module is of this version and needs nothing that is not here.
+/// Checks that a module was compiled for this version with the same flags, and has the name that the
+/// configuration expects.
 fn check_table(name: &str, exports: &ModuleExports) -> Result<(), String> {
     // SAFETY: constants of the shim, from the header that modules are compiled with.
     let [version, flags] = unsafe { [layouts::opensips_mi_version, layouts::opensips_mi_compile_flags] };
     for (found, wanted, what) in
         [(exports.version, version, "version"), (exports.compile_flags, flags, "compile flags")]
     {
-        // SAFETY: null or a string, as in every version.
+        // SAFETY: null or a string, in every version of the table.
         let [found, wanted] =
             [found, wanted].map(|it| unsafe { c_strings::to_string_lossy(it) }.unwrap_or_default());
         if found != wanted {

@@ -1,9 +1,6 @@
-//! `modparam` for C modules: values go where the module's table points to, or to the function that it names. C:
-//! `set_mod_param_regex` in modparam.c.
-#![expect(
-    unsafe_code,
-    reason = "variables of C are written by their pointers, and functions of C are called"
-)]
+//! Sets a C module's parameters: writes each value of `modparam` to the variable in the module's table, or
+//! passes it to the function there. C: `set_mod_param_regex` in modparam.c.
+#![expect(unsafe_code, reason = "writes C variables through their pointers and calls C functions")]
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 
@@ -12,14 +9,16 @@ use super::layouts::{INT_PARAM, ParamExport, ParameterFunction, STR_PARAM, USE_F
 use super::load_error::LoadError;
 use crate::config::{ConfigValue, Setting, Settings};
 
-/// Sets all parameters of a module, in the order in which they were written; gives what cannot be set.
+/// Sets all parameters of a module, in the order of the configuration. Gives one error for each that cannot
+/// be set.
 ///
 /// # Safety
-/// The rows are those of an open module that runs nowhere yet, and their pointers are as their types say.
+/// The rows belong to a loaded module none of whose functions has run, and their pointers have the types that
+/// they state.
 pub(super) unsafe fn set_all(module: &str, rows: &[ParamExport], settings: &Settings) -> Vec<LoadError> {
     let mut errors = Vec::new();
     for setting in settings.iter() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller guarantees it.
         if let Err(reason) = unsafe { set_one(rows, setting) } {
             let message = format!("modparam(\"{module}\", \"{}\"): {reason}", setting.name);
             errors.push(LoadError { position: Some(setting.position.clone()), message });
@@ -28,6 +27,8 @@ pub(super) unsafe fn set_all(module: &str, rows: &[ParamExport], settings: &Sett
     errors
 }
 
+/// Sets one parameter.
+///
 /// # Safety
 /// As for [`set_all`].
 unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String> {
@@ -54,10 +55,10 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
         format!("expected {kind}")
     })?;
     if row.pointer.is_null() {
-        return Err("the module's table does not say where it is kept".to_owned());
+        return Err("the module's table has no variable for it".to_owned());
     }
     if row.kind & USE_FUNC_PARAM != 0 {
-        // SAFETY: with that flag the pointer is to a function of this type.
+        // SAFETY: with that flag the pointer points to a function of this type.
         let function = unsafe { std::mem::transmute::<*mut c_void, ParameterFunction>(row.pointer) };
         let value = match &setting.value {
             ConfigValue::Text(text) => leaked_string(text).cast::<c_void>(),
@@ -73,12 +74,12 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
     }
     match &setting.value {
         ConfigValue::Text(text) => {
-            // SAFETY: the pointer of a string parameter is to a `char *`.
+            // SAFETY: the pointer of a string parameter points to a `char *`.
             unsafe { row.pointer.cast::<*mut c_char>().write(leaked_string(text)) };
         }
         ConfigValue::Integer(number) => {
             let number = c_int::try_from(*number).map_err(|_| "expected a smaller number".to_owned())?;
-            // SAFETY: the pointer of a number parameter is to an `int`.
+            // SAFETY: the pointer of a number parameter points to an `int`.
             unsafe { row.pointer.cast::<c_int>().write(number) };
         }
         ConfigValue::Checked => {}
@@ -86,7 +87,8 @@ unsafe fn set_one(rows: &[ParamExport], setting: &Setting) -> Result<(), String>
     Ok(())
 }
 
-/// A copy that lives to the end of the process: modules keep the pointer, and may write to the string.
+/// Copies a text into a C string that lives until the process ends, because modules keep the pointer and may
+/// write to the string. NUL bytes are left out.
 fn leaked_string(text: &[u8]) -> *mut c_char {
     let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
     CString::new(text).unwrap_or_default().into_raw()

@@ -1,6 +1,6 @@
-//! Processes of a C module's own: its function runs in each, and never asks whether to stop. C: `start_module_procs`
-//! in sr_module.c, where one that returns ends the server.
-#![expect(unsafe_code, reason = "functions of C are called")]
+//! Runs the processes that a C module's table asks for. The module's function runs in each of them until
+//! SIGTERM ends it. C: `start_module_procs` in sr_module.c, where a function that returns ends the server.
+#![expect(unsafe_code, reason = "calls C functions")]
 
 use std::ffi::c_int;
 
@@ -9,7 +9,7 @@ use super::{c_strings, guarded_call};
 use crate::module::{OpenError, Process, Rank, Service};
 use crate::system::signal;
 
-/// A row of a module's `procs`.
+/// The processes of one row of a module's `procs`.
 #[derive(Debug)]
 struct ModuleProcesses {
     module: &'static str,
@@ -17,12 +17,13 @@ struct ModuleProcesses {
     row: ProcExport,
 }
 
-/// The services of a module's rows.
+/// The services that run a module's processes, one for each row. Rows with 0 processes or without a function
+/// are left out.
 ///
 /// # Safety
-/// The pointer is to the table of an open module, null or with a row without a name at its end.
+/// `rows` is null or the `procs` of a loaded module, which end with a row without a name.
 pub(super) unsafe fn services(module: &'static str, rows: *const ProcExport) -> Vec<Box<dyn Service>> {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller guarantees it.
     let rows = unsafe { c_strings::table_rows(rows, |row| row.name) };
     let services = rows.into_iter().filter(|row| row.no > 0 && row.function.is_some()).filter_map(|row| {
         // SAFETY: the name of a row that has one.

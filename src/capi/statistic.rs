@@ -1,5 +1,5 @@
-//! A C module's statistics as rows of its table. C: statistics.c.
-#![expect(unsafe_code, reason = "statistics of C are read by their pointers, and computed by functions of C")]
+//! Turns the statistics of C modules into rows of the statistics table. C: statistics.c.
+#![expect(unsafe_code, reason = "reads C statistics through their pointers and calls C functions")]
 
 use std::ffi::{c_ulong, c_void};
 use std::sync::atomic::AtomicU64;
@@ -8,42 +8,42 @@ use super::c_strings;
 use super::layouts::{self, RegisteredStat, STAT_IS_FUNC, STAT_NO_RESET};
 use crate::mi::{Source, Statistic};
 
-/// How a statistic is computed.
+/// A module's function that computes a statistic, with its argument.
 struct StatFunction {
     function: unsafe extern "C" fn(*mut c_void) -> c_ulong,
     context: *mut c_void,
 }
 
-// SAFETY: the module's own pointer, which only its function follows; a process of the server has one thread that asks
-// for statistics.
+// SAFETY: only the module's own function follows the pointer, and one thread of each process reads
+// statistics.
 unsafe impl Sync for StatFunction {}
 
 impl StatFunction {
     fn value(&self) -> u64 {
-        // SAFETY: the function is one of the type that its module registers, with its own context.
+        // SAFETY: the module registered a function of this type, with its own context.
         unsafe { (self.function)(self.context) }
     }
 }
 
-/// How many statistics C modules have registered so far.
+/// The number of statistics that C modules have registered so far.
 pub(super) fn registered_count() -> usize {
     registered_stats().count()
 }
 
-/// The statistics that were registered after the first `known`.
+/// Table rows of the registered statistics, without the first `known`.
 pub(super) fn registered_after(known: usize) -> Vec<Statistic> {
     registered_stats().skip(known).filter_map(statistic_row).collect()
 }
 
 fn registered_stats() -> impl Iterator<Item = &'static RegisteredStat> {
-    // SAFETY: no more than a look at a variable of the shim.
+    // SAFETY: reads a variable of the shim.
     let first = unsafe { layouts::opensips_mi_stats() };
-    // SAFETY: null, or a statistic that is never freed.
+    // SAFETY: null or a statistic that is never freed.
     std::iter::successors(unsafe { first.as_ref() }, |stat| unsafe { stat.next.as_ref() })
 }
 
 fn statistic_row(stat: &'static RegisteredStat) -> Option<Statistic> {
-    // SAFETY: a string of the module, which is never closed.
+    // SAFETY: a string of a module that is never closed.
     let group = c_strings::leak(unsafe { c_strings::to_string_lossy(stat.module) }?);
     // SAFETY: as above.
     let name = unsafe { c_strings::bytes(&stat.var.name) }?;
@@ -51,8 +51,8 @@ fn statistic_row(stat: &'static RegisteredStat) -> Option<Statistic> {
     let source = if stat.var.flags & STAT_IS_FUNC == 0 {
         // SAFETY: without that flag the union holds a cell.
         let cell = unsafe { stat.var.source.cell };
-        // SAFETY: the shim has taken the cell from shared memory and never gives it back; C changes it by atomic
-        // operations alone.
+        // SAFETY: the shim has taken the cell from shared memory and never gives it back; C changes it by
+        // atomic operations alone.
         let cell = unsafe { AtomicU64::from_ptr(cell) };
         Source::Shared { cell, can_reset: stat.var.flags & STAT_NO_RESET == 0 }
     } else {

@@ -1,6 +1,6 @@
-//! The processes that run C modules' timers, apart from the time keeper, so that none of its work waits for a slow one
-//! or dies with it. C: `run_timer_process` in timer.c.
-#![expect(unsafe_code, reason = "functions of C are called")]
+//! Runs the timers of C modules in processes of their own, so that a slow or crashing timer does not disturb
+//! the time keeper. C: `run_timer_process` in timer.c.
+#![expect(unsafe_code, reason = "calls C functions")]
 
 use std::ffi::c_void;
 use std::time::Duration;
@@ -10,33 +10,35 @@ use super::layouts::{self, RegisteredTimer, TIMER_INIT_FLAG, TimerProcess};
 use crate::module::{OpenError, Process, Rank, Service};
 use crate::system::datagram;
 
-/// The least interval of a timer that counts seconds, in microseconds. C: `TIMER_TICK`.
+/// A second, in microseconds: also the shortest interval of a timer that counts seconds. C: `TIMER_TICK`.
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// The least interval of one that counts microseconds, in microseconds. C: `UTIMER_TICK`.
+/// The shortest interval of a timer that counts microseconds, in microseconds. C: `UTIMER_TICK`.
 const LEAST_UTIMER_MICROS: u64 = 100_000;
 
-/// How long the loop sleeps at most.
+/// The longest sleep between two rounds.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// A process's timers, in the order in which those run that are due together.
+/// One process that runs timers.
 #[derive(Debug)]
 struct TimerService {
     description: String,
     rank: Rank,
+    /// In the order in which timers that are due together run.
     timers: Vec<ModuleTimer>,
 }
 
+/// A timer of a module.
 #[derive(Debug)]
 struct ModuleTimer {
     label: String,
     function: TimerFunction,
     param: *mut c_void,
-    /// From the beginning of one run to that of the next, in microseconds.
+    /// Time from the start of one run to the start of the next, in microseconds.
     interval: u64,
 }
 
-/// What is called, with its own unit of time.
+/// The function of a timer, by the unit in which it takes the time.
 #[derive(Clone, Copy, Debug)]
 enum TimerFunction {
     Seconds(unsafe extern "C" fn(u32, *mut c_void)),
@@ -44,8 +46,8 @@ enum TimerFunction {
 }
 
 impl TimerFunction {
-    /// The unit of its intervals, and the least of them.
-    fn units(self) -> (u64, u64) {
+    /// The unit of registered intervals, and the shortest interval, both in microseconds.
+    fn unit_and_minimum(self) -> (u64, u64) {
         match self {
             TimerFunction::Seconds(_) => (MICROS_PER_SECOND, MICROS_PER_SECOND),
             TimerFunction::Micros(_) => (1, LEAST_UTIMER_MICROS),
@@ -53,27 +55,29 @@ impl TimerFunction {
     }
 }
 
-/// The processes for the timers that C modules have registered, none when there are none. When all modules have begun:
-/// from here on they can register nothing more, of any kind.
+/// The processes for all registered timers; empty when no timer is registered. Called when all init functions
+/// have returned: it also ends registration of any kind.
 #[must_use]
 pub fn timer_services() -> Vec<Box<dyn Service>> {
     // SAFETY: sets a variable of the shim.
     unsafe { layouts::opensips_mi_close_registration() };
-    // SAFETY: no more than a look at a variable of the shim.
+    // SAFETY: reads a variable of the shim.
     let first = unsafe { layouts::opensips_mi_timer_processes() };
-    // SAFETY: null, or a process of the shim's list, which is never freed.
+    // SAFETY: null or a process of the shim's list, which is never freed.
     let all = std::iter::successors(unsafe { first.as_ref() }, |process| unsafe { process.next.as_ref() });
     all.filter_map(|process| Some(Box::new(TimerService::new(process)?) as Box<dyn Service>)).collect()
 }
 
 impl TimerService {
     fn new(process: &TimerProcess) -> Option<TimerService> {
-        // SAFETY: null, or a timer of the shim's list, which is never freed.
+        // SAFETY: null or a timer of the shim's list, which is never freed.
         let all =
             std::iter::successors(unsafe { process.timers.as_ref() }, |timer| unsafe { timer.next.as_ref() });
         let timers: Vec<ModuleTimer> = all.filter_map(module_timer).collect();
-        let named =
-            timers.iter().find(|row| matches!(row.function, TimerFunction::Micros(_))).or(timers.first())?;
+        let named = timers
+            .iter()
+            .find(|timer| matches!(timer.function, TimerFunction::Micros(_)))
+            .or(timers.first())?;
         let description = format!("timer: {}", named.label);
         let rank = if process.flags & TIMER_INIT_FLAG == 0 { Rank::Plain } else { Rank::Timer };
         Some(TimerService { description, rank, timers })
@@ -85,7 +89,7 @@ fn module_timer(timer: &RegisteredTimer) -> Option<ModuleTimer> {
         (Some(function), _) => TimerFunction::Seconds(function),
         (None, function) => TimerFunction::Micros(function?),
     };
-    let (unit, least) = function.units();
+    let (unit, least) = function.unit_and_minimum();
     // SAFETY: the shim's own copy of a string.
     let label = unsafe { c_strings::to_string_lossy(timer.label) }.unwrap_or_default();
     let interval = (u64::from(timer.interval) * unit).max(least);
@@ -93,31 +97,32 @@ fn module_timer(timer: &RegisteredTimer) -> Option<ModuleTimer> {
 }
 
 impl ModuleTimer {
-    /// Runs it, at this time, and says so when it takes longer than others may have to wait.
+    /// Runs the timer at the time `now`. Logs a warning when the run takes longer than the shortest interval
+    /// of its kind, as the other timers of the process wait meanwhile.
     fn run(&self, now: u64) {
         log::debug!("timer {}", self.label);
         match self.function {
-            // SAFETY: the function is one of the type that its module registers, with its own parameter.
+            // SAFETY: the module registered a function of this type, with its own parameter.
             TimerFunction::Seconds(function) => unsafe {
                 function(u32::try_from(now / MICROS_PER_SECOND).unwrap_or(u32::MAX), self.param);
             },
             // SAFETY: as above.
             TimerFunction::Micros(function) => unsafe { function(now, self.param) },
         }
-        let (took, (_, most)) = (micros_since_start() - now, self.function.units());
-        if took > most {
+        let (took, (_, limit)) = (micros_since_start() - now, self.function.unit_and_minimum());
+        if took > limit {
             log::warn!(often = true; "timer {} took {took} microseconds; the others of its process waited", self.label);
         }
     }
 }
 
-/// Since the server's start.
+/// Time since the server's start, in microseconds.
 fn micros_since_start() -> u64 {
-    // SAFETY: looks at a clock.
+    // SAFETY: reads a clock.
     unsafe { layouts::get_uticks() }
 }
 
-/// When a timer is due again that was due, and runs now: what it has missed is not made up for.
+/// When a timer is due again that was due at `due` and runs at `now`. Missed runs are not made up for.
 fn next_due(due: u64, interval: u64, now: u64) -> u64 {
     if due + interval > now { due + interval } else { now + interval }
 }
@@ -139,13 +144,13 @@ impl Service for TimerService {
         process.set_ready();
         let start = micros_since_start();
         let mut due: Vec<(u64, &ModuleTimer)> =
-            self.timers.iter().map(|row| (start + row.interval, row)).collect();
+            self.timers.iter().map(|timer| (start + timer.interval, timer)).collect();
         while !process.should_stop() {
-            for (at, row) in &mut due {
+            for (at, timer) in &mut due {
                 let now = micros_since_start();
                 if *at <= now {
-                    *at = next_due(*at, row.interval, now);
-                    row.run(now);
+                    *at = next_due(*at, timer.interval, now);
+                    timer.run(now);
                 }
             }
             let first = due.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
@@ -161,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timer_keeps_its_pace_and_makes_up_for_nothing() {
+    fn a_late_timer_keeps_its_interval_and_makes_up_for_no_missed_run() {
         assert_eq!(next_due(100, 10, 100), 110);
         assert_eq!(next_due(100, 10, 109), 110);
         assert_eq!(next_due(100, 10, 110), 120);

@@ -1,5 +1,5 @@
-//! Requests to C and replies from C, as trees of C's nodes.
-#![expect(unsafe_code, reason = "trees of C are built, read and freed by their pointers")]
+//! Builds request trees for C commands, and copies the reply trees that they return.
+#![expect(unsafe_code, reason = "builds, reads and frees C trees through their pointers")]
 
 use std::ffi::{c_char, c_int};
 use std::ptr::NonNull;
@@ -8,25 +8,25 @@ use super::c_strings;
 use super::layouts::{self, ARRAY_FLAG, MiHandler, MiNode, MiRoot};
 use crate::mi::{COMMAND_FAILED, Fault, Snapshot, Told};
 
-/// How deep nodes may lie in one another.
+/// The deepest level at which a node of a reply may lie.
 const MAX_DEPTH: usize = 200;
 
-/// A tree that is ours to free.
+/// A C tree that is freed when dropped.
 #[derive(Debug)]
 pub(super) struct OwnedTree(NonNull<MiRoot>);
 
 impl OwnedTree {
-    /// A request with these parameters: names, empty for none, and values. `None` without memory, or when a parameter
-    /// is longer than C can count.
+    /// Builds a request with these parameters: names, empty for none, and values. `None` without memory, or
+    /// when the length of a text does not fit into an `int`.
     pub(super) fn request<'a>(parameters: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<OwnedTree> {
-        // SAFETY: makes a tree of its own; no reason is given.
+        // SAFETY: makes a new tree without a reason.
         let root = unsafe { layouts::init_mi_tree(0, std::ptr::null(), 0) };
         let tree = OwnedTree(NonNull::new(root)?);
         for (name, value) in parameters {
             let [name_len, value_len] = [name.len(), value.len()].map(c_int::try_from);
             let [name, value] = [name, value].map(|bytes| bytes.as_ptr().cast::<c_char>());
-            // SAFETY: the tree is a live one of the shim's making, and the bytes are as many as the lengths say; they
-            // are copied.
+            // SAFETY: the tree is live, and the texts have as many bytes as the lengths state; the function
+            // copies them.
             let added = unsafe {
                 layouts::opensips_mi_add_parameter(
                     tree.0.as_ptr(),
@@ -43,16 +43,16 @@ impl OwnedTree {
         Some(tree)
     }
 
-    /// Gives a request the handler by which it is answered later.
+    /// Gives a request the handler by which a deferred reply is sent.
     pub(super) fn set_handler(&mut self, handler: NonNull<MiHandler>) {
-        // SAFETY: the tree is ours, and nobody else has it yet.
+        // SAFETY: this value owns the tree, and no command has seen it yet.
         unsafe { self.0.as_mut() }.async_hdl = handler.as_ptr();
     }
 
-    /// Takes over what a command has returned.
+    /// Takes ownership of a tree that a command returned.
     ///
     /// # Safety
-    /// The pointer is to a tree that the functions of mi/tree.h have made, and nobody else frees it.
+    /// `root` points to a tree that the functions of mi/tree.h made, and no other code frees it.
     pub(super) unsafe fn returned(root: NonNull<MiRoot>) -> OwnedTree {
         OwnedTree(root)
     }
@@ -62,14 +62,14 @@ impl OwnedTree {
     }
 
     fn root(&self) -> &MiRoot {
-        // SAFETY: the tree lives as long as `self`, and nobody writes to it while it is read.
+        // SAFETY: the tree lives as long as `self`, and no code writes to it meanwhile.
         unsafe { self.0.as_ref() }
     }
 
-    /// Code and reason. A reason is one line.
+    /// Code and reason. Line ends and NULs in the reason become blanks.
     fn status(&self) -> Fault {
         let root = self.root();
-        // SAFETY: made by C with that many bytes, which live until the tree is freed.
+        // SAFETY: C made the text with that many bytes, which live until the tree is freed.
         let reason = unsafe { c_strings::bytes(&root.reason) }.unwrap_or_default();
         let reason = String::from_utf8_lossy(reason).replace(['\r', '\n', '\0'], " ");
         Fault::because(i32::try_from(root.code).unwrap_or(500), reason)
@@ -87,21 +87,23 @@ impl OwnedTree {
     }
 }
 
-/// Why a tree is no reply.
+/// Why a tree cannot be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TreeError {
     TooDeep,
+    /// A list of nodes or attributes leads back to one of its own elements.
     Cycle,
 }
 
-/// What a tree says; without one, that the command has failed. Nothing refers to the tree after that.
+/// Copies the reply of the command `name` out of its tree, which is freed. Without a tree, and for a tree
+/// that cannot be copied, the reply is that the command failed.
 pub(super) fn stored_reply(tree: Option<OwnedTree>, name: &str) -> Told {
     let failed = |cause: &str| Told::from(COMMAND_FAILED.with_cause(cause));
     let Some(tree) = tree else { return failed("the module has returned no reply") };
     match tree.copy() {
         Ok(copy) => Told::new(tree.status(), copy),
         Err(TreeError::TooDeep) => {
-            log::error!("{name}: the nodes of the reply lie too deep in one another");
+            log::error!("{name}: the nodes of the reply are nested too deep");
             failed("the nodes of the module's reply lie too deep in one another")
         }
         Err(TreeError::Cycle) => {
@@ -114,46 +116,47 @@ pub(super) fn stored_reply(tree: Option<OwnedTree>, name: &str) -> Told {
     }
 }
 
-/// Watches a walk along a list for coming back to where it was: it compares each element with one that it has kept, and
-/// keeps another after twice as many steps (Brent).
+/// Detects a cycle in a linked list by Brent's algorithm: it compares each element with a marked one, and
+/// moves the mark after 1, 2, 4, 8 … steps.
 struct CycleDetector<T> {
-    kept: *const T,
+    marked: *const T,
     steps: u64,
 }
 
 impl<T> CycleDetector<T> {
     fn new() -> CycleDetector<T> {
-        CycleDetector { kept: std::ptr::null(), steps: 0 }
+        CycleDetector { marked: std::ptr::null(), steps: 0 }
     }
 
-    fn visit(&mut self, at: &T) -> Result<(), TreeError> {
-        if std::ptr::eq(self.kept, at) {
+    fn visit(&mut self, element: &T) -> Result<(), TreeError> {
+        if std::ptr::eq(self.marked, element) {
             return Err(TreeError::Cycle);
         }
         self.steps += 1;
         if self.steps.is_power_of_two() {
-            self.kept = at;
+            self.marked = element;
         }
         Ok(())
     }
 }
 
+/// Copies the children of a node, with their attributes and children.
 fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), TreeError> {
     if depth > MAX_DEPTH {
         return Err(TreeError::TooDeep);
     }
     let (mut cycles, mut next) = (CycleDetector::new(), parent.kids);
-    // SAFETY: null, or a node of the same tree, which lives while `parent` does.
+    // SAFETY: null or a node of the same tree, which lives while `parent` does.
     while let Some(node) = unsafe { next.as_ref() } {
         cycles.visit(node)?;
-        // SAFETY: made by C with that many bytes, which live until the tree is freed.
+        // SAFETY: C made the text with that many bytes, which live until the tree is freed.
         let [name, value] = [&node.name, &node.value].map(|it| unsafe { c_strings::bytes(it) });
         let number = copy.begin(name.unwrap_or_default(), value, node.flags & ARRAY_FLAG != 0);
         let (mut cycles, mut attribute) = (CycleDetector::new(), node.attributes);
-        // SAFETY: null, or an attribute of the same node.
+        // SAFETY: null or an attribute of the same node.
         while let Some(it) = unsafe { attribute.as_ref() } {
             cycles.visit(it)?;
-            // SAFETY: as for the node's own.
+            // SAFETY: as for the texts of the node.
             let [name, value] = [&it.name, &it.value].map(|it| unsafe { c_strings::bytes(it) });
             copy.attribute(name.unwrap_or_default(), value.unwrap_or_default());
             attribute = it.next;
@@ -167,7 +170,7 @@ fn copy_kids(parent: &MiNode, copy: &mut Snapshot, depth: usize) -> Result<(), T
 
 impl Drop for OwnedTree {
     fn drop(&mut self) {
-        // SAFETY: the tree is ours, and this is the last use.
+        // SAFETY: this value owns the tree, and this is its last use.
         unsafe { layouts::free_mi_tree(self.0.as_ptr()) };
     }
 }

@@ -1,5 +1,5 @@
-//! A reply of one of the server's own commands, as the tree that a C module gets of it.
-#![expect(unsafe_code, reason = "a tree of C is built by its pointers")]
+//! Builds the reply of one of the server's own commands as a C tree, for a C module that called the command.
+#![expect(unsafe_code, reason = "builds a C tree through its pointers")]
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr::{null, null_mut};
@@ -7,10 +7,13 @@ use std::ptr::{null, null_mut};
 use super::layouts::{self, ARRAY_FLAG, MiNode, MiRoot};
 use crate::mi::{Fault, Generation, Reply, Value};
 
-/// The tree, and the nodes that are open. Null where there was no memory: what is inside is left out.
+/// A C tree under construction.
 #[derive(Debug)]
 pub(super) struct TreeBuilder {
+    /// Null when there was no memory for the tree.
     root: *mut MiRoot,
+    /// Nodes that were opened and not yet closed, the innermost last. Null for a node that got no memory: its
+    /// children are left out.
     open_nodes: Vec<*mut MiNode>,
 }
 
@@ -23,22 +26,23 @@ impl Default for TreeBuilder {
 impl TreeBuilder {
     fn new(code: c_uint, reason: &str) -> TreeBuilder {
         let (text, len) = pointer_and_length(reason.as_bytes());
-        // SAFETY: the text has that many bytes, and is copied.
+        // SAFETY: the text has `len` bytes; the function copies them.
         let root = unsafe { layouts::opensips_mi_new_tree(code, text, len) };
         TreeBuilder { root, open_nodes: Vec::new() }
     }
 
-    /// A reply that says no more than this.
+    /// A tree with code and reason alone.
     pub(super) fn with_status(fault: &Fault) -> TreeBuilder {
         TreeBuilder::new(c_uint::try_from(fault.code).unwrap_or(500), &fault.reason)
     }
 
-    /// The tree, for its new owner to free; null without memory.
+    /// Gives the tree away: the caller frees it. Null when there was no memory.
     pub(super) fn into_raw(mut self) -> *mut MiRoot {
         std::mem::replace(&mut self.root, null_mut())
     }
 
-    /// The node that is open, or that of the tree.
+    /// The innermost open node, or the node of the tree itself when none is open. Null when there was no
+    /// memory.
     fn current_node(&self) -> *mut MiNode {
         let top = || {
             if self.root.is_null() {
@@ -51,7 +55,7 @@ impl TreeBuilder {
     }
 }
 
-/// Bytes as C takes them.
+/// Bytes as C takes them: pointer and length. Null and 0 when the length does not fit into an `int`.
 fn pointer_and_length(bytes: &[u8]) -> (*const c_char, c_int) {
     c_int::try_from(bytes.len()).map_or((null(), 0), |len| (bytes.as_ptr().cast(), len))
 }
@@ -76,7 +80,7 @@ impl Reply for TreeBuilder {
         let node = if parent.is_null() {
             null_mut()
         } else {
-            // SAFETY: a live node, and texts of so many bytes, which are copied.
+            // SAFETY: the node is live, and both texts have as many bytes as said; the function copies them.
             unsafe { layouts::opensips_mi_add_node(parent, name, name_len, value, value_len) }
         };
         self.open_nodes.push(node);
@@ -87,7 +91,7 @@ impl Reply for TreeBuilder {
         let value = value.to_bytes();
         let ((name, name_len), (value, value_len)) = (pointer_and_length(name), pointer_and_length(&value));
         if !node.is_null() {
-            // SAFETY: a live node, and texts of so many bytes, which are copied.
+            // SAFETY: the node is live, and both texts have as many bytes as said; the function copies them.
             unsafe { layouts::add_mi_attr(node, layouts::COPY_FLAGS, name, name_len, value, value_len) };
         }
     }
@@ -99,7 +103,7 @@ impl Reply for TreeBuilder {
     fn list(&mut self) {
         let node = self.current_node();
         if !node.is_null() {
-            // SAFETY: a live node that nobody else looks at.
+            // SAFETY: the node is live, and only this builder refers to it.
             unsafe { (*node).flags |= ARRAY_FLAG };
         }
     }
@@ -107,7 +111,7 @@ impl Reply for TreeBuilder {
 
 impl Drop for TreeBuilder {
     fn drop(&mut self) {
-        // SAFETY: null, or the tree that is ours, and this is the last use.
+        // SAFETY: null, or a tree that this builder owns; this is its last use.
         unsafe { layouts::free_mi_tree(self.root) };
     }
 }

@@ -266,7 +266,7 @@ fn what_nobody_answers_ends_at_its_time() {
     finish(&server, "one", "");
     assert!(one.receive(QUIET).is_err());
     let said = server.stderr();
-    assert!(said.contains("goes nowhere: it was answered before, or its time is over"), "{said}");
+    assert!(said.contains("is dropped: its request was answered before, or timed out"), "{said}");
     assert!(said.contains("later: nobody has answered in time"), "{said}");
 }
 

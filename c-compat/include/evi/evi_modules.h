@@ -12,16 +12,16 @@ OPENSIPS_MI_BEGIN_C
 
 struct sip_msg;
 
-/* The number, also of one that is there already; EVI_ERROR in a process, and without a name. */
+/* Returns the number of the event, which may exist already. EVI_ERROR after the fork, and without a name. */
 event_id_t evi_publish_event(str name);
-/* EVI_ERROR when there is none. */
+/* EVI_ERROR when no event has this name. */
 event_id_t evi_get_id(str *name);
-/* More than 0 when somebody has subscribed, less than 0 when there is no such event. */
+/* More than 0 when the event has subscribers, 0 when it has none, less than 0 when there is no such event. */
 int evi_probe_event(event_id_t id);
-/* 0, and a list of evi_get_params is freed; or less: no such event. Never waits for a subscriber. */
+/* Returns 0, and frees a list of evi_get_params; less than 0 when there is no such event. Waits for no subscriber. */
 int evi_raise_event(event_id_t id, evi_params_t *params);
 
-/* There is no SIP here: the message is not looked at. */
+/* The same; the SIP message is ignored. */
 static inline int evi_raise_event_msg(struct sip_msg *msg, event_id_t id, evi_params_t *params)
 {
 	(void)msg;

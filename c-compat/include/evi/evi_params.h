@@ -1,4 +1,4 @@
-/* What an event says: a list of names and values. Texts are not copied: they must live until the event is raised. */
+/* The parameters of an event: a list of names and values. Texts are not copied: they live until the event is raised. */
 #ifndef OPENSIPS_MI_EVI_EVI_PARAMS_H
 #define OPENSIPS_MI_EVI_EVI_PARAMS_H
 
@@ -12,7 +12,7 @@ OPENSIPS_MI_BEGIN_C
 #define EVI_INT_VAL 0x01
 #define EVI_STR_VAL 0x02
 
-/* The list is freed when it was raised: those of evi_get_params have it. */
+/* The list is freed when its event was raised. Lists of evi_get_params have this flag. */
 #define EVI_FREE_LIST (1U << 31)
 
 typedef struct evi_param_ {
@@ -33,13 +33,13 @@ typedef struct evi_params_ {
 
 /* NULL without memory. */
 evi_params_p evi_get_params(void);
-/* For a list that was not raised, or could not be. */
+/* Frees a list whose event was not raised. */
 void evi_free_params(evi_params_p list);
 
-/* 0, or less: no memory, or a value that is neither of the two. The value is an `int *` or a `str *`. */
+/* The value is an `int *` or a `str *`, by the flags. Returns 0, or less without memory or with other flags. */
 int evi_param_add(evi_params_p list, str *name, void *value, int flags);
 int evi_param_set(evi_param_p param, void *value, int flags);
-/* Without a value yet. NULL without memory. */
+/* Appends a parameter that has no value yet. NULL without memory. */
 evi_param_p evi_param_create(evi_params_p list, str *name);
 
 #define evi_param_add_int(list, name, value) evi_param_add(list, name, value, EVI_INT_VAL)

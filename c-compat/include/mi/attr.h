@@ -1,4 +1,4 @@
-/* Attributes of nodes: `name=value` behind a node's own value. */
+/* Attributes of nodes, which text replies show as `name=value` behind the node's value. */
 #ifndef OPENSIPS_MI_MI_ATTR_H
 #define OPENSIPS_MI_MI_ATTR_H
 
@@ -16,7 +16,7 @@ struct mi_attr {
 	struct mi_attr *next;
 };
 
-/* NULL without memory, without node, or with neither name nor value. Flags: those of nodes. */
+/* NULL without memory, without a node, or with neither name nor value. The flags are those of nodes. */
 struct mi_attr *add_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *value, int value_len);
 struct mi_attr *addf_mi_attr(struct mi_node *node, int flags, char *name, int name_len, char *format, ...)
 	__attribute__((format(printf, 5, 6)));

@@ -1,4 +1,4 @@
-/* MI commands of a module. */
+/* Registers and finds MI commands. */
 #ifndef OPENSIPS_MI_MI_MI_H
 #define OPENSIPS_MI_MI_MI_H
 
@@ -8,21 +8,22 @@
 
 OPENSIPS_MI_BEGIN_C
 
-/* The request has a handler, `async_hdl`: the function may return MI_ROOT_ASYNC_RPL and keep the handler where it likes,
- * and any process answers by its handler_f. */
+/* The command may defer its reply: it keeps the request's handler, `async_hdl`, and returns MI_ROOT_ASYNC_RPL. Then any
+ * process answers by the handler's handler_f. */
 #define MI_ASYNC_RPL_FLAG (1 << 0)
-/* Takes no input: what follows the command is not parsed, and the function gets no request (NULL). */
+/* The command takes no input: its parameters are not parsed, and its function gets NULL as request. */
 #define MI_NO_INPUT_FLAG (1 << 1)
 
 #define MI_ROOT_ASYNC_RPL ((struct mi_root *)-1)
 
 struct mi_handler;
 
-/* Gets the request, whose kids are the parameters, and gives the reply; NULL is "command failed". */
+/* Runs a command. The kids of the request are the parameters. Returns the reply; NULL means "command failed". */
 typedef struct mi_root *(mi_cmd_f)(struct mi_root *, void *param);
-/* Called once in each process that serves MI. Other than 0: the process cannot begin. */
+/* Called once in each process that serves MI. A result other than 0 ends the start of the process. */
 typedef int (mi_child_init_f)(void);
-/* Answers, once: the reply, which is freed, the handler, and 1. With 0 the tree is freed and goes nowhere. */
+/* Answers a deferred request, once: takes the reply, which it frees, the handler, and 1 for `done`. With `done` 0 it
+ * frees the tree and sends nothing. */
 typedef void (mi_handler_f)(struct mi_root *, struct mi_handler *, int);
 typedef int (mi_flush_f)(void *, struct mi_root *);
 
@@ -51,17 +52,18 @@ typedef struct mi_export_ {
 	mi_child_init_f *init_f;
 } mi_export_t;
 
-/* Before the processes are forked, that is in the module's init function. -1 later, or when the name is taken. */
+/* Registers a command; called in the module's init function. -1 when the processes are forked already, or the name is
+ * taken. */
 int register_mi_cmd(mi_cmd_f f, char *name, char *help, void *param, mi_child_init_f in, unsigned int flags,
 	char *mod_name);
 int register_mi_mod(char *mod_name, mi_export_t *mis);
 
-/* NULL when there is none of that name. Those of the server itself are found in processes, not in the main one and not
- * in init functions; f(request, param) runs them, and what it gives is the caller's to free. */
+/* NULL when no command has this name. Commands of the server itself are found in all processes but the main one, and
+ * not in init functions. f(request, param) runs such a command; the caller frees the tree that it returns. */
 struct mi_cmd *lookup_mi_cmd(char *name, int len);
 void get_mi_cmds(struct mi_cmd **cmds, int *size);
 
-/* A reply leaves when its command has returned, piece by piece; there is nothing to do before. */
+/* Does nothing: the server sends a reply, piece by piece, when its command has returned. */
 static inline int flush_mi_tree(struct mi_root *root)
 {
 	(void)root;

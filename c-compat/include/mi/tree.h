@@ -15,13 +15,13 @@ struct mi_handler;
 
 OPENSIPS_MI_BEGIN_C
 
-/* The node gets a copy of the name. Without it the name must live until the command returns. */
+/* The node gets a copy of the name. Without this flag the name must live until the command returns. */
 #define MI_DUP_NAME (1 << 0)
-/* The same for the value. */
+/* The node gets a copy of the value. */
 #define MI_DUP_VALUE (1 << 1)
 #define MI_NOT_COMPLETED (1 << 2)
 #define MI_WRITTEN (1 << 3)
-/* The kids of the node are all of one kind: in JSON an array, also when there is one or none. */
+/* The kids of the node are a list: in JSON they are an array, also when there is one kid or none. */
 #define MI_IS_ARRAY (1 << 4)
 
 #define MI_OK_S "OK"
@@ -47,7 +47,7 @@ struct mi_node {
 	unsigned int flags;
 	struct mi_node *kids;
 	struct mi_node *next;
-	/* Of the first of several siblings: the last one. */
+	/* The last sibling. Valid in the first of several siblings only. */
 	struct mi_node *last;
 	struct mi_attr *attributes;
 };
@@ -70,7 +70,7 @@ struct mi_node *add_mi_node_sibling(struct mi_node *brother, int flags, char *na
 struct mi_node *add_mi_node_child(struct mi_node *parent, int flags, char *name, int name_len, char *value,
 	int value_len);
 
-/* The same with a value made as printf does; it is always copied. */
+/* The same with a value that is formatted as by printf; the node gets a copy. */
 struct mi_node *addf_mi_node_sibling(struct mi_node *brother, int flags, char *name, int name_len, char *format,
 	...) __attribute__((format(printf, 5, 6)));
 struct mi_node *addf_mi_node_child(struct mi_node *parent, int flags, char *name, int name_len, char *format, ...)
