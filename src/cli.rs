@@ -7,11 +7,14 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use crate::config::Globals;
+use crate::config::{DefaultValue, Globals};
 use crate::logging::level;
 
-/// Where the configuration is without `-f`. C: `CFG_FILE`.
+/// The configuration file without `-f`. C: `CFG_FILE`.
 pub const DEFAULT_CONFIG: &str = "/etc/opensips/opensips.cfg";
+
+/// Shared memory without `-m`, in megabytes. C: `SHM_MEM_SIZE` in config.h.
+pub const DEFAULT_MEMORY_MEGABYTES: u32 = 64;
 
 /// One option.
 #[derive(Debug)]
@@ -20,23 +23,39 @@ pub struct Flag {
     pub letter: char,
     /// What its value is called, when it takes one.
     pub value: Option<&'static str>,
-    /// One line for `-h`.
+    /// The value that counts without the option; `None` for one whose absence means something else.
+    pub default: Option<DefaultValue>,
+    /// One line for `-h`, without the default.
     pub help: &'static str,
     /// Whether it concerns SIP alone: accepted, without effect.
     pub sip_only: bool,
 }
 
 const fn flag(letter: char, value: Option<&'static str>, help: &'static str) -> Flag {
-    Flag { letter, value, help, sip_only: false }
+    Flag { letter, value, default: None, help, sip_only: false }
+}
+
+const fn flag_with_default(
+    letter: char,
+    value: &'static str,
+    default: DefaultValue,
+    help: &'static str,
+) -> Flag {
+    Flag { letter, value: Some(value), default: Some(default), help, sip_only: false }
 }
 
 const fn sip(letter: char, value: Option<&'static str>, help: &'static str) -> Flag {
-    Flag { letter, value, help, sip_only: true }
+    Flag { letter, value, default: None, help, sip_only: true }
 }
 
 /// All options, in the order of `-h`.
 pub const FLAGS: [Flag; 28] = [
-    flag('f', Some("FILE"), "configuration file, - for standard input; default /etc/opensips/opensips.cfg"),
+    flag_with_default(
+        'f',
+        "FILE",
+        DefaultValue::Text(DEFAULT_CONFIG),
+        "configuration file, - for standard input",
+    ),
     flag('c', None, "check the configuration and exit: status 0, or 255 with all errors"),
     flag('C', None, "as -c"),
     flag('D', None, "stay in the foreground"),
@@ -48,8 +67,13 @@ pub const FLAGS: [Flag; 28] = [
     flag('u', Some("USER"), "become this user, by name or number"),
     flag('g', Some("GROUP"), "become this group, by name or number"),
     flag('t', Some("FOLDER"), "change the root folder"),
-    flag('w', Some("FOLDER"), "change the working folder; default /"),
-    flag('m', Some("MB"), "megabytes of shared memory; default 64"),
+    flag_with_default('w', "FOLDER", DefaultValue::Text("/"), "change the working folder"),
+    flag_with_default(
+        'm',
+        "MB",
+        DefaultValue::Number(DEFAULT_MEMORY_MEGABYTES as i64),
+        "megabytes of shared memory",
+    ),
     flag('M', Some("MB"), "megabytes of private memory that each process is said to have; default 2"),
     flag('V', None, "print the version and the commit, and exit; also --version"),
     flag('h', None, "print this help and exit; also --help"),
@@ -232,7 +256,8 @@ pub fn help() -> String {
         let _ = writeln!(text, "{title}");
         for flag in FLAGS.iter().filter(|flag| flag.sip_only == sip_only) {
             let left = format!("-{} {}", flag.letter, flag.value.unwrap_or_default());
-            let _ = writeln!(text, "    {left:<15} {}", flag.help);
+            let default = flag.default.map(|default| format!("; default {default}")).unwrap_or_default();
+            let _ = writeln!(text, "    {left:<15} {}{default}", flag.help);
         }
     };
     section("Options:", false);

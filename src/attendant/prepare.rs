@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{inspect, relative};
 use crate::capi;
-use crate::cli::{Options, RunMode};
+use crate::cli::{DEFAULT_MEMORY_MEGABYTES, Options, RunMode};
 use crate::config::LoadedModule;
 use crate::config::{Configuration, Diagnostics, Globals, ModuleSupport};
 use crate::module::{Module, ModuleParts, RunUser, SettingError};
@@ -13,9 +13,6 @@ use crate::modules;
 use crate::shm::{self, Contiguous};
 use crate::system::{memory, user};
 use crate::wire::http::Door;
-
-/// Shared memory without `-m`, in bytes. C: `SHM_MEM_SIZE` in config.h.
-const DEFAULT_MEMORY_BYTES: u64 = 64 << 20;
 
 /// What the configuration and the command line ask for.
 #[derive(Debug)]
@@ -151,7 +148,7 @@ fn open_module(
 pub(super) fn memory_bytes(options: &Options, globals: &Globals, is_persistent: bool) -> u64 {
     let of_file = globals.restart_persistency_size.filter(|_| is_persistent);
     let of_file = of_file.map(|megabytes| u64::from(megabytes) << 20);
-    of_file.or(options.memory_bytes).unwrap_or(DEFAULT_MEMORY_BYTES)
+    of_file.or(options.memory_bytes).unwrap_or(u64::from(DEFAULT_MEMORY_MEGABYTES) << 20)
 }
 
 /// What is served over HTTP needs a listener, and a path of its own.

@@ -30,15 +30,6 @@ fn usage(flag: &Flag) -> String {
     flag.value.map_or(format!("-{}", flag.letter), |value| format!("-{} {value}", flag.letter))
 }
 
-/// What a line of help says of the default: the words behind `default`, or `no default`.
-fn default_of(help: &str) -> Option<&str> {
-    if help.ends_with("no default") {
-        Some("no default")
-    } else {
-        help.split_once("default ").map(|(_, it)| it)
-    }
-}
-
 /// Whether a paragraph of the manual says that default.
 fn tells_default(paragraph: &Paragraph, default: &str) -> bool {
     let text = paragraph.text.replace('\n', " ");
@@ -69,8 +60,9 @@ fn the_manual_has_every_option_and_no_other() {
     assert_eq!(said, wanted, "option, whether it is without effect; the manual's, the program's");
     for flag in &FLAGS {
         let paragraph = options.iter().find(|it| it.tag == usage(flag)).unwrap();
-        if let Some(default) = default_of(flag.help) {
-            assert!(tells_default(paragraph, default), "-{}: default {default}; {paragraph:?}", flag.letter);
+        if let Some(default) = flag.default {
+            let is_told = tells_default(paragraph, &default.to_string());
+            assert!(is_told, "-{}: default {default}; {paragraph:?}", flag.letter);
         }
     }
 }
