@@ -54,7 +54,8 @@ fn check_and_serve(options: &Options, arguments: Vec<OsString>) -> ExitCode {
     let plan = read(options, path, &mut diagnostics);
     let level = options.level(&plan.globals);
     logger.set_own_level(level);
-    // The starter of a daemon may discard its output, as opensipsctl does, so errors and warnings go to the log, too.
+    // The starter of a daemon may discard its output, as opensipsctl does, so errors and warnings go to the
+    // log, too.
     let serves_by_syslog = options.mode == RunMode::Serve && !options.logs_to_stderr(&plan.globals);
     let syslog = serves_by_syslog.then(|| attendant::open_syslog(&plan.globals));
     let refuse = |reason: &str| {
@@ -97,7 +98,8 @@ fn read(options: &Options, path: &Path, diagnostics: &mut Diagnostics) -> Plan {
     attendant::prepare(options, configuration, diagnostics)
 }
 
-/// Prints the messages about the configuration to standard error, and writes errors and warnings to the system log.
+/// Prints the messages about the configuration to standard error, and writes errors and warnings to the
+/// system log.
 fn print_diagnostics(diagnostics: &Diagnostics, prints_notices: bool, syslog: Option<&Syslog>) {
     let mut stderr = std::io::stderr().lock();
     for diagnostic in diagnostics.sorted() {

@@ -1,15 +1,15 @@
 //! Collects the errors, warnings and notices about a configuration, and formats them.
 //!
-//! Prints, logs and ends nothing. C has no counterpart: `yyerror` in cfg.y logs each error at once, without the
-//! source line.
+//! Prints, logs and ends nothing. C has no counterpart: `yyerror` in cfg.y logs each error at once, without
+//! the source line.
 
 use std::fmt;
 
 use super::position::{Position, without_password};
 use super::problem::ConfigProblem;
 
-/// The most messages of each severity that are kept. Further ones are only counted: a file of another language has
-/// thousands.
+/// The most messages of each severity that are kept. Further ones are only counted: a file of another
+/// language has thousands.
 const MAX_KEPT: usize = 200;
 
 /// How much it matters.
@@ -34,8 +34,8 @@ pub struct Diagnostic {
     pub problem: ConfigProblem,
 }
 
-/// Prints `path:line:column: message`, then the source line, then a caret under the column; a notice is one line.
-/// Warnings and notices say so before the message. The password of a URL is shown nowhere.
+/// Prints `path:line:column: message`, then the source line, then a caret under the column; a notice is one
+/// line. Warnings and notices say so before the message. The password of a URL is shown nowhere.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(position) = &self.position {
@@ -129,8 +129,8 @@ impl Diagnostics {
         self.kept.iter()
     }
 
-    /// All messages in the order in which they are printed: those without a place first, then file by file in the
-    /// order of the places.
+    /// All messages in the order in which they are printed: those without a place first, then file by file in
+    /// the order of the places.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<&Diagnostic> = self.kept.iter().collect();
@@ -143,8 +143,8 @@ impl Diagnostics {
         sorted
     }
 
-    /// The lines below all messages: the number of messages that were not kept, and, when there are errors, the
-    /// product or release that the file seems to be of.
+    /// The lines below all messages: the number of messages that were not kept, and, when there are errors,
+    /// the product or release that the file seems to be of.
     pub fn closing_lines(&self) -> impl Iterator<Item = String> {
         let not_shown = (self.dropped > 0).then(|| format!("not shown: {} more", self.dropped));
         not_shown.into_iter().chain(self.closing.clone().filter(|_| self.has_errors()))

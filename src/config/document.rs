@@ -9,8 +9,8 @@ use std::path::Path;
 use super::globals::GlobalRow;
 use super::position::{Position, readable};
 
-/// The statements that this server reads, in order. Routing blocks are left out; globals that serve SIP alone are kept
-/// without their values.
+/// The statements that this server reads, in order. Routing blocks are left out; globals that serve SIP alone
+/// are kept without their values.
 #[derive(Debug, Default)]
 pub struct ConfigDocument {
     /// All of them, across all files.

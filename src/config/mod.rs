@@ -1,9 +1,9 @@
 //! Reads the opensips.cfg language of OpenSIPS 1.4 to 2.4 and makes typed settings of it.
 //!
-//! [`parse`] turns the text of all files into a [`ConfigDocument`]; [`resolve()`] checks the document against the
-//! modules that the server has and makes a [`Configuration`]. Both go on after an error and collect all errors in
-//! [`Diagnostics`]. Nothing here touches the system: the caller's [`FileReader`] reads the files, and the attendant
-//! looks up users and folders. C counterpart: cfg.lex, cfg.y and modparam.c.
+//! [`parse`] turns the text of all files into a [`ConfigDocument`]; [`resolve()`] checks the document against
+//! the modules that the server has and makes a [`Configuration`]. Both go on after an error and collect all
+//! errors in [`Diagnostics`]. Nothing here touches the system: the caller's [`FileReader`] reads the files,
+//! and the attendant looks up users and folders. C counterpart: cfg.lex, cfg.y and modparam.c.
 //!
 //! ```text
 //! lexer/             bytes of one file to tokens
@@ -74,8 +74,9 @@ impl<F: FnMut(&Path) -> io::Result<Vec<u8>>> FileReader for F {
 
 /// Reads a configuration: the file at `path` and what it includes.
 ///
-/// A name in `include_file` is tried as it is, that is from the working directory, and then from the folder of the
-/// file that it stands in. At most 10 files are open inside one another, 1000 are read in all, and 64 MiB.
+/// A name in `include_file` is tried as it is, that is from the working directory, and then from the folder
+/// of the file that it stands in. At most 10 files are open inside one another, 1000 are read in all, and 64
+/// MiB.
 pub fn parse(path: &Path, source: &mut dyn FileReader) -> (ConfigDocument, Diagnostics) {
     match reader::TokenReader::open(path, source) {
         Ok(reader) => parser::parse(reader),

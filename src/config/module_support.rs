@@ -9,7 +9,8 @@ pub enum ModuleSupport {
     Builtin(&'static [ParameterRow]),
     /// The module of OpenSIPS exports no MI command; it is accepted and has no effect.
     SipOnly,
-    /// The module of OpenSIPS exports these MI commands, which this server lacks; it is accepted and has no effect.
+    /// The module of OpenSIPS exports these MI commands, which this server lacks; it is accepted and has no
+    /// effect.
     MissingCommands(&'static [&'static str]),
     /// This build leaves the module out; it is accepted and has no effect.
     NotBuilt,

@@ -3,8 +3,8 @@
 /// Longest name that is compared, in bytes. The comparison takes time that grows with its square.
 const MAX_COMPARED_BYTES: usize = 64;
 
-/// The candidate that differs least from `name`, when it differs little: at most a third of its letters. Case does
-/// not count.
+/// The candidate that differs least from `name`, when it differs little: at most a third of its letters. Case
+/// does not count.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_COMPARED_BYTES {
         return None;

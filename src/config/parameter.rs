@@ -1,9 +1,9 @@
 //! Declares the parameters of modules: one row each, with the type, the range and the default.
 //!
-//! A module declares a parameter that it reads as a constant `Param<T>`, puts `CONSTANT.row` into its table and reads
-//! the value by `settings.get(CONSTANT)`. A parameter that has no effect is a row alone. C counterpart:
-//! `param_export_t` in sr_module.h. Differs: C knows numbers and strings, and each module checks the rest by itself,
-//! if at all.
+//! A module declares a parameter that it reads as a constant `Param<T>`, puts `CONSTANT.row` into its table
+//! and reads the value by `settings.get(CONSTANT)`. A parameter that has no effect is a row alone. C
+//! counterpart: `param_export_t` in sr_module.h. Differs: C knows numbers and strings, and each module checks
+//! the rest by itself, if at all.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -44,8 +44,8 @@ pub enum ParameterKind {
     Choice(&'static [&'static str]),
     /// A user or a group: a name, or its number from 0 to 4294967294.
     NameOrNumber,
-    /// Permission bits from 0 to 07777: an octal number, or a string of octal digits. A decimal number is taken as
-    /// it is, as C does, with a warning.
+    /// Permission bits from 0 to 07777: an octal number, or a string of octal digits. A decimal number is
+    /// taken as it is, as C does, with a warning.
     Mode,
 }
 

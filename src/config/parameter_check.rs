@@ -10,8 +10,8 @@ use super::problem::ConfigProblem;
 const MAX_MODE: i64 = 0o7777;
 
 impl ParameterRow {
-    /// The value in the type of this parameter: a number for all kinds but `Text`, `Path`, `Choice` and names. Adds an
-    /// error and gives `None` when the value does not fit.
+    /// The value in the type of this parameter: a number for all kinds but `Text`, `Path`, `Choice` and
+    /// names. Adds an error and gives `None` when the value does not fit.
     pub(super) fn check(
         &self,
         module: &str,
@@ -37,7 +37,7 @@ impl ParameterRow {
         }
     }
 
-    /// The typed value, or what was wanted and a value that would do.
+    /// The typed value, or the words for the wanted type and for a value that fits.
     fn typed(&self, value: &ConfigValue) -> Result<ConfigValue, (String, String)> {
         match self.kind {
             ParameterKind::Integer { min, max } => integer(value)
@@ -118,7 +118,7 @@ fn mode(value: &ConfigValue) -> Option<i64> {
     }
 }
 
-/// The number of the range that is next to what was written.
+/// The number of the range that is nearest to the written one.
 fn fitting(number: Option<i64>, min: i64, max: i64) -> String {
     number.map_or(min, |number| number.clamp(min, max)).to_string()
 }

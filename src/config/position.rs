@@ -1,7 +1,7 @@
 //! Keeps the files that were read and the places in them, so that a message can show its line.
 //!
-//! Reads no files and decides about no error. C counterpart: `count` in cfg.lex, which keeps line and column as it goes; here
-//! both are counted when a message is printed.
+//! Reads no files and decides about no error. C counterpart: `count` in cfg.lex, which keeps line and column
+//! as it goes; here both are counted when a message is printed.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest line that is shown under a message, in characters. A longer line is not shown, and neither is its caret.
+/// The longest line that is shown under a message, in characters. A longer line is not shown, and neither is
+/// its caret.
 const MAX_SHOWN_CHARS: usize = 500;
 
 /// A file of the configuration: the path it was read by, and its bytes.
@@ -74,8 +75,8 @@ impl Position {
         1 + readable(&self.before()[self.line_start()..]).chars().count()
     }
 
-    /// The source line, and below it a line with a caret under the column. `None` when the line is empty or too
-    /// long to be of help. The password of a URL is not shown.
+    /// The source line, and below it a line with a caret under the column. `None` when the line is empty or
+    /// too long to be of help. The password of a URL is not shown.
     #[must_use]
     pub fn excerpt(&self) -> Option<String> {
         let start = self.line_start();
@@ -124,7 +125,7 @@ pub(super) fn readable_path(path: &Path) -> String {
     readable(path.as_os_str().as_bytes())
 }
 
-/// Bytes as text for a terminal: what is not UTF-8 and what would move the cursor becomes U+FFFD, a tab stays.
+/// Bytes as text for a terminal. Bytes that are not UTF-8 and control characters but TAB become U+FFFD.
 pub(super) fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
@@ -138,8 +139,8 @@ pub(super) fn without_password(text: String) -> String {
     }
 }
 
-/// The range that may hold a password: from `://USER:`, or from `://` without a colon, to the last `@`. The range may be
-/// too long, since a password may hold any character.
+/// The range that may hold a password: from `://USER:`, or from `://` without a colon, to the last `@`. The
+/// range may be too long, since a password may hold any character.
 fn password(text: &str) -> Option<Range<usize>> {
     let start = text.find("://")? + "://".len();
     let end = text.rfind('@').filter(|&end| end > start)?;

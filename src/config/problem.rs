@@ -1,8 +1,8 @@
-//! Words the messages about a configuration: one variant for each cause, with what was found, what was wanted and
-//! the remedy.
+//! Words the messages about a configuration: one variant for each cause, with what was found, what was wanted
+//! and the remedy.
 //!
-//! The diagnostics add the place and the source line. C has no counterpart: its parser says what it expected and where
-//! it stood.
+//! The diagnostics add the place and the source line. C has no counterpart: its parser says what it expected
+//! and where it stood.
 
 use std::io;
 use std::path::PathBuf;
@@ -218,7 +218,7 @@ pub enum ConfigProblem {
         /// The parameter of about that name.
         nearest: Option<String>,
     },
-    /// A value that is not what the parameter takes.
+    /// A value of another type than the parameter, or out of its range.
     #[error("modparam(\"{module}\", \"{name}\", {found}): expected {wanted}; write {remedy}")]
     BadValue {
         /// The module.

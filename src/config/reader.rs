@@ -1,8 +1,8 @@
-//! Reads the tokens of the configuration across its files: follows `include_file` and `import_file` wherever they
-//! stand, also inside a routing block.
+//! Reads the tokens of the configuration across its files: follows `include_file` and `import_file` wherever
+//! they stand, also inside a routing block.
 //!
-//! Owns the stack of open files and its limits. Knows no statements; the caller's [`FileReader`] reads the files. C
-//! counterpart: `oss_push_yy_state` and `oss_pop_yy_state` in cfg.lex. Differs: a file that includes
+//! Owns the stack of open files and its limits. Knows no statements; the caller's [`FileReader`] reads the
+//! files. C counterpart: `oss_push_yy_state` and `oss_pop_yy_state` in cfg.lex. Differs: a file that includes
 //! itself is an error at once, the name may hold spaces, and a comment may follow it.
 
 use std::collections::VecDeque;
@@ -78,7 +78,8 @@ impl<'a> TokenReader<'a> {
         &self.ahead[ahead]
     }
 
-    /// Reads again from the line after the one that `token` starts in. Says whether that file is still being read.
+    /// Reads again from the line after the one that `token` starts in. Says whether that file is still being
+    /// read.
     pub(super) fn resume_after_line_of(&mut self, token: &Token) -> bool {
         let resumed = self.open.last_mut().is_some_and(|lexer| lexer.resume_after_line_of(token));
         if resumed {
@@ -183,8 +184,8 @@ impl<'a> TokenReader<'a> {
     }
 }
 
-/// The escapes of a file name, which are not those of strings: after a backslash every byte but `t`, `n` and `r`
-/// stands for itself.
+/// The escapes of a file name, which are not those of strings: after a backslash every byte but `t`, `n` and
+/// `r` stands for itself.
 fn unescape(raw: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(raw.len());
     let mut body = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default().iter();

@@ -1,9 +1,11 @@
-//! Makes a [`Configuration`] of a document: the modules in load order with their typed settings, and the globals.
+//! Makes a [`Configuration`] of a document: the modules in load order with their typed settings, and the
+//! globals.
 //!
-//! Matches each `modparam` with the loaded modules, and warns about modules that have no effect in this server. Opens
-//! no file: a module whose name is in no table stays in the configuration, and the attendant looks for a C module of
-//! that name. C counterpart: `set_mod_param_regex` in modparam.c, the rule `module_stm` in cfg.y. Differs: a
-//! parameter that only one of several modules lacks is an error for that module; the others get the value.
+//! Matches each `modparam` with the loaded modules, and warns about modules that have no effect in this
+//! server. Opens no file: a module whose name is in no table stays in the configuration, and the attendant
+//! looks for a C module of that name. C counterpart: `set_mod_param_regex` in modparam.c, the rule
+//! `module_stm` in cfg.y. Differs: a parameter that only one of several modules lacks is an error for that
+//! module; the others get the value.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -28,8 +30,8 @@ pub const DEFAULT_MODULE_PATH: &str = "/usr/lib/opensips/modules/";
 
 /// Says which modules the server has.
 pub trait ModuleCatalogue {
-    /// What this server has of `module`, the name of its file without folder and `.so`; `path` is where that file would
-    /// be.
+    /// What this server has of `module`, the name of its file without folder and `.so`; `path` is where that
+    /// file would be.
     fn look_up(&self, module: &str, path: &Path) -> ModuleSupport;
 }
 
@@ -51,14 +53,14 @@ pub struct LoadedModule {
     pub support: ModuleSupport,
     /// The settings: checked and typed for a built-in module, as written for others.
     pub settings: Settings,
-    /// Where its file was written.
+    /// The place of its file in the `loadmodule`.
     pub position: Position,
 }
 
 /// The whole configuration, checked.
 #[derive(Debug, Default)]
 pub struct Configuration {
-    /// What `name=value` set.
+    /// The globals that `name=value` sets.
     pub globals: Globals,
     /// The modules, in load order, those without effect included.
     pub modules: Vec<LoadedModule>,
@@ -72,8 +74,8 @@ impl Configuration {
     }
 }
 
-/// Checks a document and makes a configuration of it. Adds every error to `diagnostics`; the server must not start
-/// with the result when there is one.
+/// Checks a document and makes a configuration of it. Adds every error to `diagnostics`; the server must not
+/// start with the result when there is one.
 pub fn resolve(
     document: ConfigDocument,
     catalogue: &dyn ModuleCatalogue,

@@ -39,7 +39,8 @@ impl Settings {
     pub fn get<'a, T: FromSetting<'a>>(&'a self, parameter: Param<T>) -> T {
         let set = self.last(parameter.name()).map(|setting| T::from_setting(&setting.value));
         debug_assert!(!matches!(set, Some(None)), "{} has a value of another type", parameter.name());
-        // The check lets only values of the parameter's type pass, so this is the default of one that is not set.
+        // The check lets only values of the parameter's type pass, so this is the default of one that is not
+        // set.
         set.flatten().unwrap_or(parameter.default)
     }
 

@@ -1,4 +1,5 @@
-//! Lists the modules of OpenSIPS 1.4 to 2.4 that this server does not have, with the MI commands that each exports.
+//! Lists the modules of OpenSIPS 1.4 to 2.4 that this server does not have, with the MI commands that each
+//! exports.
 //!
 //! Data alone. C counterpart: the folder of each module, and its `mi_export_t` table; the commands of all
 //! releases together.
@@ -286,12 +287,13 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Those with MI commands whose source compiles against the headers of this server.
 const COMPILING: [&str; 4] = ["benchmark", "cfgutils", "gflags", "regex"];
 
-/// Whether a module that is lacking can be had by compiling its source.
+/// Whether the source of a module that this server lacks compiles against its headers.
 pub(super) fn compiles(module: &str) -> bool {
     COMPILING.contains(&module)
 }
 
-/// What is known about a module that is not ours: [`ModuleSupport::SipOnly`], [`ModuleSupport::MissingCommands`] or [`ModuleSupport::Unknown`].
+/// What this server has of a module that is not built in: [`ModuleSupport::SipOnly`],
+/// [`ModuleSupport::MissingCommands`] or [`ModuleSupport::Unknown`].
 #[must_use]
 pub fn look_up(module: &str) -> ModuleSupport {
     match MODULES.binary_search_by_key(&module, |(name, _)| name) {

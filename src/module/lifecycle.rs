@@ -7,9 +7,9 @@ use crate::mi::{Command, Context, Statistic};
 
 /// What a module does when the server and its processes start and end. C modules have one.
 pub trait Lifecycle: std::fmt::Debug {
-    /// Starts the module: once, in load order, before the first fork and before the server gives up root. `events` are
-    /// the names of the events that exist so far, in the order of their numbers. Returns what the module exports
-    /// beyond its table.
+    /// Starts the module: once, in load order, before the first fork and before the server gives up root.
+    /// `events` are the names of the events that exist so far, in the order of their numbers. Returns what
+    /// the module exports beyond its table.
     ///
     /// # Errors
     /// Why the server cannot start with the module.

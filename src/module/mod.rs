@@ -41,12 +41,13 @@ pub struct Module {
     pub statistics: &'static [Statistic],
     /// Events that the module raises. They are numbered in load order.
     pub events: &'static [&'static str],
-    /// Makes the parts of the module from its settings; `None` for a module that has no parts beyond its table.
+    /// Makes the parts of the module from its settings; `None` for a module that has no parts beyond its
+    /// table.
     pub load: Option<Load>,
 }
 
-/// Makes the parts of a module from its settings. The attendant calls it before the first fork and before it gives up
-/// root.
+/// Makes the parts of a module from its settings. The attendant calls it before the first fork and before it
+/// gives up root.
 pub type Load = fn(&Settings, RunUser) -> Result<ModuleParts, SettingError>;
 
 /// The parts of a loaded module that depend on its settings.

@@ -16,7 +16,7 @@ pub type OpenError = Box<dyn std::error::Error + Send + Sync>;
 /// Descriptors that each process opens for itself: a clock, a socket, files of /proc.
 pub const PLAIN_DESCRIPTORS: u64 = 8;
 
-/// The purpose of a process, which a module is told when the process starts. C: the ranks of sr_module.h.
+/// The purpose of a process, passed to a module when the process starts. C: the ranks of sr_module.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
     /// The attendant. C: `PROC_MAIN`.
@@ -31,8 +31,8 @@ pub enum Rank {
     Plain,
 }
 
-/// What a module runs in processes of its own. The attendant makes it before the first fork and calls all of it but
-/// `run`, which each worker process calls.
+/// What a module runs in processes of its own. The attendant makes it before the first fork and calls all of
+/// it but `run`, which each worker process calls.
 pub trait Service: std::fmt::Debug {
     /// The process type that `ps` shows.
     fn description(&self) -> &str;
@@ -56,8 +56,8 @@ pub trait Service: std::fmt::Debug {
         inherited + PLAIN_DESCRIPTORS
     }
 
-    /// The name of the endpoint in the statistics of the group `load`, e.g. `udp:127.0.0.1:8080`; `None` for a service
-    /// without an endpoint.
+    /// The name of the endpoint in the statistics of the group `load`, e.g. `udp:127.0.0.1:8080`; `None` for
+    /// a service without an endpoint.
     fn load_name(&self) -> Option<String> {
         None
     }
@@ -70,14 +70,15 @@ pub trait Service: std::fmt::Debug {
         Ok(())
     }
 
-    /// Looks for what would keep [`Service::open`] from making the endpoint, each with its parameter; makes nothing.
-    /// `root` is the folder that will be the root. For `-c`.
+    /// Finds the obstacles to [`Service::open`], each with the parameter that names the endpoint. Makes
+    /// nothing. `root` is the folder that will be the root. For `-c`.
     fn obstacles(&self, _root: &Path) -> Vec<(&'static str, Obstacle)> {
         Vec::new()
     }
 
-    /// Makes the endpoint again if its file has vanished. Returns true when the workers must be replaced, since they
-    /// serve an endpoint that no client can reach any more. The attendant calls it a few times a second.
+    /// Makes the endpoint again if its file has vanished. Returns true when the workers must be replaced,
+    /// since they serve an endpoint that no client can reach any more. The attendant calls it a few times a
+    /// second.
     fn repair(&mut self) -> bool {
         false
     }
@@ -108,7 +109,7 @@ pub trait Service: std::fmt::Debug {
         None
     }
 
-    /// Serves until the process is told to stop.
+    /// Serves until [`Process::should_stop`].
     ///
     /// # Errors
     /// What the process lacks to start. The error ends the process.
@@ -134,7 +135,8 @@ pub struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    /// The process of the context's slot, worker `number` of its service. `None` when the segment has no such slot.
+    /// The process of the context's slot, worker `number` of its service. `None` when the segment has no such
+    /// slot.
     #[must_use]
     pub fn new(context: &'a Rc<Context>, number: usize, ready: &'a dyn ReadyNotifier) -> Option<Process<'a>> {
         let slot = context.segment.slots().get(context.slot)?;
@@ -147,7 +149,7 @@ impl<'a> Process<'a> {
         self.context
     }
 
-    /// The same context, for what outlives the call that it is made in.
+    /// The same context, for values that outlive the call that makes them.
     #[must_use]
     pub fn shared_context(&self) -> Rc<Context> {
         Rc::clone(self.context)
@@ -159,7 +161,8 @@ impl<'a> Process<'a> {
         self.slot
     }
 
-    /// The number of the process within its service, from 0. A process that replaces another has the same number.
+    /// The number of the process within its service, from 0. A process that replaces another has the same
+    /// number.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number

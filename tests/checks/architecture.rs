@@ -1,5 +1,5 @@
-//! The rules of the house that a compiler does not keep: which room uses which, where `unsafe` and the end of the
-//! process may stand, how long a file is, what lies at the top.
+//! The rules of the house that a compiler does not keep: which room uses which, where `unsafe` and the end of
+//! the process may stand, how long a file is, what lies at the top.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,8 +8,8 @@ use super::imports::Imports;
 use super::reading::{self, root};
 use super::source::{self, Source};
 
-/// A room, and the rooms it uses. Every room of `src` has a row; a room that another one does not use is not in its
-/// row. No module in `modules` uses another one.
+/// A room, and the rooms it uses. Every room of `src` has a row; a room that another one does not use is not
+/// in its row. No module in `modules` uses another one.
 const EDGES: &[(&str, &[&str])] = &[
     (
         "attendant",
@@ -89,7 +89,8 @@ fn wrong_edges(file: &Source) -> Vec<String> {
             Some((_, rooms)) => from == to || rooms.contains(&to),
             None => false,
         };
-        // What a module shares with the others would stand in `modules/mod.rs`, and only that file may look into one.
+        // What a module shares with the others would stand in `modules/mod.rs`, and only that file may look
+        // into one.
         let neighbour = from == "modules"
             && to == "modules"
             && file.module.len() > 1

@@ -1,5 +1,5 @@
-//! The documents say what the tables of the program say: options, parameters, commands, defaults; and scripts use
-//! only options that exist.
+//! The documents say what the tables of the program say: options, parameters, commands, defaults; and scripts
+//! use only options that exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -223,7 +223,8 @@ fn the_program_accepts_the_example() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What is wrong with the options that stand behind a program's name: single letters, with a value or without.
+/// What is wrong with the options that stand behind a program's name: single letters, with a value or
+/// without.
 fn wrong_options(words: &str) -> Vec<String> {
     let words: Vec<&str> = words.split_whitespace().collect();
     let is_option = |word: &str| word.len() == 2 && word.starts_with('-') && word != "--";

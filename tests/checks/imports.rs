@@ -1,4 +1,5 @@
-//! Finds which file of the library uses items of which other file, and the circles in which files use each other.
+//! Finds which file of the library uses items of which other file, and the circles in which files use each
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,8 +38,8 @@ impl Imports {
     /// The circles: each is a set of files of which every one leads to every other, as `room/file`.
     ///
     /// A file leads to another when a path in it stands for an item that the other defines, perhaps by way of
-    /// re-exports. A `mod.rs` holds the main type of its folder, so what it and the files below it use of each other
-    /// does not count.
+    /// re-exports. A `mod.rs` holds the main type of its folder, so what it and the files below it use of
+    /// each other does not count.
     pub(crate) fn circles(&self) -> BTreeSet<Vec<String>> {
         let edges: BTreeMap<&ModulePath, BTreeSet<ModulePath>> =
             self.files.keys().map(|module| (module, self.used_files(module))).collect();
@@ -73,8 +74,8 @@ impl Imports {
         found.filter(|other| !other.starts_with(module) && !module.starts_with(other)).collect()
     }
 
-    /// A path from `crate` on, without `crate`; `None` when it leads out of the library or to an item of the file
-    /// itself.
+    /// A path from `crate` on, without `crate`; `None` when it leads out of the library or to an item of the
+    /// file itself.
     fn absolute(&self, path: &[String], module: &ModulePath, by_import: bool) -> Option<Vec<String>> {
         let first = path.first()?;
         let up = path.iter().take_while(|segment| *segment == "super").count();
@@ -102,7 +103,8 @@ impl Imports {
         let import = self.files[&module].imports.iter().find(|import| import.name == *item);
         let target = import.and_then(|import| self.absolute(&import.path, &module, false));
         match target {
-            // A name that stands for itself, as in a file that calls its own function like a crate, ends here.
+            // A name that stands for itself, as in a file that calls its own function like a crate, ends
+            // here.
             Some(target) if depth < 8 => self.definer(&[&target[..], &rest[1..]].concat(), depth + 1),
             _ => Some(module),
         }

@@ -42,7 +42,8 @@ pub(crate) fn all() -> Vec<Source> {
         .collect()
 }
 
-/// `src/a/mod.rs` is `a`, `src/a/b.rs` is `a::b`; `src/lib.rs` is nothing, `src/main.rs` and `src/bin/…` are named so.
+/// `src/a/mod.rs` is `a`, `src/a/b.rs` is `a::b`; `src/lib.rs` is nothing, `src/main.rs` and `src/bin/…` are
+/// named so.
 fn module_of(path: &Path) -> Vec<String> {
     let mut module: Vec<String> =
         path.with_extension("").iter().skip(1).map(|part| part.to_str().unwrap().to_owned()).collect();
@@ -178,8 +179,8 @@ fn closing(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Every path in the words that begins with `crate`, `super` or the library's name, from `crate` on: the leaves of
-/// trees in braces, too. `module` is where the words stand.
+/// Every path in the words that begins with `crate`, `super` or the library's name, from `crate` on: the
+/// leaves of trees in braces, too. `module` is where the words stand.
 pub(crate) fn paths(words: &[String], module: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,5 +1,5 @@
-//! Configuration files as the program treats them: all errors at once, their form, `-c`, and whole files with the
-//! SIP side in them. The language itself is tested beside its parser.
+//! Configuration files as the program treats them: all errors at once, their form, `-c`, and whole files with
+//! the SIP side in them. The language itself is tested beside its parser.
 
 use std::fs;
 
@@ -8,7 +8,8 @@ use crate::support::{Endpoint, HELP, HELP_REPLY, Outcome, Setup, assert_same};
 /// Exit status of `-c` for a file with errors. C: `main` ends with -1.
 const EXIT_BAD_CONFIG: Option<i32> = Some(255);
 
-/// Asserts that stderr has an error at `line` and `column` with each of `words`, the source line and a caret below it.
+/// Asserts that stderr has an error at `line` and `column` with each of `words`, the source line and a caret
+/// below it.
 #[track_caller]
 fn assert_error(setup: &Setup, outcome: &Outcome, line: usize, column: usize, words: &[&str]) {
     let place = format!("{}:{line}:{column}: ", setup.config_path().display());
@@ -254,7 +255,8 @@ fn collections_of_the_cache_are_apart() {
         .assert_refused("an unknown collection", &["there is no collection \"none\"; add modparam("]);
 }
 
-/// OpenSIPS 3.4 writes such a file. The unknown module is found after the globals, and the line comes after both.
+/// OpenSIPS 3.4 writes such a file. The unknown module is found after the globals, and the line comes after
+/// both.
 #[test]
 fn a_file_of_opensips_3_is_named_in_the_last_line() {
     let text = "xlog_print_level=3\nsyslog_enabled=yes\nloadmodule \"tracer.so\"\n";

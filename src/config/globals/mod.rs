@@ -20,7 +20,8 @@ pub use row::{GlobalForm, GlobalRow, GlobalScope};
 pub(super) use table::find;
 pub use table::rows;
 
-/// The globals that concern this server; `None` is what was not set. The last setting of a name counts.
+/// The values of the globals that this server uses; `None` when a global is not set. The last setting of a
+/// name counts.
 #[derive(Debug, Default)]
 pub struct Globals {
     /// `debug`, `log_level`: from -3 to 4 by meaning, any number by C.

@@ -1,4 +1,5 @@
-//! Lists the globals of opensips.cfg, one row each: those that this server uses, then those that serve SIP alone.
+//! Lists the globals of opensips.cfg, one row each: those that this server uses, then those that serve SIP
+//! alone.
 //!
 //! C counterpart: the definitions of cfg.lex and the rule `assign_stm` of cfg.y, of all releases from 1.4 to
 //! 2.4. Which release has which is in tests/checks/releases.

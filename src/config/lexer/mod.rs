@@ -1,8 +1,8 @@
 //! Splits the bytes of one file into tokens: words, numbers, strings, script variables, single characters.
 //!
-//! Skips comments and resolves the escapes of strings. Knows no statements and does not follow `include_file`. C
-//! counterpart: cfg.lex. Differs: `//` opens a comment too, a byte order mark is skipped, and
-//! a form feed is white space (C prints the last two to stdout and goes on).
+//! Skips comments and resolves the escapes of strings. Knows no statements and does not follow
+//! `include_file`. C counterpart: cfg.lex. Differs: `//` opens a comment too, a byte order mark is skipped,
+//! and a form feed is white space (C prints the last two to stdout and goes on).
 
 use std::sync::Arc;
 
@@ -269,8 +269,8 @@ fn comment_length(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// The length of a string with its quotes. Between double quotes a backslash keeps the quote after it from ending
-/// the string; single quotes know no escape.
+/// The length of a string with its quotes. Between double quotes a backslash keeps the quote after it from
+/// ending the string; single quotes know no escape.
 fn text_length(bytes: &[u8]) -> Option<usize> {
     let quote = *bytes.first()?;
     let mut at = 1;
@@ -283,8 +283,8 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of a script variable. Inside its parentheses everything belongs to it: quotes, braces, newlines.
-/// C: start condition `SCRIPTVARS` in cfg.lex of 2.4, where a comma ends it too.
+/// The length of a script variable. Inside its parentheses everything belongs to it: quotes, braces,
+/// newlines. C: start condition `SCRIPTVARS` in cfg.lex of 2.4, where a comma ends it too.
 fn variable_length(bytes: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, byte) in bytes.iter().enumerate().skip(1) {

@@ -1,7 +1,8 @@
-//! Guesses which other product or release a configuration is written for, by names and lines that only others have.
+//! Guesses which other product or release a configuration is written for, by names and lines that only others
+//! have.
 //!
-//! A file of another product has an error in nearly every line, so one more line at the end names the product: the one
-//! for which most evidence is found. C has no counterpart.
+//! A file of another product has an error in nearly every line, so one more line at the end names the
+//! product: the one for which most evidence is found. C has no counterpart.
 
 use std::fmt;
 
@@ -75,12 +76,14 @@ struct Evidence {
     found: String,
 }
 
-/// What OpenSIPS 2.4 calls a name of another product or release; `None` when that product is not known for it.
+/// What OpenSIPS 2.4 calls a name of another product or release; `None` when that product is not known for
+/// it.
 pub(super) fn renamed(name: &str) -> Option<Option<&'static str>> {
     table::NAMES.iter().find(|(known, ..)| *known == name).map(|&(.., now)| now)
 }
 
-/// The line that names the origin of the file, if there is evidence. `unknown` are the modules that are in no table.
+/// The line that names the origin of the file, if there is evidence. `unknown` are the modules that are in no
+/// table.
 pub(super) fn closing_line(diagnostics: &Diagnostics, unknown: &[LoadModule]) -> Option<String> {
     let mut all = of_names(diagnostics);
     all.extend(of_lines(diagnostics));

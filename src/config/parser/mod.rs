@@ -1,7 +1,7 @@
 //! Parses tokens into statements: globals, `loadmodule` and `modparam`; routing blocks are skipped.
 //!
-//! Recovers after an error, so that one run reports all errors. Knows no modules and no parameters. C counterpart: the
-//! rules `statement`, `assign_stm` and `module_stm` of cfg.y.
+//! Recovers after an error, so that one run reports all errors. Knows no modules and no parameters. C
+//! counterpart: the rules `statement`, `assign_stm` and `module_stm` of cfg.y.
 
 use super::diagnostics::Diagnostics;
 use super::document::{ConfigDocument, ConfigValue, GlobalAssignment, LoadModule, ModParam, Statement};
@@ -69,8 +69,8 @@ pub(super) fn parse(reader: TokenReader<'_>) -> (ConfigDocument, Diagnostics) {
 struct Parser<'a> {
     reader: TokenReader<'a>,
     document: ConfigDocument,
-    /// The last string that spans several lines, of this statement or the one before. When a token after it does not
-    /// fit, the closing quote of this string is missing, and the error is reported there.
+    /// The last string that spans several lines, of this statement or the one before. When a token after it
+    /// does not fit, the closing quote of this string is missing, and the error is reported there.
     long_text: Option<Token>,
     /// Where this statement starts.
     head: Option<Position>,
@@ -282,7 +282,8 @@ impl Parser<'_> {
         Err(StatementAbandoned)
     }
 
-    /// Reports a string without its closing quote, and reads on in the line after the one that the string starts in.
+    /// Reports a string without its closing quote, and reads on in the line after the one that the string
+    /// starts in.
     fn resume_after_string(&mut self, opened: &Token) {
         self.reader
             .diagnostics

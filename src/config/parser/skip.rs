@@ -1,7 +1,7 @@
 //! Skips routing blocks, TLS domains, and the rest of a statement with an error.
 //!
-//! A block ends at its closing brace; braces in strings, comments and script variables do not count. C counterpart:
-//! `route_stm` and similar rules of cfg.y, which parse the actions.
+//! A block ends at its closing brace; braces in strings, comments and script variables do not count. C
+//! counterpart: `route_stm` and similar rules of cfg.y, which parse the actions.
 
 use super::{ConfigProblem, KEYWORDS, Parsed, Parser, ROUTES, StatementAbandoned, TLS_DOMAINS, is_one_of};
 use crate::config::globals;
@@ -70,8 +70,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Whether a word follows the string without a blank. Then an earlier quote is missing, and the quote that ends this
-    /// string was meant to open another.
+    /// Whether a word follows the string without a blank. Then an earlier quote is missing, and the quote
+    /// that ends this string was meant to open another.
     fn word_touches(&mut self, text: &Token) -> bool {
         let next = self.reader.peek(0);
         text.touches(next)
@@ -79,7 +79,8 @@ impl Parser<'_> {
             && !is_one_of(next, &["and", "or"])
     }
 
-    /// Whether what comes next cannot stand in a block: `route[`, `modparam(`, `loadmodule "`.
+    /// Whether the next tokens open a statement that cannot stand in a block: `route[`, `modparam(`,
+    /// `loadmodule "`.
     fn opens_statement_of_its_own(&mut self) -> bool {
         let word = self.reader.peek(0);
         if word.shape != TokenShape::Word || !word.first_on_line {
@@ -98,7 +99,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Skips to what looks like the start of the next statement.
+    /// Skips to the probable start of the next statement.
     pub(super) fn recover(&mut self) {
         self.long_text = None;
         loop {

@@ -1,7 +1,7 @@
 //! Parses the values of globals: numbers, words, strings, and the addresses and lists of SIP.
 //!
-//! The value of a global that serves SIP alone is checked for its form and dropped. C counterpart: the rules `snumber`, `listen_def`,
-//! `id_lst`, `blst_elem` and `host` of cfg.y.
+//! The value of a global that serves SIP alone is checked for its form and dropped. C counterpart: the rules
+//! `snumber`, `listen_def`, `id_lst`, `blst_elem` and `host` of cfg.y.
 
 use super::{ConfigProblem, KEYWORDS, Parsed, Parser, is_one_of};
 use crate::config::document::ConfigValue;
@@ -13,7 +13,8 @@ use crate::config::position::readable;
 const PROTOCOLS: &[&str] =
     &["udp", "tcp", "tls", "sctp", "any", "bin", "hep_udp", "hep_tcp", "hep", "ws", "wss"];
 
-/// The value of a run of digits and letters. Hexadecimals above `i32::MAX` become negative, as C's cast makes them.
+/// The value of a run of digits and letters. Hexadecimals above `i32::MAX` become negative, as C's cast makes
+/// them.
 pub(in crate::config) fn number(raw: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(raw).ok()?;
     let value = if let Some(digits) = text.strip_prefix("0x") {
