@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::imports::Imports;
 use super::reading::{self, root};
-use super::source::{self, Source};
+use super::source::{self, SourceCode};
 
 /// A room, and the rooms it uses. Every room of `src` has a row; a room that another one does not use is not
 /// in its row. No module in `modules` uses another one.
@@ -80,7 +80,7 @@ fn room(module: &[String]) -> &str {
 }
 
 /// The edges that a file has and may not have.
-fn wrong_edges(file: &Source) -> Vec<String> {
+fn wrong_edges(file: &SourceCode) -> Vec<String> {
     let from = room(&file.module);
     let mut wrong = Vec::new();
     for path in source::paths(&file.words, &file.module) {
@@ -130,7 +130,7 @@ fn the_table_has_nothing_that_is_not_so() {
 
 #[test]
 fn a_wrong_edge_is_noticed() {
-    let file = |module: &[&str], code: &str| Source {
+    let file = |module: &[&str], code: &str| SourceCode {
         path: String::new(),
         module: module.iter().map(|&segment| segment.to_owned()).collect(),
         words: source::words(code),
@@ -173,9 +173,9 @@ fn files_do_not_use_each_other_in_circles() {
 
 /// Where the words stand in a file, if it is not in one of the rooms.
 fn outside(rooms: &[&str], words: &[&str]) -> Vec<String> {
-    let stands = |file: &Source| file.words.windows(words.len()).any(|window| window == words);
+    let stands = |file: &SourceCode| file.words.windows(words.len()).any(|window| window == words);
     let files = source::all();
-    let found: Vec<&Source> = files.iter().filter(|file| stands(file)).collect();
+    let found: Vec<&SourceCode> = files.iter().filter(|file| stands(file)).collect();
     let wrong = found.iter().filter(|file| !rooms.contains(&room(&file.module)));
     wrong.map(|file| file.path.clone()).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{Source, Words};
+use super::source::{SourceCode, Words};
 
 /// A module as the segments of its path below `crate`.
 type ModulePath = Vec<String>;
@@ -30,7 +30,7 @@ pub(crate) struct Imports {
 }
 
 impl Imports {
-    pub(crate) fn new(sources: &[Source]) -> Imports {
+    pub(crate) fn new(sources: &[SourceCode]) -> Imports {
         let files = sources.iter().map(|source| (source.module.clone(), read(&source.words)));
         Imports { files: files.collect() }
     }
@@ -178,7 +178,7 @@ mod tests {
 
     /// The circles of files, each a module and its code.
     fn circles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
-        let source = |(module, code): &(&str, &str)| Source {
+        let source = |(module, code): &(&str, &str)| SourceCode {
             path: String::new(),
             module: module.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
             words: words(code),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub(crate) type Words = Vec<String>;
 
 /// One source file of the library.
-pub(crate) struct Source {
+pub(crate) struct SourceCode {
     /// Its path below the top of the repository.
     pub(crate) path: String,
     /// Its module, as the segments of a path below `crate`.
@@ -18,7 +18,7 @@ pub(crate) struct Source {
 }
 
 /// Every file under `src`, but for those that only tests compile.
-pub(crate) fn all() -> Vec<Source> {
+pub(crate) fn all() -> Vec<SourceCode> {
     let root = super::reading::root();
     let mut files = Vec::new();
     super::reading::walk(&root.join("src"), &mut |path| files.push(path.to_owned()));
@@ -33,7 +33,7 @@ pub(crate) fn all() -> Vec<Source> {
         })
         .map(|(path, text)| {
             let below = path.strip_prefix(&root).unwrap();
-            Source {
+            SourceCode {
                 path: below.to_str().unwrap().to_owned(),
                 module: module_of(below),
                 words: without_tests(&words(text)),
