@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may read nothing of a reply.
 const PATIENCE_WITH_READERS: Duration = Duration::from_secs(30);
 
+/// A limit of open files at which the server starts, and that a few more clients than connections reach.
+const FEW_DESCRIPTORS: &str = "--nofile=160:160";
+
 fn setup() -> (Setup, SocketAddr) {
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let address = SocketAddr::from((host, free_tcp_port(host)));
@@ -116,19 +119,19 @@ fn idle_connections_make_room_when_there_are_too_many() {
         return skip("idle_connections_make_room_when_there_are_too_many", "no prlimit of util-linux");
     }
     let (setup, address) = setup();
-    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
-    let mut silent: Vec<Http> = (0..90).map(|_| Http::connect(address)).collect();
+    let server = setup.under(&["prlimit".as_ref(), FEW_DESCRIPTORS.as_ref(), "--".as_ref()]).start();
+    let mut silent: Vec<Http> = (0..150).map(|_| Http::connect(address)).collect();
     for _ in 0..20 {
         let mut http = Http::connect(address);
         assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
         silent.push(http);
     }
     assert!(silent[0].is_closed_within(DEADLINE), "the oldest is still open");
-    assert!(!silent[109].is_closed_within(Duration::from_millis(1)), "the newest is closed");
+    assert!(!silent[169].is_closed_within(Duration::from_millis(1)), "the newest is closed");
     let pid = listener(&server);
-    assert!(descriptors(pid) < 100);
+    assert!(descriptors(pid) < 160);
     let stderr = server.stderr();
-    assert!(stderr.contains("WARNING:httpd: 36 connections are open, as many as can be"), "{stderr}");
+    assert!(stderr.contains("WARNING:httpd: 96 connections are open, as many as can be"), "{stderr}");
     server.stop_clean(&[]);
 }
 
@@ -139,7 +142,7 @@ fn a_burst_of_connections_keeps_to_the_limit() {
         return skip("a_burst_of_connections_keeps_to_the_limit", "no prlimit of util-linux");
     }
     let (setup, address) = setup();
-    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
+    let server = setup.under(&["prlimit".as_ref(), FEW_DESCRIPTORS.as_ref(), "--".as_ref()]).start();
     let pid = listener(&server);
     send(pid, Signal::SIGSTOP);
     let mut burst: Vec<Http> = (0..300).map(|_| Http::connect(address)).collect();
@@ -161,8 +164,8 @@ fn bodies_that_do_not_come_make_room() {
         return skip("bodies_that_do_not_come_make_room", "no prlimit of util-linux");
     }
     let (setup, address) = setup();
-    let server = setup.under(&["prlimit".as_ref(), "--nofile=100:100".as_ref(), "--".as_ref()]).start();
-    let mut slow: Vec<Http> = (0..100).map(|_| Http::connect(address)).collect();
+    let server = setup.under(&["prlimit".as_ref(), FEW_DESCRIPTORS.as_ref(), "--".as_ref()]).start();
+    let mut slow: Vec<Http> = (0..160).map(|_| Http::connect(address)).collect();
     let head = b"POST /mi HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
     slow.iter_mut().for_each(|http| http.send(head));
     // More come, as room was made by those whose first words had not arrived yet.
@@ -174,7 +177,7 @@ fn bodies_that_do_not_come_make_room() {
     });
     let stderr = server.stderr();
     assert!(!stderr.contains("its client sends or reads nothing"), "no sooner than without others: {stderr}");
-    slow.truncate(36);
+    slow.truncate(96);
     let mut http = Http::connect(address);
     assert_eq!(http.ask(&json_rpc("pwd", "[]")).status, 200);
     server.stop_clean(&[]);
