@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::c_modules::built;
-use crate::c_modules::doors::with_http;
+use crate::c_modules::transports::with_http;
 use crate::support::{
     Client, Http, Kind, Server, Setup, Signal, free_udp_port, is_alive, post, send, wait_for,
 };

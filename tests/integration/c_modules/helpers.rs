@@ -1,5 +1,6 @@
-//! What C modules of OpenSIPS use besides MI: numbers, strings, sums, locks, and what belongs to the routing script; and
-//! modules under names that OpenSIPS has modules of. The figures are those of OpenSIPS 1.11, compiled from its headers.
+//! What C modules of OpenSIPS use besides MI: numbers, strings, sums, locks, and what belongs to the routing
+//! script; and modules under names that OpenSIPS has modules of. The figures are those of OpenSIPS 1.11,
+//! compiled from its headers.
 
 use serde_json::{Value, json};
 
@@ -64,7 +65,7 @@ fn helpers_give_what_those_of_opensips_give() {
 }
 
 #[test]
-fn lock_sets_and_locks_for_writers_keep_processes_apart() {
+fn lock_sets_and_writer_locks_exclude_other_processes() {
     let Some(setup) = built(Setup::unix().workers(3), HELPERS, "") else { return };
     let server = setup.start();
     std::thread::scope(|scope| {
@@ -79,7 +80,7 @@ fn lock_sets_and_locks_for_writers_keep_processes_apart() {
 }
 
 #[test]
-fn what_only_the_routing_script_can_do_fails_and_says_so() {
+fn a_function_for_the_routing_script_fails_and_logs_its_caller() {
     for wish in ["\"spec\"", "\"format\""] {
         let Some(setup) = built(Setup::unix(), HELPERS, "") else { return };
         setup.param_of("helpers", "wish", wish).refuse().assert_refused(
@@ -94,7 +95,7 @@ fn what_only_the_routing_script_can_do_fails_and_says_so() {
 
 /// The names are those of a module with MI commands and of one without; both are accepted without a file.
 #[test]
-fn a_name_that_is_lacking_here_is_loaded_when_its_file_is_ours() {
+fn a_module_of_opensips_is_loaded_when_its_file_was_compiled_for_this_server() {
     for (name, told) in [("gflags", "its MI commands are lacking here"), ("exec", "it is accepted")] {
         let Some(setup) = built_as(Setup::unix().global("debug=3"), name, HELPERS, "") else { return };
         let server = setup.param_of(name, "hash_file", "\"x\"").start();

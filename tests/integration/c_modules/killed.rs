@@ -1,6 +1,6 @@
-//! kill -9 with a C module in the load: four workers change one counter under a `gen_lock_t` and texts in shared memory,
-//! while one after the other is killed. Nothing that was acknowledged is lost, no lock stays taken, and the memory
-//! still serves.
+//! kill -9 with a C module in the load: four workers change one counter under a `gen_lock_t` and texts in
+//! shared memory, while one after the other is killed. Nothing that was acknowledged is lost, no lock stays
+//! taken, and the memory still serves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ pub(super) const LOST_AFTER: Duration = Duration::from_millis(500);
 /// Time from one kill to the next.
 pub(super) const KILL_EVERY: Duration = Duration::from_millis(30);
 
-/// What one client saw.
+/// The replies that one client counted.
 #[derive(Debug, Default)]
-struct Seen {
+struct ClientCounts {
     acknowledged: usize,
     lost: usize,
 }
@@ -43,13 +43,13 @@ impl Random {
 /// A text that a slot may hold: its bytes, all the same; `None` is no text.
 type Text = Option<(usize, char)>;
 
-/// Puts texts into the client's slots until told to stop. Each reply must say what the last one put there, or one that
-/// was lost after it.
-fn load(server: &Server, number: usize, stop: &AtomicBool) -> Seen {
+/// Puts texts into the client's slots until told to stop. Each reply must say what the last one put there, or
+/// one that was lost after it.
+fn load(server: &Server, number: usize, stop: &AtomicBool) -> ClientCounts {
     let mut client = server.client();
     let mut random = Random(number as u64 + 1);
     let mut slots: Vec<Vec<Text>> = vec![vec![None]; SLOTS];
-    let (mut seen, mut last) = (Seen::default(), 0);
+    let (mut seen, mut last) = (ClientCounts::default(), 0);
     while !stop.load(Ordering::Relaxed) {
         let (slot, length) = (random.below(SLOTS), 1 + random.below(LONGEST));
         let byte = char::from(b'a' + u8::try_from(random.below(26)).unwrap());
@@ -101,7 +101,8 @@ pub(super) fn seconds() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Kills whom `choose` names, one every 30 ms; gives how many. Ends early when a client has failed.
+/// Kills the process that `choose` names, one every 30 ms; gives how many. Ends early when a client has
+/// failed.
 pub(super) fn kill_while(is_going: impl Fn() -> bool, mut choose: impl FnMut() -> Option<i32>) -> usize {
     let (start, mut kills) = (Instant::now(), 0);
     while start.elapsed() < seconds() && is_going() {
@@ -116,7 +117,7 @@ pub(super) fn kill_while(is_going: impl Fn() -> bool, mut choose: impl FnMut() -
 
 /// Workers are killed.
 #[test]
-fn kills_lose_nothing_that_was_acknowledged() {
+fn after_kills_everything_acknowledged_is_there() {
     let setup = Setup::unix().workers(4).arg("-m").arg("16");
     let Some(setup) = built(setup, CHURN, "").and_then(|setup| built(setup, SHAPES, "")) else { return };
     let server = setup.start();
@@ -146,7 +147,7 @@ fn kills_lose_nothing_that_was_acknowledged() {
             },
         );
         drop(running);
-        let seen: Vec<Seen> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        let seen: Vec<ClientCounts> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         (kills, seen)
     });
     let (acknowledged, lost) = seen

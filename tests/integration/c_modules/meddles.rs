@@ -1,5 +1,6 @@
-//! Modules that change what the server relies on, return what is no reply, or use locks as they should not: what would
-//! hang or be silent is mended, refused or told. C: `init_mod` in sr_module.c, `install_sigs` in main.c.
+//! Runs modules that change what the server relies on, return no valid reply, or misuse locks. The server
+//! repairs or refuses what would hang it, and logs it. C: `init_mod` in sr_module.c, `install_sigs` in
+//! main.c.
 
 use super::{built, text};
 use crate::support::{Setup, Signal, send, wait_for};
@@ -21,7 +22,7 @@ fn the_attendant_takes_its_signals_whatever_a_module_does_with_them() {
 }
 
 #[test]
-fn what_init_takes_from_the_table_is_not_there() {
+fn tables_that_init_removes_are_not_registered() {
     let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
     let server = setup.param_of("meddles", "init", "\"without tables\"").start();
     assert_eq!(text(&server, ":meddle:\n"), text(&server, ":none such:\n"));
@@ -53,7 +54,7 @@ fn a_line_that_is_not_written_is_not_printed_either() {
 }
 
 #[test]
-fn a_ring_is_no_reply_and_costs_no_process() {
+fn a_reply_tree_with_a_cycle_is_refused_and_no_process_dies() {
     let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
     let server = setup.start();
     let before = server.wait_for_workers(1)[0].pid;
@@ -65,7 +66,7 @@ fn a_ring_is_no_reply_and_costs_no_process() {
 }
 
 #[test]
-fn a_lock_that_is_taken_twice_or_not_at_all_is_told() {
+fn a_lock_taken_twice_or_released_by_another_process_is_logged() {
     let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
     let server = setup.start();
     assert_eq!(text(&server, ":meddle:\nforeign\n"), "200 OK\nPrinted:: 0\n");
@@ -78,7 +79,7 @@ fn a_lock_that_is_taken_twice_or_not_at_all_is_told() {
 }
 
 #[test]
-fn a_command_that_takes_long_is_told_of_once() {
+fn a_slow_command_is_logged_once() {
     let Some(setup) = built(Setup::unix().workers(2), MEDDLES, "") else { return };
     let server = setup.start();
     let client = server.client();
@@ -108,7 +109,7 @@ const ENDS: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_start_that_a_module_ends_is_told_and_the_next_one_is_not_in_its_way() {
+fn a_crash_during_the_start_is_logged_and_the_next_start_succeeds() {
     for (place, function) in [("init", "init"), ("main", "child_init")] {
         for (how, ending) in ENDS {
             let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
@@ -132,7 +133,7 @@ fn a_start_that_a_module_ends_is_told_and_the_next_one_is_not_in_its_way() {
 }
 
 #[test]
-fn an_end_that_a_module_ends_is_told() {
+fn a_crash_in_the_destroy_function_is_logged() {
     for (how, ending) in ENDS {
         let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
         let pid_file = setup.folder.join("pid");
@@ -147,7 +148,7 @@ fn an_end_that_a_module_ends_is_told() {
 }
 
 #[test]
-fn a_thread_that_goes_on_when_processes_are_forked_ends_the_start() {
+fn a_thread_that_runs_at_the_fork_ends_the_start() {
     for (place, function) in [("init", "init"), ("main", "child_init")] {
         let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
         let setup = setup.param_of("meddles", place, "\"starts a thread\"");
@@ -160,7 +161,7 @@ fn a_thread_that_goes_on_when_processes_are_forked_ends_the_start() {
 }
 
 #[test]
-fn children_of_a_modules_own_end_as_they_like() {
+fn the_end_of_a_modules_own_child_is_not_logged_as_a_crash() {
     for place in ["init", "main"] {
         let Some(setup) = built(Setup::unix(), MEDDLES, "") else { return };
         let server = setup.param_of("meddles", place, "\"has children that end\"").start();

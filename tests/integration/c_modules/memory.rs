@@ -1,5 +1,5 @@
-//! C modules in the real server under valgrind, and compiled with AddressSanitizer. Both are shown to find mistakes:
-//! those of the module `slips`, in the same run.
+//! C modules in the real server under valgrind, and compiled with AddressSanitizer. Both are shown to find
+//! mistakes: those of the module `slips`, in the same run.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::doors::{Link, Syntax, drive, fifo, with_http, with_modules};
+use super::transports::{Connection, Syntax, drive, fifo, with_http, with_modules};
 use super::{SLIPS, built, text};
 use crate::c_processes::{ASKS, EVENTS};
 use crate::events::Subscriber;
@@ -17,8 +17,8 @@ use crate::support::{DEADLINE, Folder, Http, Server, Setup, Signal, post, skip, 
 /// Rounds of requests, so that what each of them leaves behind is seen.
 const ROUNDS: usize = 100;
 
-/// Rounds of replies that come later, each of them several requests.
-const LATER_ROUNDS: usize = 15;
+/// Rounds of deferred replies, each of them several requests.
+const DEFERRED_ROUNDS: usize = 15;
 
 /// Blocks in use that a worker may have more than a process that serves nothing.
 const MORE_BLOCKS: usize = 60;
@@ -44,7 +44,7 @@ const REQUESTS: [&str; 17] = [
     r#"{"jsonrpc":"2.0","id":1,"method":"nodes","params":["20"]}"#,
 ];
 
-/// The modules beside those that every door has.
+/// The modules beside those that every transport test has.
 const MORE: [&str; 7] = [
     "tests/integration/modules/procs.c",
     "tests/integration/modules/timers.c",
@@ -63,20 +63,20 @@ fn setup(defines: &str) -> Option<(Setup, [SocketAddr; 2])> {
     Some((setup, http))
 }
 
-/// A door of each kind, all commands.
+/// Makes all calls over one connection of each kind.
 fn drive_all(server: &Server, [own, shared]: [SocketAddr; 2]) {
     let late = [server.client(), server.client()];
     late[0].send(b":later:\nnever\n").unwrap();
     late[1].send(json_request("never").as_bytes()).unwrap();
     drive(&mut [
-        ("datagram", Syntax::Text, Link::Datagram(server.client())),
-        ("datagram", Syntax::JsonRpc, Link::Datagram(server.client())),
+        ("datagram", Syntax::Text, Connection::Datagram(server.client())),
+        ("datagram", Syntax::JsonRpc, Connection::Datagram(server.client())),
         ("FIFO", Syntax::Text, fifo(server, "text")),
         ("FIFO", Syntax::JsonRpc, fifo(server, "json")),
-        ("mi_xmlrpc", Syntax::XmlText, Link::Http(own)),
-        ("mi_http", Syntax::JsonRpc, Link::Http(shared)),
+        ("mi_xmlrpc", Syntax::XmlText, Connection::Http(own)),
+        ("mi_http", Syntax::JsonRpc, Connection::Http(shared)),
     ]);
-    answer_later(server, [own, shared]);
+    check_deferred_replies(server, [own, shared]);
     let (client, folder) = (server.client(), Folder::new());
     let subscriber = Subscriber::unix(&folder, "events");
     subscriber.subscribe(&client, "E_SAID", 60);
@@ -96,13 +96,13 @@ fn drive_all(server: &Server, [own, shared]: [SocketAddr; 2]) {
     });
 }
 
-/// Replies that come later, from another process but for the first ones; what is finished wrongly, as well.
-fn answer_later(server: &Server, [own, shared]: [SocketAddr; 2]) {
+/// Deferred replies, from another process but for the first ones; what is finished wrongly, as well.
+fn check_deferred_replies(server: &Server, [own, shared]: [SocketAddr; 2]) {
     let client = server.client();
     let mut fifo = server.fifo_client("later");
     let (mut xml, mut json) = (Http::connect(own), Http::connect(shared));
     let answer = "200 OK\nAnswer:: k said=x\n";
-    for _ in 0..LATER_ROUNDS {
+    for _ in 0..DEFERRED_ROUNDS {
         for (how, wanted) in [
             ("", answer),
             ("twice", answer),

@@ -1,12 +1,12 @@
-//! Modules written in C, compiled here with all warnings as errors: over each transport, in both generations, with
-//! wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
+//! Modules written in C, compiled here with all warnings as errors: over each transport, in both generations,
+//! with wrong settings, and dying. C: sr_module.c, mi/mi.c and modparam.c.
 
-pub(crate) mod doors;
 mod helpers;
 mod killed;
-mod killed_later;
+mod killed_deferred;
 mod meddles;
 mod memory;
+pub(crate) mod transports;
 
 use std::fs;
 use std::path::Path;
@@ -68,8 +68,8 @@ fn every_header_compiles_alone_as_c_and_as_cxx() {
     }
 }
 
-/// Compiles a module into the setup's folder, with defines such as `-DWHY=1`; `None`, and says so, when this machine
-/// cannot.
+/// Compiles a module into the setup's folder, with defines such as `-DWHY=1`; `None`, and says so, when this
+/// machine cannot.
 #[track_caller]
 pub(crate) fn built(setup: Setup, source: &str, defines: &str) -> Option<Setup> {
     built_as(setup, Path::new(source).file_stem().unwrap().to_str().unwrap(), source, defines)
@@ -178,7 +178,7 @@ fn the_example_answers_text_and_json() {
 }
 
 #[test]
-fn all_workers_share_one_counter_and_the_end_sees_it() {
+fn all_workers_and_the_destroy_function_see_one_shared_counter() {
     let Some(setup) = built(Setup::unix().global("debug=3").fifo().workers(3), EXAMPLE, "") else { return };
     let mut server = setup.start();
     std::thread::scope(|scope| {
@@ -199,7 +199,7 @@ fn all_workers_share_one_counter_and_the_end_sees_it() {
 }
 
 #[test]
-fn trees_of_all_shapes_and_sizes_arrive_whole() {
+fn reply_trees_of_all_shapes_and_sizes_arrive_complete() {
     let Some(setup) = built(Setup::unix().fifo(), SHAPES, "") else { return };
     let server = setup.start();
     let client = server.fifo_client("text");
@@ -233,7 +233,7 @@ fn trees_of_all_shapes_and_sizes_arrive_whole() {
 }
 
 #[test]
-fn a_crash_costs_one_request_and_a_lock_is_not_lost() {
+fn a_crash_loses_one_request_and_releases_its_lock() {
     let Some(setup) = built(Setup::unix().workers(2), SHAPES, "") else { return };
     let server = setup.start();
     assert_eq!(text(&server, ":keep:\nwhat stays\n"), "200 OK\nKept:: what stays\n");
@@ -263,7 +263,7 @@ fn a_crash_costs_one_request_and_a_lock_is_not_lost() {
 }
 
 #[test]
-fn shared_memory_ends_at_its_limit_and_is_all_given_back() {
+fn shared_memory_is_refused_beyond_its_limit_and_free_again_afterwards() {
     let Some(setup) = built(Setup::unix().arg("-m").arg("8"), SHAPES, "") else { return };
     let server = setup.start();
     let used = || text(&server, ":get_statistics:\nreal_used_size\n");
@@ -279,7 +279,7 @@ fn shared_memory_ends_at_its_limit_and_is_all_given_back() {
 }
 
 #[test]
-fn what_a_module_lacks_is_told_at_its_place() {
+fn a_refused_module_gets_an_error_with_its_position() {
     for (why, words) in [
         (1, &["opensips.cfg:5:", "version: found \"1.11.11-notls\"", "compile it again"][..]),
         (2, &["opensips.cfg:5:", "calls itself \"other\"; name the file other.so"]),
@@ -319,7 +319,7 @@ fn what_a_module_lacks_is_told_at_its_place() {
 }
 
 #[test]
-fn wrong_settings_are_all_told_with_their_places() {
+fn each_wrong_parameter_gets_an_error_with_its_position() {
     let Some(setup) = built(Setup::unix(), EXAMPLE, "") else { return };
     let setup = setup
         .param_of("example", "greeting", "3")

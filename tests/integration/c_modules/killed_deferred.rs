@@ -1,6 +1,6 @@
-//! kill -9 while commands of a C module answer later: clients over datagrams and FIFO ask, other workers finish what
-//! they asked, and workers and the time keeper are killed one after the other. Every request that was taken gets one
-//! reply, its own or the one of its time limit, and none gets two.
+//! kill -9 while commands of a C module defer their replies: clients over datagrams and FIFO ask, other
+//! workers finish what they asked, and workers and the time keeper are killed one after the other. Every
+//! request that was taken gets one reply, its own or the one of its time limit, and none gets two.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,31 +20,31 @@ const CLIENTS: [usize; 2] = [8, 2];
 const KEEPER_EVERY: usize = 20;
 
 /// Time limit of a request, in seconds.
-const PATIENCE: u64 = 2;
+const REPLY_TIMEOUT_SECONDS: u64 = 2;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum RequestOutcome {
     Answered,
-    /// Its time was over: who had it in hand was killed.
+    /// Timed out: the process that ran it was killed.
     Late,
     Lost,
 }
 
 /// Requests of one client, by their keys.
 #[derive(Default)]
-struct Asked(HashMap<String, Fate>);
+struct SentRequests(HashMap<String, RequestOutcome>);
 
-impl Asked {
+impl SentRequests {
     /// A key that no other request has, of a length that all have.
     fn next(&mut self, client: usize) -> String {
         let key = format!("k{client:02}-{:06}", self.0.len());
-        self.0.insert(key.clone(), Fate::Lost);
+        self.0.insert(key.clone(), RequestOutcome::Lost);
         key
     }
 
     fn is_over(&self, key: &str) -> bool {
-        self.0[key] != Fate::Lost
+        self.0[key] != RequestOutcome::Lost
     }
 
     /// Notes a reply; it must be the first one to its request.
@@ -52,20 +52,20 @@ impl Asked {
         let reply: Value =
             serde_json::from_slice(reply).unwrap_or_else(|error| panic!("{error}: {}", reply.escape_ascii()));
         let key = reply["id"].as_str().unwrap_or_else(|| panic!("{reply}"));
-        let fate = match reply["error"]["code"].as_u64() {
-            Some(408) => Fate::Late,
+        let outcome = match reply["error"]["code"].as_u64() {
+            Some(408) => RequestOutcome::Late,
             Some(_) => panic!("{reply}"),
             None => {
                 assert_eq!(reply["result"], json!({"Answer": {"value": key, "said": "x"}}));
-                Fate::Answered
+                RequestOutcome::Answered
             }
         };
-        let before = self.0.insert(key.to_owned(), fate);
-        assert_eq!(before, Some(Fate::Lost), "a second reply, or to nobody's request: {reply}");
+        let before = self.0.insert(key.to_owned(), outcome);
+        assert_eq!(before, Some(RequestOutcome::Lost), "a second reply, or to nobody's request: {reply}");
     }
 
-    fn count(&self, wanted: Fate) -> usize {
-        self.0.values().filter(|fate| **fate == wanted).count()
+    fn count(&self, wanted: RequestOutcome) -> usize {
+        self.0.values().filter(|outcome| **outcome == wanted).count()
     }
 }
 
@@ -73,8 +73,8 @@ fn request(key: &str) -> String {
     json!({"jsonrpc": "2.0", "id": key, "method": "later", "params": [key, "x"]}).to_string()
 }
 
-/// Has a request finished, by whatever worker and twice; until that is said or some time is over. A worker that is killed
-/// at it has done so or has not.
+/// Has a request finished, by whatever worker and twice; until that is said or some time is over. A worker
+/// that is killed at it has done so or has not.
 fn finish(server: &Server, key: &str) {
     let start = Instant::now();
     while start.elapsed() < LOST_AFTER {
@@ -88,8 +88,8 @@ fn finish(server: &Server, key: &str) {
 }
 
 /// Asks and finishes until told to stop; a reply that does not come is not waited for long.
-fn over_datagrams(server: &Server, number: usize, stop: &AtomicBool) -> (Asked, Client) {
-    let (client, mut asked) = (server.client(), Asked::default());
+fn over_datagrams(server: &Server, number: usize, stop: &AtomicBool) -> (SentRequests, Client) {
+    let (client, mut asked) = (server.client(), SentRequests::default());
     while !stop.load(Ordering::Relaxed) {
         let key = asked.next(number);
         client.send(request(&key).as_bytes()).unwrap();
@@ -103,9 +103,9 @@ fn over_datagrams(server: &Server, number: usize, stop: &AtomicBool) -> (Asked, 
 }
 
 /// The same over FIFO, whose process is not killed: no request is lost.
-fn over_fifo(server: &Server, number: usize, stop: &AtomicBool) -> Asked {
+fn over_fifo(server: &Server, number: usize, stop: &AtomicBool) -> SentRequests {
     let mut client = server.fifo_client(&format!("replies-{number}"));
-    let mut asked = Asked::default();
+    let mut asked = SentRequests::default();
     while !stop.load(Ordering::Relaxed) {
         let key = asked.next(number);
         client.reopen(server.setup.folder.path());
@@ -118,8 +118,8 @@ fn over_fifo(server: &Server, number: usize, stop: &AtomicBool) -> Asked {
 }
 
 #[test]
-fn kills_leave_one_reply_to_each_request_that_answers_later() {
-    let limit = format!("mi_reply_timeout={PATIENCE}");
+fn after_kills_each_deferred_request_has_one_reply() {
+    let limit = format!("mi_reply_timeout={REPLY_TIMEOUT_SECONDS}");
     let Some(setup) = built(Setup::unix().workers(4).fifo().global(&limit), LATER, "") else { return };
     let server = setup.start();
     server.wait_for_workers(4);
@@ -171,11 +171,11 @@ fn kills_leave_one_reply_to_each_request_that_answers_later() {
         }
         asked
     });
-    let asked: Vec<Asked> = asked.collect();
-    let [answered, late, lost] = [Fate::Answered, Fate::Late, Fate::Lost]
-        .map(|fate| asked.iter().map(|it| it.count(fate)).sum::<usize>());
-    let over_fifo =
-        [Fate::Answered, Fate::Late].map(|fate| fifos.iter().map(|it| it.count(fate)).sum::<usize>());
+    let asked: Vec<SentRequests> = asked.collect();
+    let [answered, late, lost] = [RequestOutcome::Answered, RequestOutcome::Late, RequestOutcome::Lost]
+        .map(|outcome| asked.iter().map(|it| it.count(outcome)).sum::<usize>());
+    let over_fifo = [RequestOutcome::Answered, RequestOutcome::Late]
+        .map(|outcome| fifos.iter().map(|it| it.count(outcome)).sum::<usize>());
     let figures = format!(
         "{kills} kills; datagrams: {answered} answered, {late} late, {lost} lost; FIFO: {over_fifo:?}"
     );

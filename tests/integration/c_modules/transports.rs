@@ -1,5 +1,5 @@
-//! The same calls of C modules' commands at every door of the server: datagrams of both kinds, FIFO and HTTP, in each
-//! syntax that they speak. One table of calls, one of doors.
+//! The same calls of C modules' commands over every transport: datagrams of both kinds, FIFO and HTTP, in
+//! each syntax that they speak. One table of calls, one of transports.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ const NODES: usize = 10_000;
 
 /// A call, and what comes back. `{n}` in a reply is how often `example_count` was called, `{number}` the same
 /// as a number of JSON.
-struct Call {
+struct CommandCall {
     command: &'static str,
     params: &'static [&'static str],
     /// In OpenSIPS's own lines, with the status.
@@ -31,8 +31,8 @@ struct Call {
     is_short: bool,
 }
 
-fn calls() -> Vec<Call> {
-    let row = |command, params, text: &str, json, tree| Call {
+fn calls() -> Vec<CommandCall> {
+    let row = |command, params, text: &str, json, tree| CommandCall {
         command,
         params,
         text: text.to_owned(),
@@ -85,7 +85,7 @@ fn calls() -> Vec<Call> {
 }
 
 /// The call that answers with a table of so many rows.
-fn table(params: &'static [&'static str], rows: usize) -> Call {
+fn table(params: &'static [&'static str], rows: usize) -> CommandCall {
     let text: String = (0..rows).map(|row| format!("\tRow:: {row} twice={} kind=row\n", 2 * row)).collect();
     let list = |row: &dyn Fn(usize, Value) -> Value| -> Vec<Value> {
         (0..rows).map(|number| row(number, json!((2 * number).to_string()))).collect()
@@ -93,7 +93,7 @@ fn table(params: &'static [&'static str], rows: usize) -> Call {
     let flat = list(&|row, twice| json!({"value": row.to_string(), "twice": twice, "kind": "row"}));
     let deep =
         list(&|row, twice| json!({"value": row.to_string(), "attributes": {"twice": twice, "kind": "row"}}));
-    Call {
+    CommandCall {
         command: "nodes",
         params,
         text: format!("200 OK\nTable:: all\n{text}"),
@@ -115,37 +115,39 @@ pub(super) enum Syntax {
     JsonTree,
 }
 
-pub(super) enum Link {
+pub(super) enum Connection {
     Datagram(Client),
     /// With the folder that its FIFO is in.
     Fifo(FifoClient, PathBuf),
     Http(SocketAddr),
 }
 
-/// What came back, without what belongs to the syntax.
+/// The content of a reply, without its syntax.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum ReplyContent {
     Text(String),
     Value(Value),
 }
 
-impl Link {
+impl Connection {
     fn ask(&mut self, syntax: Syntax, command: &str, params: &[&str]) -> Vec<u8> {
         let lines: String = params.iter().map(|param| format!("{param}\n")).collect();
         // Its one parameter is a list.
         let json = if command == "get_statistics" { json!([params]) } else { json!(params) };
         let json = json!({"jsonrpc": "2.0", "id": 1, "method": command, "params": json}).to_string();
         match (self, syntax) {
-            (Link::Datagram(client), Syntax::Text) => client.ask(format!(":{command}:\n{lines}").as_bytes()),
-            (Link::Datagram(client), _) => client.ask(json.as_bytes()),
-            (Link::Fifo(client, folder), _) => {
+            (Connection::Datagram(client), Syntax::Text) => {
+                client.ask(format!(":{command}:\n{lines}").as_bytes())
+            }
+            (Connection::Datagram(client), _) => client.ask(json.as_bytes()),
+            (Connection::Fifo(client, folder), _) => {
                 let request = match syntax {
                     Syntax::Text => format!(":{command}:{{R}}\n{lines}\n"),
                     _ => format!(":{{R}}:{json}"),
                 };
                 client.ask(folder, &request)
             }
-            (Link::Http(address), _) => {
+            (Connection::Http(address), _) => {
                 let request = match syntax {
                     Syntax::JsonRpc => post("/mi", "application/json", json.as_bytes()),
                     Syntax::JsonTree => get(command, params),
@@ -158,29 +160,31 @@ impl Link {
         }
     }
 
-    fn told(&self, syntax: Syntax, reply: Vec<u8>) -> Told {
+    fn content(&self, syntax: Syntax, reply: Vec<u8>) -> ReplyContent {
         let text = String::from_utf8(reply).unwrap();
         let json = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
         match syntax {
-            Syntax::Text if matches!(self, Link::Fifo(..)) => {
-                Told::Text(text.strip_suffix('\n').expect("an empty line at the end").to_owned())
+            Syntax::Text if matches!(self, Connection::Fifo(..)) => {
+                ReplyContent::Text(text.strip_suffix('\n').expect("an empty line at the end").to_owned())
             }
-            Syntax::Text => Told::Text(text),
+            Syntax::Text => ReplyContent::Text(text),
             Syntax::JsonRpc => {
                 let reply = json(&text);
-                Told::Value(reply.get("result").or(reply.get("error")).cloned().unwrap())
+                ReplyContent::Value(reply.get("result").or(reply.get("error")).cloned().unwrap())
             }
             Syntax::JsonTree => {
                 let reply = json(&text);
-                Told::Value(reply.get("error").cloned().unwrap_or(reply))
+                ReplyContent::Value(reply.get("error").cloned().unwrap_or(reply))
             }
             Syntax::XmlText | Syntax::XmlTree => {
                 // The same as `children` in mi_json.
                 let text = text.replace("<name>kids</name>", "<name>children</name>");
                 match xml_reply::read(text.as_bytes()).unwrap() {
-                    Reply::Fault(code, message) => Told::Value(json!({"code": code, "message": message})),
-                    Reply::Value(Value::String(lines)) => Told::Text(format!("200 OK\n{lines}")),
-                    Reply::Value(value) => Told::Value(value),
+                    Reply::Fault(code, message) => {
+                        ReplyContent::Value(json!({"code": code, "message": message}))
+                    }
+                    Reply::Value(Value::String(lines)) => ReplyContent::Text(format!("200 OK\n{lines}")),
+                    Reply::Value(value) => ReplyContent::Value(value),
                 }
             }
         }
@@ -200,20 +204,23 @@ fn get(command: &str, params: &[&str]) -> Vec<u8> {
     format!("GET /json/{command}?params={escaped} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-impl Call {
-    fn expected(&self, syntax: Syntax) -> Told {
+impl CommandCall {
+    fn expected(&self, syntax: Syntax) -> ReplyContent {
         match syntax {
-            Syntax::Text => Told::Text(self.text.clone()),
+            Syntax::Text => ReplyContent::Text(self.text.clone()),
             // Nodes are not indented.
-            Syntax::XmlText if self.text.starts_with("200 OK\n") => Told::Text(self.text.replace('\t', "")),
-            Syntax::JsonRpc => Told::Value(self.json.clone()),
-            Syntax::XmlTree => Told::Value(plain(self.tree.clone())),
-            _ => Told::Value(self.tree.clone()),
+            Syntax::XmlText if self.text.starts_with("200 OK\n") => {
+                ReplyContent::Text(self.text.replace('\t', ""))
+            }
+            Syntax::JsonRpc => ReplyContent::Value(self.json.clone()),
+            Syntax::XmlTree => ReplyContent::Value(plain(self.tree.clone())),
+            _ => ReplyContent::Value(self.tree.clone()),
         }
     }
 }
 
-/// A tree of mi_xmlrpc_ng, which writes an item of a list that has a value alone as that value, made of one of mi_json.
+/// A tree of mi_xmlrpc_ng, which writes an item of a list that has a value alone as that value, made of one
+/// of mi_json.
 fn plain(mut tree: Value) -> Value {
     for member in tree.as_object_mut().into_iter().flat_map(|tree| tree.values_mut()) {
         for item in member.as_array_mut().into_iter().flatten() {
@@ -227,51 +234,53 @@ fn plain(mut tree: Value) -> Value {
     tree
 }
 
-impl Told {
+impl ReplyContent {
     /// With the number of calls put in.
-    fn after(self, count: u32) -> Told {
+    fn after(self, count: u32) -> ReplyContent {
         let number = count.to_string();
         let put = |text: String| text.replace("{n}", &number).replace("\"{number}\"", &number);
         match self {
-            Told::Text(text) => Told::Text(put(text)),
-            Told::Value(value) => Told::Value(serde_json::from_str(&put(value.to_string())).unwrap()),
+            ReplyContent::Text(text) => ReplyContent::Text(put(text)),
+            ReplyContent::Value(value) => {
+                ReplyContent::Value(serde_json::from_str(&put(value.to_string())).unwrap())
+            }
         }
     }
 }
 
 /// A client of mi_fifo, with a reply FIFO of that name.
-pub(super) fn fifo(server: &Server, name: &str) -> Link {
-    Link::Fifo(server.fifo_client(name), server.setup.folder.path().to_owned())
+pub(super) fn fifo(server: &Server, name: &str) -> Connection {
+    Connection::Fifo(server.fifo_client(name), server.setup.folder.path().to_owned())
 }
 
-/// Makes all calls at all doors.
+/// Makes all calls over all transports.
 #[track_caller]
-pub(super) fn drive(doors: &mut [(&str, Syntax, Link)]) {
+pub(super) fn drive(transports: &mut [(&str, Syntax, Connection)]) {
     let calls = calls();
     let mut count = 0;
-    for (door, syntax, link) in &mut *doors {
+    for (transport, syntax, link) in &mut *transports {
         for call in &calls {
             let (command, params) = (call.command, call.params);
             count += u32::from(command == "example_count" && params.is_empty());
             let reply = link.ask(*syntax, command, params);
-            if !call.is_short && matches!(link, Link::Datagram(_)) {
+            if !call.is_short && matches!(link, Connection::Datagram(_)) {
                 let text = String::from_utf8(reply).unwrap();
                 let words =
                     if *syntax == Syntax::Text { "500 reply too large: " } else { "\"reply too large" };
-                assert!(text.len() < 1000 && text.contains(words), "{door} {syntax:?}: {text}");
+                assert!(text.len() < 1000 && text.contains(words), "{transport} {syntax:?}: {text}");
                 continue;
             }
-            let told = link.told(*syntax, reply);
+            let content = link.content(*syntax, reply);
             let expected = call.expected(*syntax).after(count);
             assert!(
-                told == expected,
-                "{door} {syntax:?}, {command} {params:?}:\n{:.2000}\nin place of\n{:.2000}",
-                format!("{told:?}"),
+                content == expected,
+                "{transport} {syntax:?}, {command} {params:?}:\n{:.2000}\nin place of\n{:.2000}",
+                format!("{content:?}"),
                 format!("{expected:?}")
             );
         }
     }
-    assert_eq!(usize::try_from(count), Ok(doors.len()));
+    assert_eq!(usize::try_from(count), Ok(transports.len()));
 }
 
 /// Both modules, compiled with these defines, with parameters of every type.
@@ -295,19 +304,19 @@ pub(crate) fn with_http(setup: Setup, processes: usize) -> (Setup, [SocketAddr; 
 }
 
 #[test]
-fn every_door_gives_the_same_replies() {
+fn every_transport_gives_the_same_replies() {
     let Some(setup) = with_modules(Setup::unix().fifo().workers(2), "") else { return };
     let (setup, [own, shared]) = with_http(setup, 1);
     let server = setup.start();
     drive(&mut [
-        ("datagram", Syntax::Text, Link::Datagram(server.client())),
-        ("datagram", Syntax::JsonRpc, Link::Datagram(server.client())),
+        ("datagram", Syntax::Text, Connection::Datagram(server.client())),
+        ("datagram", Syntax::JsonRpc, Connection::Datagram(server.client())),
         ("FIFO", Syntax::Text, fifo(&server, "text")),
         ("FIFO", Syntax::JsonRpc, fifo(&server, "json")),
-        ("mi_xmlrpc", Syntax::XmlText, Link::Http(own)),
-        ("mi_xmlrpc_ng", Syntax::XmlTree, Link::Http(shared)),
-        ("mi_json", Syntax::JsonTree, Link::Http(shared)),
-        ("mi_http", Syntax::JsonRpc, Link::Http(shared)),
+        ("mi_xmlrpc", Syntax::XmlText, Connection::Http(own)),
+        ("mi_xmlrpc_ng", Syntax::XmlTree, Connection::Http(shared)),
+        ("mi_json", Syntax::JsonTree, Connection::Http(shared)),
+        ("mi_http", Syntax::JsonRpc, Connection::Http(shared)),
     ]);
     server.stop_clean(&[]);
 }
@@ -319,8 +328,8 @@ fn udp_gives_the_same_replies() {
     let Some(setup) = with_modules(Setup::udp(&format!("udp:{address}"), address), "") else { return };
     let server = setup.start();
     drive(&mut [
-        ("UDP", Syntax::Text, Link::Datagram(server.client())),
-        ("UDP", Syntax::JsonRpc, Link::Datagram(server.client())),
+        ("UDP", Syntax::Text, Connection::Datagram(server.client())),
+        ("UDP", Syntax::JsonRpc, Connection::Datagram(server.client())),
     ]);
     server.stop_clean(&[]);
 }
