@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// What the attendant's signals ask for. Each is seen once by [`Stream::take`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// SIGTERM, SIGINT, SIGQUIT or one of [`OTHERS`]: end the server.
+    /// SIGTERM, SIGINT, SIGQUIT or one of `OTHERS`: end the server.
     Stop,
     /// SIGCHLD: a child changed its state.
     Child,

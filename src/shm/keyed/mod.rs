@@ -294,7 +294,7 @@ impl<'s> Table<'s> {
 
     /// The entries of a space that have not expired by `now`, those of one bucket at a time, for whoever does other
     /// things between. No lock is held from one to the next; what is added or removed meanwhile may be among them or
-    /// not. At least once in [`WALK_BUCKETS`] buckets there is an item, which may be without entries.
+    /// not. At least once in `WALK_BUCKETS` buckets there is an item, which may be without entries.
     pub fn batches(&self, space: Space, now: u64) -> impl Iterator<Item = Vec<Entry>> + use<'s> {
         let (table, mut copies) = (*self, Copies::default());
         self.walk().map(move |place| {
