@@ -69,6 +69,17 @@ impl Peer {
         Some(peer)
     }
 
+    /// Connects a socket of the address's family to it.
+    ///
+    /// # Errors
+    /// As `connect(2)`.
+    pub(super) fn connect(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: the address is live and given with its real length; nothing is written through it.
+        let status =
+            unsafe { libc::connect(socket.as_raw_fd(), (&raw const self.address).cast(), self.length) };
+        if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     fn join(family: i32, parts: &[&[u8]]) -> Option<Peer> {
         let family = libc::sa_family_t::try_from(family).ok()?;
         Peer::from_bytes(&[&family.to_ne_bytes(), parts.concat().as_slice()].concat())

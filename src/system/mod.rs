@@ -22,6 +22,7 @@ pub mod own_file;
 pub mod patience;
 pub mod presence;
 pub mod process;
+pub mod queue_probe;
 pub mod running;
 pub mod send_pool;
 pub mod signal;

@@ -2,14 +2,16 @@
 //!
 //! A reply that cannot be delivered is kept and tried again between requests, until its deadline: the worker
 //! never sleeps on it. Bounded: one reply a client, [`MAX_REPLIES`] in all. Each lies in shared memory as well, and the
-//! successor of a killed worker goes on with it; the one that was just being sent may be lost. C has a `socket_timeout`
-//! too, but tries once and forgets.
+//! successor of a killed worker goes on with it. A reply is lost if its worker is killed in the call that delivers it,
+//! as nobody can tell then whether the client has it; a client whose queue is full is not sent to, so that a kill at
+//! that time loses nothing. C has a `socket_timeout` too, but tries once and forgets.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::shm::{Parcel, Parcels, Unsent};
 use crate::system::datagram::{Peer, Socket};
+use crate::system::queue_probe::QueueProbe;
 use crate::system::send_pool::{PoolSender, SHORT_BYTES};
 use crate::wire::MAX_DATAGRAM_BYTES;
 
@@ -123,6 +125,27 @@ struct Reply<'a> {
     bytes: Vec<u8>,
     deadline: Instant,
     copy: Copy<'a>,
+    /// `None` for a client whose queue the kernel does not limit, or that cannot be asked: sending tells.
+    queue: Option<QueueProbe>,
+}
+
+impl<'a> Reply<'a> {
+    fn new(peer: Peer, bytes: &[u8], deadline: Instant, copy: Copy<'a>) -> Reply<'a> {
+        Reply { peer, bytes: bytes.to_vec(), deadline, copy, queue: QueueProbe::connect(&peer) }
+    }
+
+    /// Sends the reply, unless the client's queue is full.
+    fn send(&self, doors: &mut Doors<'_>) -> Outcome {
+        if self.queue.as_ref().is_some_and(QueueProbe::is_full) {
+            return Outcome::Full;
+        }
+        self.copy.set_in_flight(true);
+        let outcome = doors.send(&self.bytes, &self.peer);
+        if matches!(outcome, Outcome::Full) {
+            self.copy.set_in_flight(false);
+        }
+        outcome
+    }
 }
 
 /// Where a successor finds a reply.
@@ -155,7 +178,7 @@ impl<'a> Parked<'a> {
             let Some((address, bytes)) = rest.split_at_checked(usize::from(length)) else { continue };
             let Some(peer) = Peer::from_bytes(address) else { continue };
             let copy = Copy::Parcel(Some(parcel));
-            parked.replies.push(Reply { peer, bytes: bytes.to_vec(), deadline: now + keep_for, copy });
+            parked.replies.push(Reply::new(peer, bytes, now + keep_for, copy));
         }
         parked
     }
@@ -184,7 +207,7 @@ impl<'a> Parked<'a> {
         self.next_try = now + FIRST_PAUSE;
         let deadline = now + self.keep_for;
         let copy = row.map_or_else(|| self.keep(bytes, peer), Copy::Row);
-        self.replies.push(Reply { peer: *peer, bytes: bytes.to_vec(), deadline, copy });
+        self.replies.push(Reply::new(*peer, bytes, deadline, copy));
         true
     }
 
@@ -207,16 +230,12 @@ impl<'a> Parked<'a> {
     pub(super) fn retry(&mut self, doors: &mut Doors<'_>, mut gone: impl FnMut(Gone)) {
         let now = Instant::now();
         self.replies.retain(|reply| {
-            reply.copy.set_in_flight(true);
-            let end = match doors.send(&reply.bytes, &reply.peer) {
+            let end = match reply.send(doors) {
                 Outcome::Sent => Gone::Delivered,
                 Outcome::Failed(error) => Gone::Failed(reply.peer, error),
                 Outcome::UnreadLimit => Gone::UnreadLimit(reply.peer),
                 Outcome::Full if now >= reply.deadline => Gone::TimedOut(reply.peer),
-                Outcome::Full => {
-                    reply.copy.set_in_flight(false);
-                    return true;
-                }
+                Outcome::Full => return true,
             };
             gone(end);
             false
