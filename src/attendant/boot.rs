@@ -27,7 +27,7 @@ use crate::system::bell::Bell;
 use crate::system::process::{self, ProcessId};
 use crate::system::{leftovers, signal, user};
 use crate::timer::Timer;
-use crate::wire::http::Doors;
+use crate::wire::http::Routes;
 
 /// What a process is said to have for itself without `-M`, in bytes. C: `PKG_MEM_SIZE` in config.h.
 const DEFAULT_PRIVATE_BYTES: u64 = 2 << 20;
@@ -327,7 +327,7 @@ fn build(
     let mut backends = Backends::default();
     // Each process may have a connection to each.
     let mut servers = 0;
-    let mut doors = Doors::default();
+    let mut routes = Routes::default();
     let mut timers = Vec::new();
     let mut keyed = Vec::new();
     let mut persistent = Vec::new();
@@ -342,7 +342,7 @@ fn build(
         made.backends.into_iter().for_each(|backend| backends.add(backend));
         let refused = step("open the sockets that events are sent from", "raise open_files_limit");
         made.transports.into_iter().try_for_each(|transport| events.add(transport)).map_err(refused)?;
-        made.doors.into_iter().for_each(|door| doors.add(door));
+        made.routes.into_iter().for_each(|route| routes.add(route));
         timers.extend(made.timers);
         keyed.extend(made.keyed);
         persistent.extend(made.persistent);
@@ -351,7 +351,7 @@ fn build(
     states.add(Box::new(backends));
     keyed.extend(events.has_transport().then_some(Space::Subscription));
     states.add(Box::new(events));
-    states.add(Box::new(doors));
+    states.add(Box::new(routes));
     states.add(Box::new(lifecycles));
     let answers_later = commands.any_answers_later();
     if answers_later {

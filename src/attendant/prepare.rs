@@ -12,7 +12,7 @@ use crate::module::{Module, ModuleParts, RunUser, SettingError};
 use crate::modules;
 use crate::shm::{self, Contiguous};
 use crate::system::{memory, user};
-use crate::wire::http::Door;
+use crate::wire::http::Route;
 
 /// What the configuration and the command line ask for.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
     relative::resolve(options, &mut configuration, diagnostics);
     let identity = identity(options, &configuration.globals, diagnostics);
     let mut loaded = Vec::new();
-    let mut all_doors: Vec<(&LoadedModule, Door)> = Vec::new();
+    let mut all_routes: Vec<(&LoadedModule, Route)> = Vec::new();
     let mut contiguous = None;
     let mut entries = Vec::new();
     for entry in &configuration.modules {
@@ -66,8 +66,8 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
         };
         match result {
             Ok(made) => {
-                let doors = made.doors.iter().map(|door| (entry, door.clone()));
-                all_doors.extend(doors);
+                let routes = made.routes.iter().map(|route| (entry, route.clone()));
+                all_routes.extend(routes);
                 made.errors.iter().for_each(|(place, error)| diagnostics.error_at(place, told(error)));
                 entries.push((entry, loaded.len()));
                 loaded.push((module, made));
@@ -107,7 +107,7 @@ pub fn prepare(options: &Options, mut configuration: Configuration, diagnostics:
             bytes >> 20
         ));
     }
-    check_doors(&all_doors, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
+    check_routes(&all_routes, loaded.iter().any(|(module, _)| module.name == modules::HTTPD), diagnostics);
     Plan { globals: configuration.globals, identity, modules: loaded, contiguous }
 }
 
@@ -152,8 +152,8 @@ pub(super) fn memory_bytes(options: &Options, globals: &Globals, is_persistent: 
 }
 
 /// What is served over HTTP needs a listener, and a path of its own.
-fn check_doors(doors: &[(&LoadedModule, Door)], has_listener: bool, diagnostics: &mut Diagnostics) {
-    for (at, (entry, door)) in doors.iter().enumerate() {
+fn check_routes(routes: &[(&LoadedModule, Route)], has_listener: bool, diagnostics: &mut Diagnostics) {
+    for (at, (entry, route)) in routes.iter().enumerate() {
         if !has_listener {
             let message = format!(
                 "loadmodule \"{}\": needs the module httpd, which listens for it; add loadmodule \"{}.so\"",
@@ -162,11 +162,11 @@ fn check_doors(doors: &[(&LoadedModule, Door)], has_listener: bool, diagnostics:
             );
             diagnostics.error_at(&entry.position, message);
         }
-        if let Some((other, _)) = doors[..at].iter().find(|(_, other)| other.root == door.root) {
-            let place = entry.settings.position(door.parameter).unwrap_or(&entry.position);
+        if let Some((other, _)) = routes[..at].iter().find(|(_, other)| other.root == route.root) {
+            let place = entry.settings.position(route.parameter).unwrap_or(&entry.position);
             let message = format!(
                 "modparam(\"{}\", \"{}\"): the path \"{}\" is that of module {} already; choose another",
-                entry.name, door.parameter, door.root, other.name
+                entry.name, route.parameter, route.root, other.name
             );
             diagnostics.error_at(place, message);
         }

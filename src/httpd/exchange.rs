@@ -34,7 +34,7 @@ use super::reply::Reply;
 use super::work::{Begun, Work};
 use super::worker::{SHORT_BYTES, Worker};
 use crate::mi::Told;
-use crate::wire::http::{self, Answer, Door};
+use crate::wire::http::{self, ReplyHead, Route};
 use crate::wire::{Output, Stream};
 
 /// How much of a body that is refused is read, in bytes, for its client to read why.
@@ -129,22 +129,22 @@ async fn respond(
     let names = ends.is_loopback.then_some(&worker.names);
     let named = host::check(head, names).map_err(|(status, reason)| Refusal::new(status, reason));
     let asked = named.and_then(|()| method(&head.method, &head.headers)).and_then(|method| {
-        let (door, path) =
-            worker.doors.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
-        let method = acceptable(method, &head.headers, door)?;
-        plain(&head.headers).map(|()| (door, method, path))
+        let (route, path) =
+            worker.routes.find(head.uri.path()).ok_or_else(|| nowhere(worker, head.uri.path()))?;
+        let method = acceptable(method, &head.headers, route)?;
+        plain(&head.headers).map(|()| (route, method, path))
     });
     let refused = match asked {
-        Ok((door, method, path)) => match read(worker, activity, &mut incoming, &head.headers).await {
+        Ok((route, method, path)) => match read(worker, activity, &mut incoming, &head.headers).await {
             Ok(body) => {
                 let client = ends.client;
                 let request =
-                    http::Request { client, method, path, query: head.uri.query(), body: body.bytes() };
+                    http::HttpRequest { client, method, path, query: head.uri.query(), body: body.bytes() };
                 activity.enter(Phase::Reply);
                 let mut stream = Stream::with_room(ROOM_BYTES);
                 let answer =
-                    worker.busy(|worker| door.dialect.answer(&worker.context, &request, &mut stream));
-                return reply(worker, activity, door, stream, answer, body.into_share()).await;
+                    worker.busy(|worker| route.dialect.answer(&worker.context, &request, &mut stream));
+                return reply(worker, activity, route, stream, answer, body.into_share()).await;
             }
             Err(refused) => refused,
         },
@@ -154,26 +154,26 @@ async fn respond(
     refuse(worker, activity, &refused, is_passed_over)
 }
 
-/// The methods that there are behind some door.
-fn method(method: &Method, headers: &HeaderMap) -> Result<Option<http::Method>, Refusal> {
+/// The methods that there are behind some route.
+fn method(method: &Method, headers: &HeaderMap) -> Result<Option<http::HttpMethod>, Refusal> {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if headers.contains_key(ORIGIN) || matches!(site, Some(b"cross-site" | b"same-site")) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "a web page may not send commands here"));
     }
     Ok(match *method {
-        Method::GET => Some(http::Method::Get),
-        Method::POST => Some(http::Method::Post),
+        Method::GET => Some(http::HttpMethod::Get),
+        Method::POST => Some(http::HttpMethod::Post),
         _ => None,
     })
 }
 
-/// Whether a request is one for that door.
+/// Whether a request is one for that route.
 fn acceptable(
-    method: Option<http::Method>,
+    method: Option<http::HttpMethod>,
     headers: &HeaderMap,
-    door: &Door,
-) -> Result<http::Method, Refusal> {
-    let allowed = door.dialect.allowed();
+    route: &Route,
+) -> Result<http::HttpMethod, Refusal> {
+    let allowed = route.dialect.allowed();
     let method = method.ok_or_else(|| Refusal {
         allowed: Some(allowed),
         ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("send the request by {allowed}"))
@@ -182,11 +182,11 @@ fn acceptable(
     let media_type = media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let forms = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
     // Where a POST is of no use at all its dialect says so.
-    if method == http::Method::Post
+    if method == http::HttpMethod::Post
         && allowed.contains(Method::POST.as_str())
         && forms.iter().any(|form| media_type.eq_ignore_ascii_case(form.as_bytes()))
     {
-        let wanted = door.dialect.media_type();
+        let wanted = route.dialect.media_type();
         let reason = format!("this is what a web page may send unasked; say Content-Type: {wanted}");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
@@ -214,7 +214,7 @@ fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn nowhere(worker: &Worker, path: &str) -> Refusal {
-    let roots: Vec<String> = worker.doors.iter().map(|door| format!("/{}", door.root)).collect();
+    let roots: Vec<String> = worker.routes.iter().map(|route| format!("/{}", route.root)).collect();
     let remedy = if roots.is_empty() { "load a module that serves something" } else { "try" };
     let roots = roots.join(", ");
     Refusal::new(
@@ -292,12 +292,12 @@ async fn pass_over(incoming: &mut Incoming, headers: &HeaderMap) -> bool {
 async fn reply(
     worker: &Rc<Worker>,
     activity: &Rc<Activity>,
-    door: &Door,
+    route: &Route,
     mut stream: Stream,
-    answer: Answer,
+    answer: ReplyHead,
     share: Share,
 ) -> Response<Reply> {
-    let answer = match answer.later {
+    let answer = match answer.deferred {
         None => answer,
         Some(number) => {
             activity.is_deferred().set(true);
@@ -308,12 +308,12 @@ async fn reply(
                 return refuse(worker, activity, &refused, true);
             };
             let told = Told::from_bytes(&due.answer);
-            worker.busy(|_| door.dialect.tell(&due.form, told, &mut stream))
+            worker.busy(|_| route.dialect.answer_deferred(&due.form, told, &mut stream))
         }
     };
-    let Answer { mut status, content_type, mut is_error, more, .. } = answer;
+    let ReplyHead { mut status, content_type, mut is_error, rest, .. } = answer;
     // One that ends within a piece has its length told.
-    let begun = match more.map(|more| Work::new(more, share)) {
+    let begun = match rest.map(|rest| Work::new(rest, share)) {
         None => Begun { stream, work: None, is_error: false, turn: None },
         // Also when its client goes.
         Some(work) if work.has_work() => {
@@ -336,7 +336,7 @@ async fn reply(
         return refuse(worker, activity, &Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason), true);
     }
     if status == 200 && work.is_none() && stream.waiting().is_empty() {
-        status = door.dialect.silent_status();
+        status = route.dialect.empty_status();
     }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let is_error = is_error || !status.is_success();
@@ -346,7 +346,7 @@ async fn reply(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static(door.dialect.allowed()));
+        headers.insert(ALLOW, HeaderValue::from_static(route.dialect.allowed()));
     }
     response
 }

@@ -41,7 +41,7 @@ use crate::mi::Statistic;
 use crate::module::{OpenError, Process, RunUser, Service};
 use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::{machine, tcp};
-use crate::wire::http::{Door, Doors};
+use crate::wire::http::{Route, Routes};
 use host::Names;
 use log_file::LogFile;
 
@@ -60,7 +60,7 @@ pub struct Plan {
     /// How many processes.
     pub workers: usize,
     /// What it serves; without, what other modules have it serve.
-    pub door: Option<Door>,
+    pub route: Option<Route>,
     /// Its counters in the group [`GROUP`](Counters::GROUP).
     pub counters: Counters,
     /// The parameters that set address and port, for messages.
@@ -194,15 +194,15 @@ impl Service for Listener {
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
-        let doors = match &self.plan.door {
-            Some(door) => Doors::from(door.clone()),
-            None => process.context().states.get::<Doors>().cloned().unwrap_or_default(),
+        let routes = match &self.plan.route {
+            Some(route) => Routes::from(route.clone()),
+            None => process.context().states.get::<Routes>().cloned().unwrap_or_default(),
         };
         worker::serve(
             process,
             &self.plan,
             socket.try_clone()?,
-            doors,
+            routes,
             self.log.as_ref().map(LogFile::for_worker).transpose()?,
             self.names.clone(),
         )

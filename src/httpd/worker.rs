@@ -36,7 +36,7 @@ use crate::module::{OpenError, PLAIN_DESCRIPTORS, Process};
 use crate::shm::Slot;
 use crate::system::{memory, process, signal, tcp};
 use crate::wire::PIECE_BYTES;
-use crate::wire::http::Doors;
+use crate::wire::http::Routes;
 
 /// How long the head of a request may be, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -71,7 +71,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 /// What the tasks of a process share.
 pub(super) struct Worker {
     pub(super) context: Rc<Context>,
-    pub(super) doors: Doors,
+    pub(super) routes: Routes,
     /// For the log.
     pub(super) module: &'static str,
     slot: &'static Slot,
@@ -106,7 +106,7 @@ pub(super) fn serve(
     process: &Process<'_>,
     plan: &Plan,
     listener: TcpListener,
-    doors: Doors,
+    routes: Routes,
     log: Option<LogWriter>,
     names: Names,
 ) -> Result<(), OpenError> {
@@ -114,7 +114,7 @@ pub(super) fn serve(
     let descriptors = process::open_files()?;
     let worker = Rc::new(Worker {
         context: process.shared_context(),
-        doors,
+        routes,
         module: plan.module,
         slot: process.slot(),
         log,

@@ -22,7 +22,7 @@ use crate::evi::Transport;
 use crate::mi::{Command, Context, Statistic};
 use crate::shm::keyed::Space;
 use crate::timer::Timer;
-use crate::wire::http::Door;
+use crate::wire::http::Route;
 
 pub use lifecycle::{LateExports, Lifecycle, Lifecycles};
 pub use permissions::PermissionParameters;
@@ -74,7 +74,7 @@ pub struct ModuleParts {
     /// Transports of events.
     pub transports: Vec<Box<dyn Transport>>,
     /// Paths that the HTTP listener of the module `httpd` serves for this one.
-    pub doors: Vec<Door>,
+    pub routes: Vec<Route>,
     /// The start and the end of a C module.
     pub lifecycle: Option<Box<dyn Lifecycle>>,
 }

@@ -52,7 +52,7 @@ pub(super) const MODULE: Module = Module {
             description: format!("HTTPD {address}"),
             address,
             workers: settings.get(settings::CHILDREN_COUNT).into(),
-            door: None,
+            route: None,
             counters: COUNTERS,
             host_names: settings::host_names(settings)?,
             parameters: "ip and port",

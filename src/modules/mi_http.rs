@@ -9,7 +9,7 @@ use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::settings;
 use crate::mi::{Caller, Context, Told};
 use crate::module::{self, Module, ModuleParts};
-use crate::wire::http::{Answer, Dialect, Door, Method, Request};
+use crate::wire::http::{Dialect, HttpMethod, HttpRequest, ReplyHead, Route};
 use crate::wire::json_rpc::{self, Answerer};
 use crate::wire::{Output, Pieces, Stream};
 
@@ -57,7 +57,7 @@ pub(super) const MODULE: Module = Module {
     load: Some(|settings, _| {
         let root = settings::root(settings, ROOT)?;
         Ok(ModuleParts {
-            doors: vec![Door::new(&root, ROOT.name(), JsonRpc::default())],
+            routes: vec![Route::new(&root, ROOT.name(), JsonRpc::default())],
             ..ModuleParts::default()
         })
     }),
@@ -82,28 +82,28 @@ impl Dialect for JsonRpc {
     }
 
     /// Notifications are not answered.
-    fn silent_status(&self) -> u16 {
+    fn empty_status(&self) -> u16 {
         202
     }
 
-    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
-        if request.method != Method::Post {
-            output.push(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","#);
+    fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead {
+        if request.method != HttpMethod::Post {
+            output.push(br#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid HttpRequest","#);
             output.push(br#""data":"send the request by POST"},"id":null}"#);
-            return Answer { status: 405, content_type: JSON, is_error: true, more: None, later: None };
+            return ReplyHead { status: 405, content_type: JSON, is_error: true, rest: None, deferred: None };
         }
         let caller = Caller::new("mi_http", &request.client);
         answered(self.answerer.borrow_mut().answer(context, request.body, caller, output))
     }
 
-    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer {
-        answered(json_rpc::tell(form, told, output))
+    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
+        answered(json_rpc::tell(envelope, reply, output))
     }
 }
 
-fn answered(answer: json_rpc::Answer) -> Answer {
-    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
-    Answer { status: 200, content_type: JSON, is_error: answer.is_error, more, later: answer.later }
+fn answered(answer: json_rpc::Answer) -> ReplyHead {
+    let rest = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
+    ReplyHead { status: 200, content_type: JSON, is_error: answer.is_error, rest, deferred: answer.later }
 }
 
 #[cfg(test)]
@@ -113,8 +113,8 @@ mod tests {
     use super::*;
     use crate::mi::testing::context;
 
-    fn answer(method: Method, body: &str) -> (u16, bool, String) {
-        let request = Request {
+    fn answer(method: HttpMethod, body: &str) -> (u16, bool, String) {
+        let request = HttpRequest {
             client: Ipv4Addr::LOCALHOST.into(),
             method,
             path: "",
@@ -131,23 +131,30 @@ mod tests {
 
     #[test]
     fn errors_of_json_rpc_come_with_status_200() {
-        let (status, is_error, text) = answer(Method::Post, r#"{"jsonrpc":"2.0","id":"7","method":"nope"}"#);
+        let (status, is_error, text) =
+            answer(HttpMethod::Post, r#"{"jsonrpc":"2.0","id":"7","method":"nope"}"#);
         assert_eq!((status, is_error), (200, true));
         assert!(text.ends_with(r#""id":"7"}"#), "{text}");
-        let (status, _, text) = answer(Method::Post, "");
+        let (status, _, text) = answer(HttpMethod::Post, "");
         assert!(status == 200 && text.contains("-32700"), "{status} {text}");
     }
 
     #[test]
     fn a_notification_is_taken_and_not_answered() {
-        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#), (200, false, String::new()));
-        assert_eq!(answer(Method::Post, r#"{"jsonrpc":"2.0","method":"nope"}"#), (200, true, String::new()));
-        assert_eq!(JsonRpc::default().silent_status(), 202);
+        assert_eq!(
+            answer(HttpMethod::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#),
+            (200, false, String::new())
+        );
+        assert_eq!(
+            answer(HttpMethod::Post, r#"{"jsonrpc":"2.0","method":"nope"}"#),
+            (200, true, String::new())
+        );
+        assert_eq!(JsonRpc::default().empty_status(), 202);
     }
 
     #[test]
     fn only_a_post_runs_a_command() {
-        let (status, is_error, text) = answer(Method::Get, "");
+        let (status, is_error, text) = answer(HttpMethod::Get, "");
         assert!(status == 405 && is_error && text.contains("POST"), "{text}");
     }
 }

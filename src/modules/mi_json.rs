@@ -5,7 +5,7 @@
 use crate::config::{Param, ParameterRow};
 use crate::httpd::settings;
 use crate::module::{self, Module, ModuleParts};
-use crate::wire::http::Door;
+use crate::wire::http::Route;
 use crate::wire::tree_json::TreeJson;
 
 const ROOT: Param<&[u8]> =
@@ -23,6 +23,6 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, _| {
         let root = settings::root(settings, ROOT)?;
-        Ok(ModuleParts { doors: vec![Door::new(&root, ROOT.name(), TreeJson)], ..ModuleParts::default() })
+        Ok(ModuleParts { routes: vec![Route::new(&root, ROOT.name(), TreeJson)], ..ModuleParts::default() })
     }),
 };

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{Counters, Listener, Plan, settings};
 use crate::module::{Module, ModuleParts};
-use crate::wire::http::Door;
+use crate::wire::http::Route;
 use crate::wire::xml_rpc::Format;
 
 const PORT: Param<u16> = Param::u16("port", 1025..=65_535, 8080, "TCP port to listen on");
@@ -60,7 +60,7 @@ pub(super) const MODULE: Module = Module {
             description: String::from("MI XMLRPC"),
             address: settings::address(settings, PORT)?,
             workers: settings.get(settings::CHILDREN_COUNT).into(),
-            door: Some(Door::new("RPC2", "port", format)),
+            route: Some(Route::new("RPC2", "port", format)),
             counters: COUNTERS,
             host_names: settings::host_names(settings)?,
             parameters: "ip and port",

@@ -5,7 +5,7 @@
 use crate::config::{Param, ParameterRow};
 use crate::httpd::settings;
 use crate::module::{self, Module, ModuleParts};
-use crate::wire::http::Door;
+use crate::wire::http::Route;
 use crate::wire::xml_rpc::Format;
 
 const ROOT: Param<&[u8]> =
@@ -36,6 +36,9 @@ pub(super) const MODULE: Module = Module {
         let parameter = if settings.is_set(ROOT.name()) { ROOT } else { OLD_ROOT };
         let root = settings::root(settings, parameter)?;
         let format = if settings.get(FORMAT_VERSION) == 1 { Format::IndentedString } else { Format::Tree };
-        Ok(ModuleParts { doors: vec![Door::new(&root, parameter.name(), format)], ..ModuleParts::default() })
+        Ok(ModuleParts {
+            routes: vec![Route::new(&root, parameter.name(), format)],
+            ..ModuleParts::default()
+        })
     }),
 };

@@ -1,7 +1,9 @@
-//! What an HTTP listener and the syntax of a request's body have to do with one another. Pure: no socket, no clock.
+//! Defines the interface between the HTTP listener and the syntaxes of request bodies. Pure: no socket, no
+//! clock.
 //!
-//! The listener takes a message apart and finds the [`Door`] by its path; what is said behind the door is a
-//! [`Dialect`]: XML-RPC, JSON-RPC, the JSON of 2.4. C: `httpd_api_t` in modules/httpd/httpd_load.h of 2.4 and 3.4.
+//! The listener parses the HTTP message and finds the [`Route`] by its path. The route's [`Dialect`] reads
+//! the body and writes the reply: XML-RPC, JSON-RPC, or the JSON of 2.4. C: `httpd_api_t` in
+//! modules/httpd/httpd_load.h of 2.4 and 3.4.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -9,116 +11,118 @@ use std::rc::Rc;
 use super::{Pieces, Stream};
 use crate::mi::{Context, Told};
 
-/// How a request asks. Others never come to a dialect.
+/// The method of a request. The listener refuses all others before a dialect sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum HttpMethod {
     /// GET.
     Get,
     /// POST.
     Post,
 }
 
-/// A request, whole, as a dialect sees it.
+/// A complete request, as the listener passes it to a dialect.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// Who asks.
+pub struct HttpRequest<'a> {
+    /// The client's address, for the audit log and for access rules.
     pub client: IpAddr,
-    /// How it asks.
-    pub method: Method,
-    /// The path behind the root, percent signs and all: empty, or begins with a slash.
+    /// GET or POST.
+    pub method: HttpMethod,
+    /// The path behind the route's root, with its percent signs; empty, or begins with a slash.
     pub path: &'a str,
-    /// What stands behind the question mark, if there is one.
+    /// The part of the URI behind the question mark; `None` without a question mark.
     pub query: Option<&'a str>,
-    /// What was sent along.
+    /// At most 1 MiB, the listener's limit.
     pub body: &'a [u8],
 }
 
-/// What became of a request. The first bytes of the reply are in the stream.
+/// Status and headers of a reply. The first bytes of its body are in the stream that the dialect wrote to.
 #[derive(Debug)]
-pub struct Answer {
-    /// The status, from 200 to 599.
+pub struct ReplyHead {
+    /// The HTTP status, 200 to 599.
     pub status: u16,
-    /// What the bytes are.
+    /// The value of the header `Content-Type`.
     pub content_type: &'static str,
-    /// Whether the reply says that something went wrong.
+    /// The reply reports an error, so the listener counts one.
     pub is_error: bool,
-    /// What is left to be written, when a reply is long.
-    pub more: Option<Box<dyn Pieces<Stream>>>,
-    /// The number of the reply, when it comes later: nothing is written then, and [`Dialect::tell`] writes it.
-    pub later: Option<u64>,
+    /// Writes the rest of a long body; `None` when the body is complete.
+    pub rest: Option<Box<dyn Pieces<Stream>>>,
+    /// The number of a deferred reply. Nothing is written then; [`Dialect::answer_deferred`] writes the reply
+    /// later.
+    pub deferred: Option<u64>,
 }
 
-/// The syntax of requests and replies under one path.
+/// The syntax of requests and replies of one route.
 pub trait Dialect: std::fmt::Debug {
-    /// The methods that are of use here, as the header `Allow` lists them.
+    /// The useful methods, as the header `Allow` lists them.
     fn allowed(&self) -> &'static str;
 
-    /// What a POST has to say of its body, for messages: `application/json`.
+    /// The content type that a POST must have, for messages: `application/json`.
     fn media_type(&self) -> &'static str;
 
-    /// The status of a reply without a byte that is no error of HTTP.
-    fn silent_status(&self) -> u16 {
+    /// The status of a successful reply with an empty body.
+    fn empty_status(&self) -> u16 {
         200
     }
 
-    /// Runs what is asked and writes the reply, or its beginning.
-    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer;
+    /// Runs the command of a request and writes the reply, or the first piece of a long one.
+    fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead;
 
-    /// Writes a reply that has come later, or its beginning; `form` is what the dialect has said of its request.
-    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer;
+    /// Writes a deferred reply, or the first piece of a long one. `envelope` is what the dialect stored with
+    /// the request.
+    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead;
 }
 
-/// A path, and what is spoken there.
+/// A path and the dialect that serves it.
 #[derive(Clone, Debug)]
-pub struct Door {
-    /// The path, without a slash at its ends.
+pub struct Route {
+    /// The first segments of the path, without slashes at either end.
     pub root: String,
-    /// The parameter of the module that sets it, for messages.
+    /// The module parameter that sets the root, for messages.
     pub parameter: &'static str,
-    /// What is spoken.
+    /// The dialect of all requests below the root.
     pub dialect: Rc<dyn Dialect>,
 }
 
-impl Door {
-    /// A door at that path.
+impl Route {
+    /// A route for the path `root` and all paths below it.
     #[must_use]
-    pub fn new(root: &str, parameter: &'static str, dialect: impl Dialect + 'static) -> Door {
-        Door { root: root.trim_matches('/').to_owned(), parameter, dialect: Rc::new(dialect) }
+    pub fn new(root: &str, parameter: &'static str, dialect: impl Dialect + 'static) -> Route {
+        Route { root: root.trim_matches('/').to_owned(), parameter, dialect: Rc::new(dialect) }
     }
 
-    /// What is behind the root of a path that leads here.
+    /// The part of `path` behind the root; `None` when the path does not belong to this route.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         let rest = path.strip_prefix('/')?.strip_prefix(&self.root)?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 }
 
-/// The doors of one listener.
+/// The routes of one listener.
 #[derive(Clone, Debug, Default)]
-pub struct Doors(Vec<Door>);
+pub struct Routes(Vec<Route>);
 
-impl Doors {
-    /// Adds one.
-    pub fn add(&mut self, door: Door) {
-        self.0.push(door);
+impl Routes {
+    /// Adds a route.
+    pub fn add(&mut self, route: Route) {
+        self.0.push(route);
     }
 
-    /// The door that a path leads to, and the path behind it. Of several the one with the longest root.
+    /// The route of a path, and the part of the path behind its root. The longest matching root wins.
     #[must_use]
-    pub fn find<'p>(&self, path: &'p str) -> Option<(&Door, &'p str)> {
-        let found = self.0.iter().filter_map(|door| Some((door, door.rest(path)?)));
-        found.max_by_key(|(door, _)| door.root.len())
+    pub fn find<'p>(&self, path: &'p str) -> Option<(&Route, &'p str)> {
+        let found = self.0.iter().filter_map(|route| Some((route, route.rest(path)?)));
+        found.max_by_key(|(route, _)| route.root.len())
     }
 
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Door> {
+    /// All routes, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.0.iter()
     }
 }
 
-impl From<Door> for Doors {
-    fn from(door: Door) -> Doors {
-        Doors(vec![door])
+impl From<Route> for Routes {
+    fn from(route: Route) -> Routes {
+        Routes(vec![route])
     }
 }
 
@@ -127,36 +131,40 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Nothing;
+    struct EmptyDialect;
 
-    impl Dialect for Nothing {
+    impl Dialect for EmptyDialect {
         fn allowed(&self) -> &'static str {
             ""
         }
+
         fn media_type(&self) -> &'static str {
             ""
         }
-        fn answer(&self, _: &Context, _: &Request<'_>, _: &mut Stream) -> Answer {
-            Answer { status: 200, content_type: "", is_error: false, more: None, later: None }
+
+        fn answer(&self, _: &Context, _: &HttpRequest<'_>, _: &mut Stream) -> ReplyHead {
+            ReplyHead { status: 200, content_type: "", is_error: false, rest: None, deferred: None }
         }
 
-        fn tell(&self, _form: &[u8], _told: Told, _output: &mut Stream) -> Answer {
-            Answer { status: 200, content_type: "", is_error: false, more: None, later: None }
+        fn answer_deferred(&self, _: &[u8], _: Told, _: &mut Stream) -> ReplyHead {
+            ReplyHead { status: 200, content_type: "", is_error: false, rest: None, deferred: None }
         }
     }
 
     #[test]
-    fn a_path_leads_to_the_door_with_the_longest_root() {
-        let mut doors = Doors::default();
-        ["mi", "/mi/json/", "RPC2"].into_iter().for_each(|root| doors.add(Door::new(root, "root", Nothing)));
-        let find = |path| doors.find(path).map(|(door, rest)| (door.root.as_str(), rest));
+    fn a_path_finds_the_route_with_the_longest_root() {
+        let mut routes = Routes::default();
+        for root in ["mi", "/mi/json/", "RPC2"] {
+            routes.add(Route::new(root, "root", EmptyDialect));
+        }
+        let find = |path| routes.find(path).map(|(route, rest)| (route.root.as_str(), rest));
         assert_eq!(find("/mi"), Some(("mi", "")));
         assert_eq!(find("/mi/"), Some(("mi", "/")));
         assert_eq!(find("/mi/ps"), Some(("mi", "/ps")));
         assert_eq!(find("/mi/json"), Some(("mi/json", "")));
         assert_eq!(find("/mi/json/ps"), Some(("mi/json", "/ps")));
-        for nowhere in ["/", "", "/mix", "mi", "/rpc2", "*"] {
-            assert_eq!(find(nowhere), None, "{nowhere}");
+        for path in ["/", "", "/mix", "mi", "/rpc2", "*"] {
+            assert_eq!(find(path), None, "{path}");
         }
     }
 }

@@ -14,7 +14,7 @@ use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
 use opensips_mi::system::process::ProcessId;
 use opensips_mi::wire::Stream;
-use opensips_mi::wire::http::{Dialect, Method, Request};
+use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
 use opensips_mi::wire::tree_json::TreeJson;
 use opensips_mi::wire::xml_rpc::Format;
 use serde_json::Value;
@@ -68,10 +68,14 @@ fn server() -> Context {
 }
 
 /// Status, type and body of the answer to a request.
-fn asked(dialect: &dyn Dialect, context: &Context, request: &Request<'_>) -> (u16, &'static str, Vec<u8>) {
+fn asked(
+    dialect: &dyn Dialect,
+    context: &Context,
+    request: &HttpRequest<'_>,
+) -> (u16, &'static str, Vec<u8>) {
     let mut stream = Stream::default();
     let mut answer = dialect.answer(context, request, &mut stream);
-    while let Some(more) = &mut answer.more {
+    while let Some(more) = &mut answer.rest {
         if more.go_on(context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
             break;
         }
@@ -79,10 +83,10 @@ fn asked(dialect: &dyn Dialect, context: &Context, request: &Request<'_>) -> (u1
     (answer.status, answer.content_type, stream.waiting().to_vec())
 }
 
-fn post(body: &str) -> Request<'_> {
-    Request {
+fn post(body: &str) -> HttpRequest<'_> {
+    HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
-        method: Method::Post,
+        method: HttpMethod::Post,
         path: "",
         query: None,
         body: body.as_bytes(),
@@ -197,8 +201,8 @@ fn rows_of_2_4() {
         let target = text("target").strip_prefix(root).unwrap();
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let method = if row["method"] == "GET" { Method::Get } else { Method::Post };
-        let request = Request {
+        let method = if row["method"] == "GET" { HttpMethod::Get } else { HttpMethod::Post };
+        let request = HttpRequest {
             client: Ipv4Addr::LOCALHOST.into(),
             method,
             path,
@@ -233,21 +237,21 @@ fn a_dump_comes_in_small_pieces() {
         assert!(!added(&context, &params).contains("fault"));
     }
     let dump = post("<methodCall><methodName>ul_dump</methodName></methodCall>");
-    let get = Request {
+    let get = HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
-        method: Method::Get,
+        method: HttpMethod::Get,
         path: "/ul_dump",
         query: None,
         body: b"",
     };
     let formats = [Format::String, Format::Array, Format::IndentedString, Format::Tree];
-    let mut doors: Vec<(&dyn Dialect, Request<'_>)> =
+    let mut doors: Vec<(&dyn Dialect, HttpRequest<'_>)> =
         formats.iter().map(|format| (format as &dyn Dialect, dump)).collect();
     doors.push((&TreeJson, get));
     for (door, request) in doors {
         let (mut stream, mut whole, mut pieces) = (Stream::default(), Vec::new(), 1);
         let mut answer = door.answer(&context, &request, &mut stream);
-        let mut more = answer.more.take().unwrap();
+        let mut more = answer.rest.take().unwrap();
         loop {
             assert!(stream.waiting().len() < MAX_PIECE_BYTES, "{door:?}: {}", stream.waiting().len());
             whole.extend(stream.take());
@@ -260,7 +264,7 @@ fn a_dump_comes_in_small_pieces() {
         let text = String::from_utf8(whole).unwrap();
         assert_eq!(text.matches("@127.0.0.1:5099").count(), CONTACTS, "{door:?}");
         assert!(pieces > 10 && text.len() > 300_000, "{door:?}: {} bytes in {pieces}", text.len());
-        if request.method == Method::Get {
+        if request.method == HttpMethod::Get {
             serde_json::from_str::<Value>(&text).unwrap();
         } else {
             xml_reply::read(text.as_bytes()).unwrap();
@@ -278,9 +282,9 @@ fn json_of_2_4_to_the_byte() {
     for row in same {
         let target = row["target"].as_str().unwrap().strip_prefix("/json").unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = Request {
+        let request = HttpRequest {
             client: Ipv4Addr::LOCALHOST.into(),
-            method: Method::Get,
+            method: HttpMethod::Get,
             path,
             query: Some(query),
             body: b"",

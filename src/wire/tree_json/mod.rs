@@ -15,7 +15,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::http::{Answer, Dialect, Method, Request};
+use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
 use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
 use super::{Output, Pieces, Stream};
@@ -52,14 +52,14 @@ impl Dialect for TreeJson {
 
     /// Runs the command that the path names. The parameters are those parts of the argument `params` that commas
     /// divide; since C divides after it has taken the escapes of URLs out, a comma cannot be part of one.
-    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
+    fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead {
         let mut encoder = Encoder::new(output);
-        if request.method != Method::Get {
+        if request.method != HttpMethod::Get {
             encoder.fail(&UNEXPECTED_METHOD);
-            return Answer { status: 405, ..encoded(true) };
+            return ReplyHead { status: 405, ..encoded(true) };
         }
         match run(context, request, &mut encoder) {
-            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..encoded(false) },
+            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..encoded(false) },
             result => {
                 if let Err(fault) = &result {
                     log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
@@ -69,20 +69,20 @@ impl Dialect for TreeJson {
         }
     }
 
-    fn tell(&self, _form: &[u8], told: Told, output: &mut Stream) -> Answer {
+    fn answer_deferred(&self, _envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
         let mut encoder = Encoder::new(output);
-        let result = told.tell(&mut encoder).map_err(reworded);
+        let result = reply.tell(&mut encoder).map_err(reworded);
         conclude(result, encoder)
     }
 }
 
 /// Ends the reply of a command that has run, but for the rest of a long one.
-fn conclude(result: Result<Option<Rest>, Fault>, mut encoder: Encoder<'_>) -> Answer {
+fn conclude(result: Result<Option<Rest>, Fault>, mut encoder: Encoder<'_>) -> ReplyHead {
     match result {
         Ok(Some(rest)) => {
             let is_error = encoder.state.is_error;
             let more = Box::new(Unfinished { state: encoder.state, rest });
-            return Answer { more: Some(more), ..encoded(is_error) };
+            return ReplyHead { rest: Some(more), ..encoded(is_error) };
         }
         Ok(None) => encoder.finish(),
         Err(fault) => encoder.fail(&fault),
@@ -95,11 +95,11 @@ fn reworded(fault: Fault) -> Fault {
     if fault.is(&mi::COMMAND_FAILED) { NO_REPLY } else { fault }
 }
 
-fn encoded(is_error: bool) -> Answer {
-    Answer { status: 200, content_type: JSON, is_error, more: None, later: None }
+fn encoded(is_error: bool) -> ReplyHead {
+    ReplyHead { status: 200, content_type: JSON, is_error, rest: None, deferred: None }
 }
 
-fn run(context: &Context, request: &Request<'_>, reply: &mut dyn Reply) -> Result<Outcome, Fault> {
+fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> Result<Outcome, Fault> {
     let name = unescaped(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
     if name.is_empty() {
         return Err(NO_REPLY);

@@ -77,16 +77,16 @@ fn asked(path: &str, query: &str) -> (String, bool, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let mut stream = Stream::default();
-    let request = Request {
+    let request = HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
-        method: Method::Get,
+        method: HttpMethod::Get,
         path,
         query: Some(query),
         body: b"",
     };
     let mut answer = TreeJson.answer(&context, &request, &mut stream);
     let mut pieces = 1;
-    while let Some(more) = &mut answer.more {
+    while let Some(more) = &mut answer.rest {
         pieces += 1;
         if more.go_on(&context, &mut stream, Duration::ZERO) == Progress::Done {
             break;
@@ -122,9 +122,9 @@ fn errors_are_json_with_code_and_message() {
     assert_eq!(asked("/status", ""), wanted(480, "say \\\"no\\\""));
     assert_eq!(asked("/echo", ""), wanted(400, "Too few or too many arguments"));
     let mut stream = Stream::default();
-    let request = Request {
+    let request = HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
-        method: Method::Post,
+        method: HttpMethod::Post,
         path: "/done",
         query: None,
         body: b"params=a",

@@ -26,7 +26,7 @@ use call::{Call, Malformed, Value};
 use encode::{Encoder, Place, State};
 use introspect::MULTICALL;
 
-use super::http::{Answer, Dialect, Method, Request};
+use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
 use crate::mi::{
     self, Caller, Classic, Context, Delivery, Fault, Generation, KeptCaller, Outcome, Params, Progress, Rest,
@@ -135,10 +135,10 @@ impl Dialect for Format {
     }
 
     /// Runs the command that the body calls. What is below the root does not matter.
-    fn answer(&self, context: &Context, request: &Request<'_>, output: &mut Stream) -> Answer {
+    fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead {
         let (format, body) = (*self, request.body);
-        if request.method != Method::Post {
-            return Answer { status: 405, ..refuse(format, body, &UNEXPECTED_METHOD, output) };
+        if request.method != HttpMethod::Post {
+            return ReplyHead { status: 405, ..refuse(format, body, &UNEXPECTED_METHOD, output) };
         }
         let caller = Caller::new(format.module(), &request.client);
         let call = match call::parse(body) {
@@ -157,33 +157,33 @@ impl Dialect for Format {
         let mut encoder = Encoder::new(output, format, Place::Document);
         let asked = Asked { caller, delivery: Delivery::AtAnyTime { form: call.method.as_bytes() } };
         match run(format, context, &call, &mut Params::new(), &mut encoder, asked) {
-            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..encoded(false, None) },
+            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..encoded(false, None) },
             result => alone(format, result.map(Outcome::rest), &call.method, encoder),
         }
     }
 
-    fn tell(&self, form: &[u8], told: Told, output: &mut Stream) -> Answer {
-        let name = String::from_utf8_lossy(form);
+    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
+        let name = String::from_utf8_lossy(envelope);
         let mut encoder = Encoder::new(output, *self, Place::Document);
-        let result = told.tell(&mut encoder).map_err(|fault| self.reworded(&name, fault));
+        let result = reply.tell(&mut encoder).map_err(|fault| self.reworded(&name, fault));
         alone(*self, result, &name, encoder)
     }
 }
 
-fn encoded(is_error: bool, more: Option<Unfinished>) -> Answer {
-    let more = more.map(|more| Box::new(more) as Box<dyn Pieces<Stream>>);
-    Answer { status: 200, content_type: XML, is_error, more, later: None }
+fn encoded(is_error: bool, rest: Option<Unfinished>) -> ReplyHead {
+    let rest = rest.map(|rest| Box::new(rest) as Box<dyn Pieces<Stream>>);
+    ReplyHead { status: 200, content_type: XML, is_error, rest, deferred: None }
 }
 
 /// Ends the reply to the only call, but for the rest of a long one.
-fn alone(format: Format, result: Result<Option<Rest>, Fault>, name: &str, encoder: Encoder<'_>) -> Answer {
+fn alone(format: Format, result: Result<Option<Rest>, Fault>, name: &str, encoder: Encoder<'_>) -> ReplyHead {
     let (is_error, current) = conclude(result, name, encoder);
     let unfinished =
         |current| Unfinished { format, current: Some(current), calls: None, has_fault: is_error };
     encoded(is_error, current.map(unfinished))
 }
 
-fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> Answer {
+fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> ReplyHead {
     log_fault(fault, body);
     Encoder::new(output, format, Place::Document).fail(fault);
     encoded(true, None)
@@ -280,7 +280,7 @@ fn begin_all(
     calls: VecDeque<Result<Call, Fault>>,
     caller: Caller<'_>,
     output: &mut Stream,
-) -> Answer {
+) -> ReplyHead {
     output.push(encode::PROLOGUE);
     output.push(b"<params>\r\n<param><value><array><data>\r\n");
     let calls = Calls { waiting: calls, caller: caller.keep(), is_out_of_time: false };

@@ -62,10 +62,10 @@ fn param(value: &str) -> String {
     format!("<param><value>{value}</value></param>")
 }
 
-fn post(body: &str) -> Request<'_> {
-    Request {
+fn post(body: &str) -> HttpRequest<'_> {
+    HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
-        method: Method::Post,
+        method: HttpMethod::Post,
         path: "",
         query: None,
         body: body.as_bytes(),
@@ -80,7 +80,7 @@ fn asked(format: Format, body: &str) -> (String, bool, usize) {
     stream.push(b"before");
     let mut answer = format.answer(&context, &post(body), &mut stream);
     let mut pieces = 1;
-    while let Some(more) = &mut answer.more {
+    while let Some(more) = &mut answer.rest {
         pieces += 1;
         let progress = more.go_on(&context, &mut stream, Duration::ZERO);
         answer.is_error |= more.is_error();
@@ -214,7 +214,7 @@ fn faults_have_the_codes_of_their_door() {
     assert_eq!(many, whole_fault(-509, "1025 calls in system.multicall, at most 1024"));
     assert!(!asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH))).0.contains("-509"));
     let mut stream = Stream::default();
-    let get = Request { client: Ipv4Addr::LOCALHOST.into(), method: Method::Get, ..post("") };
+    let get = HttpRequest { client: Ipv4Addr::LOCALHOST.into(), method: HttpMethod::Get, ..post("") };
     assert_eq!(Format::Tree.answer(&context(), &get, &mut stream).status, 405);
     assert_eq!(stream.waiting(), whole_fault(405, "Unexpected method (only POST is accepted)").0.as_bytes());
 }
@@ -285,7 +285,7 @@ fn calls_for_which_there_is_no_time_get_a_fault_each() {
     context.commands.add("test", &ROWS).unwrap();
     let body = multicall(&(among("tree", "").repeat(2) + &among("nope", "") + &among(MULTICALL, "")));
     let mut stream = Stream::default();
-    let mut more = Format::String.answer(&context, &post(&body), &mut stream).more.unwrap();
+    let mut more = Format::String.answer(&context, &post(&body), &mut stream).rest.unwrap();
     let mut spent = Duration::ZERO;
     while more.go_on(&context, &mut stream, spent) == Progress::More {
         spent = MAX_BATCH_TIME;

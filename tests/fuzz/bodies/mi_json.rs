@@ -3,7 +3,7 @@
 
 use opensips_mi::mi::Progress;
 use opensips_mi::wire::Stream;
-use opensips_mi::wire::http::{Dialect, Method, Request};
+use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
 use opensips_mi::wire::tree_json::TreeJson;
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -16,11 +16,16 @@ pub(crate) fn check(input: &[u8]) -> bool {
     let Ok(target) = str::from_utf8(input) else { return false };
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let (reply, is_error) = SERVER.with(|server| {
-        let request =
-            Request { client: Ipv4Addr::LOCALHOST.into(), method: Method::Get, path, query, body: b"" };
+        let request = HttpRequest {
+            client: Ipv4Addr::LOCALHOST.into(),
+            method: HttpMethod::Get,
+            path,
+            query,
+            body: b"",
+        };
         let mut stream = Stream::default();
         let mut answer = TreeJson.answer(server, &request, &mut stream);
-        while let Some(more) = &mut answer.more {
+        while let Some(more) = &mut answer.rest {
             if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }

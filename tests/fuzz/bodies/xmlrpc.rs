@@ -3,7 +3,7 @@
 
 use opensips_mi::mi::Progress;
 use opensips_mi::wire::Stream;
-use opensips_mi::wire::http::{Dialect, Method, Request};
+use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
 use opensips_mi::wire::xml_rpc::Format;
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -31,16 +31,16 @@ pub(crate) fn check(input: &[u8]) -> bool {
 
 fn answered(format: Format, input: &[u8]) -> Reply {
     SERVER.with(|server| {
-        let request = Request {
+        let request = HttpRequest {
             client: Ipv4Addr::LOCALHOST.into(),
-            method: Method::Post,
+            method: HttpMethod::Post,
             path: "",
             query: None,
             body: input,
         };
         let mut stream = Stream::default();
         let mut answer = format.answer(server, &request, &mut stream);
-        while let Some(more) = &mut answer.more {
+        while let Some(more) = &mut answer.rest {
             if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
