@@ -37,8 +37,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use crate::mi::Statistic;
-use crate::module::{OpenError, Process, RunUser, Service};
+use crate::module::{CounterName, OpenError, Process, RunUser, Service};
 use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::{machine, tcp};
 use crate::wire::http::{Route, Routes};
@@ -61,47 +60,14 @@ pub struct Plan {
     pub workers: usize,
     /// What it serves; without, what other modules have it serve.
     pub route: Option<Route>,
-    /// Its counters in the group [`GROUP`](Counters::GROUP).
-    pub counters: Counters,
+    /// The module's counters.
+    pub counters: &'static [CounterName],
     /// The parameters that set address and port, for messages.
     pub parameters: &'static str,
     /// The file for a line for each request, and who is to own it.
     pub log_file: Option<(PathBuf, RunUser)>,
     /// Names that a request may ask for on loopback besides the machine's own.
     pub host_names: Vec<String>,
-}
-
-/// The names of a listener's counters.
-#[derive(Clone, Copy, Debug)]
-pub struct Counters {
-    /// Connections that were accepted.
-    pub connections: &'static str,
-    /// Requests.
-    pub requests: &'static str,
-    /// Of these, the ones whose reply says that something went wrong.
-    pub errors: &'static str,
-    /// Connections closed because a request did not come to its end, or a reply was not read, in time.
-    pub timeouts: &'static str,
-    /// Replies that could not be sent to their end, as the client was gone. Those of a timeout do not count.
-    pub dropped: &'static str,
-}
-
-impl Counters {
-    /// Statistics of every MI transport are in this group.
-    pub const GROUP: &'static str = "mi";
-
-    /// The rows of the module's table.
-    #[must_use]
-    pub const fn rows(self) -> [Statistic; 5] {
-        let Counters { connections, requests, errors, timeouts, dropped } = self;
-        [
-            Statistic::counter(Counters::GROUP, connections),
-            Statistic::counter(Counters::GROUP, requests),
-            Statistic::counter(Counters::GROUP, errors),
-            Statistic::counter(Counters::GROUP, timeouts),
-            Statistic::counter(Counters::GROUP, dropped),
-        ]
-    }
 }
 
 /// The service: one address, served by `workers` processes.

@@ -26,13 +26,13 @@ use super::connection::{Activity, End, TICK};
 use super::exchange::{self, Ends};
 use super::host::Names;
 use super::later::{self, Later};
-use super::ledger::{Ledger, count};
+use super::ledger::Ledger;
 use super::log_file::{Entry, LogWriter};
 use super::memory::{Kind, Memory};
 use super::stream::{Io, Scratch, scratch};
 use super::work::Turns;
 use crate::mi::Context;
-use crate::module::{OpenError, PLAIN_DESCRIPTORS, Process};
+use crate::module::{OpenError, PLAIN_DESCRIPTORS, Process, TransportCounter, TransportCounters};
 use crate::shm::Slot;
 use crate::system::{memory, process, signal, tcp};
 use crate::wire::PIECE_BYTES;
@@ -76,6 +76,7 @@ pub(super) struct Worker {
     pub(super) module: &'static str,
     slot: &'static Slot,
     log: Option<LogWriter>,
+    counters: TransportCounters,
     ledger: Ledger,
     /// The names that a request may ask for on loopback.
     pub(super) names: Names,
@@ -118,7 +119,8 @@ pub(super) fn serve(
         module: plan.module,
         slot: process.slot(),
         log,
-        ledger: Ledger::new(process, plan)?,
+        counters: TransportCounters::find(process, plan.counters)?,
+        ledger: Ledger::new(plan.module),
         names,
         later: Later::new(process.context()),
         memory: Rc::default(),
@@ -176,15 +178,15 @@ impl Worker {
 
     /// Counts a request.
     pub(super) fn note_request(&self, is_error: bool) {
-        count(self.ledger.requests);
+        self.counters.count(TransportCounter::Requests);
         if is_error {
-            count(self.ledger.errors);
+            self.counters.count(TransportCounter::Errors);
         }
     }
 
     /// Counts an error that shows after its request was counted.
     pub(super) fn note_error(&self) {
-        count(self.ledger.errors);
+        self.counters.count(TransportCounter::Errors);
     }
 
     /// Writes a request to the log file, if there is one.
@@ -198,7 +200,7 @@ impl Worker {
 
     /// Counts a reply that was not sent to its end, as its client is gone.
     pub(super) fn note_dropped(&self) {
-        count(self.ledger.dropped);
+        self.counters.count(TransportCounter::DroppedReplies);
     }
 
     async fn accept(self: Rc<Worker>, listener: tokio::net::TcpListener) {
@@ -216,7 +218,7 @@ impl Worker {
             }
             match listener.accept().await {
                 Ok((stream, client)) => {
-                    count(self.ledger.connections);
+                    self.counters.count(TransportCounter::Connections);
                     // Counts at once, before its task has a turn: those that wait may come all at a time.
                     let activity = Rc::new(Activity::new(&self.clock));
                     let stream = Rc::new(stream);
@@ -265,7 +267,7 @@ impl Worker {
             .warn(format_args!("{} connections are open, as many as can be; {effect}", self.max_connections));
         if let Some((activity, end)) = closed {
             if end == End::Late {
-                count(self.ledger.timeouts);
+                self.counters.count(TransportCounter::Timeouts);
             }
             activity.end(end);
         }
@@ -322,7 +324,7 @@ impl Worker {
                 self.no_room_since[kind as usize].set(Some(now));
                 return false;
             };
-            count(self.ledger.timeouts);
+            self.counters.count(TransportCounter::Timeouts);
             self.memory.write_off(activity);
             activity.end(End::Late);
         }
@@ -430,7 +432,7 @@ impl Worker {
                     continue;
                 }
                 if !activity.is_punctual() {
-                    count(self.ledger.timeouts);
+                    self.counters.count(TransportCounter::Timeouts);
                     let mut late = self.ledger.late.borrow_mut();
                     late.warn(format_args!("a connection is closed: its client sends or reads nothing"));
                 }

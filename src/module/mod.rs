@@ -8,11 +8,13 @@
 //! service.rs      what a module runs in processes of its own
 //! lifecycle.rs    the start and the end of the server and its processes, for C modules
 //! permissions.rs  the parameters of a module that say who may use its socket or FIFO
+//! transport_counters.rs  the counters of all MI transports
 //! ```
 
 mod lifecycle;
 mod permissions;
 mod service;
+mod transport_counters;
 
 use std::any::Any;
 
@@ -27,6 +29,7 @@ use crate::wire::http::Route;
 pub use lifecycle::{LateExports, Lifecycle, Lifecycles};
 pub use permissions::PermissionParameters;
 pub use service::{OpenError, PLAIN_DESCRIPTORS, Process, Rank, ReadyNotifier, Service};
+pub use transport_counters::{CounterName, TransportCounter, TransportCounters};
 
 /// The table of one module.
 #[derive(Debug)]

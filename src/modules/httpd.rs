@@ -3,8 +3,8 @@
 //! C: modules/httpd. Differs: without `ip` it listens on 127.0.0.1 alone; C listens everywhere.
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
-use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::module::{Module, ModuleParts};
+use crate::httpd::{Listener, Plan, settings};
+use crate::module::{CounterName, Module, ModuleParts, TransportCounter, TransportCounters};
 
 const PORT: Param<u16> = Param::u16("port", 1..=65_535, 8888, "TCP port to listen on");
 
@@ -30,20 +30,21 @@ const PARAMETERS: &[ParameterRow] = &[
     ),
 ];
 
-const COUNTERS: Counters = Counters {
-    connections: "http_connections",
-    requests: "http_requests",
-    errors: "http_errors",
-    timeouts: "http_timeouts",
-    dropped: "http_dropped_replies",
-};
+/// The module's counters.
+const COUNTERS: [CounterName; 5] = [
+    (TransportCounter::Connections, "http_connections"),
+    (TransportCounter::Requests, "http_requests"),
+    (TransportCounter::Errors, "http_errors"),
+    (TransportCounter::Timeouts, "http_timeouts"),
+    (TransportCounter::DroppedReplies, "http_dropped_replies"),
+];
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "httpd",
     parameters: PARAMETERS,
     commands: &[],
-    statistics: &COUNTERS.rows(),
+    statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, _| {
         let address = settings::address(settings, PORT)?;
@@ -53,7 +54,7 @@ pub(super) const MODULE: Module = Module {
             address,
             workers: settings.get(settings::CHILDREN_COUNT).into(),
             route: None,
-            counters: COUNTERS,
+            counters: &COUNTERS,
             host_names: settings::host_names(settings)?,
             parameters: "ip and port",
             log_file: None,

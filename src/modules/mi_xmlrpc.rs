@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
-use crate::httpd::{Counters, Listener, Plan, settings};
-use crate::module::{Module, ModuleParts};
+use crate::httpd::{Listener, Plan, settings};
+use crate::module::{CounterName, Module, ModuleParts, TransportCounter, TransportCounters};
 use crate::wire::http::Route;
 use crate::wire::xml_rpc::Format;
 
@@ -38,20 +38,21 @@ const PARAMETERS: &[ParameterRow] = &[
     ),
 ];
 
-const COUNTERS: Counters = Counters {
-    connections: "xmlrpc_connections",
-    requests: "xmlrpc_requests",
-    errors: "xmlrpc_errors",
-    timeouts: "xmlrpc_timeouts",
-    dropped: "xmlrpc_dropped_replies",
-};
+/// The module's counters.
+const COUNTERS: [CounterName; 5] = [
+    (TransportCounter::Connections, "xmlrpc_connections"),
+    (TransportCounter::Requests, "xmlrpc_requests"),
+    (TransportCounter::Errors, "xmlrpc_errors"),
+    (TransportCounter::Timeouts, "xmlrpc_timeouts"),
+    (TransportCounter::DroppedReplies, "xmlrpc_dropped_replies"),
+];
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "mi_xmlrpc",
     parameters: PARAMETERS,
     commands: &[],
-    statistics: &COUNTERS.rows(),
+    statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
         let format = if settings.get(REPLY_OPTION) == 1 { Format::Array } else { Format::String };
@@ -61,7 +62,7 @@ pub(super) const MODULE: Module = Module {
             address: settings::address(settings, PORT)?,
             workers: settings.get(settings::CHILDREN_COUNT).into(),
             route: Some(Route::new("RPC2", "port", format)),
-            counters: COUNTERS,
+            counters: &COUNTERS,
             host_names: settings::host_names(settings)?,
             parameters: "ip and port",
             log_file: settings.get(LOG_FILE).map(|path| (path.to_owned(), identity)),

@@ -21,8 +21,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::mi::Statistic;
-use crate::module::{Module, ModuleParts, OpenError, Process, Service};
+use crate::module::{
+    CounterName, Module, ModuleParts, OpenError, Process, Service, TransportCounter, TransportCounters,
+};
 use crate::shm::Parcels;
 use crate::system::datagram::Socket;
 use crate::system::endpoint::{Endpoint, Kind};
@@ -31,23 +32,23 @@ use crate::system::presence::{self, Presence};
 use crate::system::send_pool::SendPool;
 use settings::{Address, Settings};
 
-/// Statistics of every MI transport are in this group.
-const GROUP: &str = "mi";
+/// The module's counters.
+const COUNTERS: [CounterName; 7] = [
+    (TransportCounter::Requests, "datagram_requests"),
+    (TransportCounter::Errors, "datagram_errors"),
+    (TransportCounter::ParkedReplies, "datagram_parked_replies"),
+    (TransportCounter::Timeouts, "datagram_timeouts"),
+    (TransportCounter::DroppedReplies, "datagram_dropped_replies"),
+    (TransportCounter::UnreadDrops, "datagram_unread_drops"),
+    (TransportCounter::Ignored, "datagram_ignored"),
+];
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
     name: "mi_datagram",
     parameters: settings::PARAMETERS,
     commands: &[],
-    statistics: &[
-        Statistic::counter(GROUP, "datagram_requests"),
-        Statistic::counter(GROUP, "datagram_errors"),
-        Statistic::counter(GROUP, "datagram_parked_replies"),
-        Statistic::counter(GROUP, "datagram_timeouts"),
-        Statistic::counter(GROUP, "datagram_dropped_replies"),
-        Statistic::counter(GROUP, "datagram_unread_drops"),
-        Statistic::counter(GROUP, "datagram_ignored"),
-    ],
+    statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
         let service = Datagrams::new(Settings::new(settings, identity)?);

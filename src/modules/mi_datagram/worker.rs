@@ -7,17 +7,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::GROUP;
+use super::COUNTERS;
 use super::answer::{Answer, Answerer, Unfinished};
 use super::long::{LongRequests, Request};
 use super::parked::{Doors, Gone, Outcome, Parked};
 use super::settings::Settings;
 use crate::logging::Throttle;
 use crate::mi::Fault;
-use crate::module::{OpenError, Process};
+use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
 use crate::shm::{Inbox, Parcels, Unsent};
 use crate::system::datagram::{Peer, Socket, Wait};
 use crate::system::send_pool::{PoolSender, SendPool, UnreadLimit};
@@ -73,7 +72,7 @@ impl<'a> Worker<'a> {
             delivery: Delivery {
                 doors,
                 parked: Parked::take_over(settings.timeout, parcels),
-                counters: Counters::find(process)?,
+                counters: TransportCounters::find(process, &COUNTERS)?,
                 receive_failed: Throttle::new(module_path!()),
                 undeliverable: Throttle::new(module_path!()),
             },
@@ -194,12 +193,12 @@ impl<'a> Worker<'a> {
         // which answers it, and so on for ever. So nothing that a server sends is answered there.
         let is_udp = self.delivery.doors.pool.is_none();
         if is_udp && !is_request(request) {
-            return count(self.delivery.counters.ignored);
+            return self.delivery.counters.count(TransportCounter::Ignored);
         }
         // Looked at only when it matters: it takes as long as the request.
         let is_reply = || is_udp && json_rpc::is_reply(request);
         if !self.long.is_empty() && self.long.holds(peer) && !is_reply() {
-            count(self.delivery.counters.requests);
+            self.delivery.counters.count(TransportCounter::Requests);
             if !self.long.add_behind(peer, request, length) {
                 let bytes = self.answerer.refuse_unread(request, &TOO_MANY);
                 self.delivery.conclude(bytes, true, peer, None);
@@ -210,13 +209,13 @@ impl<'a> Worker<'a> {
         match self.answerer.answer(request, length, peer) {
             Answer::Whole { is_error: true, .. } | Answer::Unfinished(_) if is_reply() => {
                 self.process.set_busy(false);
-                return count(self.delivery.counters.ignored);
+                return self.delivery.counters.count(TransportCounter::Ignored);
             }
             Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, peer, None),
             Answer::Unfinished(unfinished) => self.keep(unfinished, peer, None),
             Answer::Later(number) => self.inbox.expect(number),
         }
-        count(self.delivery.counters.requests);
+        self.delivery.counters.count(TransportCounter::Requests);
         self.process.set_busy(false);
     }
 
@@ -267,44 +266,12 @@ fn is_request(datagram: &[u8]) -> bool {
     datagram.starts_with(b":") || json_rpc::is_json(datagram)
 }
 
-/// The worker's own cells of the module's statistics.
-#[derive(Clone, Copy, Debug)]
-struct Counters {
-    requests: &'static AtomicU64,
-    errors: &'static AtomicU64,
-    parked: &'static AtomicU64,
-    timeouts: &'static AtomicU64,
-    dropped: &'static AtomicU64,
-    unread_drops: &'static AtomicU64,
-    ignored: &'static AtomicU64,
-}
-
-impl Counters {
-    fn find(process: &Process<'_>) -> Result<Counters, OpenError> {
-        let cell =
-            |name: &str| process.counter(GROUP, name).ok_or(format!("statistic {GROUP}:{name} is missing"));
-        Ok(Counters {
-            requests: cell("datagram_requests")?,
-            errors: cell("datagram_errors")?,
-            parked: cell("datagram_parked_replies")?,
-            timeouts: cell("datagram_timeouts")?,
-            dropped: cell("datagram_dropped_replies")?,
-            unread_drops: cell("datagram_unread_drops")?,
-            ignored: cell("datagram_ignored")?,
-        })
-    }
-}
-
-fn count(cell: &AtomicU64) {
-    cell.fetch_add(1, Ordering::Relaxed);
-}
-
 /// How replies reach their clients.
 #[derive(Debug)]
 struct Delivery<'a> {
     doors: Doors<'a>,
     parked: Parked<'a>,
-    counters: Counters,
+    counters: TransportCounters,
     receive_failed: Throttle,
     undeliverable: Throttle,
 }
@@ -313,7 +280,7 @@ impl Delivery<'_> {
     /// Counts a reply and sends it, unless it is one that nobody wants.
     fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer, row: Option<Unsent>) {
         if is_error {
-            count(self.counters.errors);
+            self.counters.count(TransportCounter::Errors);
         }
         if !bytes.is_empty() {
             self.deliver(bytes, peer, row);
@@ -337,13 +304,13 @@ impl Delivery<'_> {
             Outcome::Full => {
                 row.iter().for_each(|row| row.set_in_flight(false));
                 if self.parked.park(bytes, peer, row) {
-                    count(self.counters.parked);
+                    self.counters.count(TransportCounter::ParkedReplies);
                 } else {
                     self.drop_reply(peer, "the client does not read its replies");
                 }
             }
             Outcome::UnreadLimit => {
-                count(self.counters.unread_drops);
+                self.counters.count(TransportCounter::UnreadDrops);
                 self.drop_reply(peer, &UnreadLimit.to_string());
             }
             Outcome::Failed(error) => self.drop_reply(peer, &explain(&error)),
@@ -360,23 +327,23 @@ impl Delivery<'_> {
         parked.retry_when_due(doors, |gone| match gone {
             Gone::Delivered => {}
             Gone::TimedOut(peer) => {
-                count(counters.timeouts);
+                counters.count(TransportCounter::Timeouts);
                 undeliverable.warn(format_args!("reply to {peer} dropped: not read within socket_timeout"));
             }
             Gone::Failed(peer, error) => {
-                count(counters.dropped);
+                counters.count(TransportCounter::DroppedReplies);
                 undeliverable.warn(format_args!("reply to {peer} dropped: {}", explain(&error)));
             }
             Gone::UnreadLimit(peer) => {
-                count(counters.dropped);
-                count(counters.unread_drops);
+                counters.count(TransportCounter::DroppedReplies);
+                counters.count(TransportCounter::UnreadDrops);
                 undeliverable.warn(format_args!("reply to {peer} dropped: {UnreadLimit}"));
             }
         });
     }
 
     fn drop_reply(&mut self, peer: &Peer, reason: &str) {
-        count(self.counters.dropped);
+        self.counters.count(TransportCounter::DroppedReplies);
         self.undeliverable.warn(format_args!("reply to {peer} dropped: {reason}"));
     }
 

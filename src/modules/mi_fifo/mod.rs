@@ -17,8 +17,10 @@ mod worker;
 use std::fs::File;
 use std::path::Path;
 
-use crate::mi::Statistic;
-use crate::module::{Module, ModuleParts, OpenError, PLAIN_DESCRIPTORS, Process, Service};
+use crate::module::{
+    CounterName, Module, ModuleParts, OpenError, PLAIN_DESCRIPTORS, Process, Service, TransportCounter,
+    TransportCounters,
+};
 use crate::shm::{Parcels, ReadAhead};
 use crate::system::endpoint::{self, Endpoint, Kind};
 use crate::system::obstacle::{self, Obstacle};
@@ -27,8 +29,14 @@ use crate::system::{fifo, user};
 use crate::wire::frame::MAX_REQUEST_BYTES;
 use settings::Settings;
 
-/// Statistics of every MI transport are in this group.
-const GROUP: &str = "mi";
+/// The module's counters.
+const COUNTERS: [CounterName; 5] = [
+    (TransportCounter::Requests, "fifo_requests"),
+    (TransportCounter::Errors, "fifo_errors"),
+    (TransportCounter::ParkedReplies, "fifo_parked_replies"),
+    (TransportCounter::Timeouts, "fifo_timeouts"),
+    (TransportCounter::DroppedReplies, "fifo_dropped_replies"),
+];
 
 /// Reply FIFOs that the process must be able to have open.
 const LEAST_REPLIES: u64 = 16;
@@ -38,13 +46,7 @@ pub(super) const MODULE: Module = Module {
     name: "mi_fifo",
     parameters: settings::PARAMETERS,
     commands: &[],
-    statistics: &[
-        Statistic::counter(GROUP, "fifo_requests"),
-        Statistic::counter(GROUP, "fifo_errors"),
-        Statistic::counter(GROUP, "fifo_parked_replies"),
-        Statistic::counter(GROUP, "fifo_timeouts"),
-        Statistic::counter(GROUP, "fifo_dropped_replies"),
-    ],
+    statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
         let service = Fifos { settings: Settings::new(settings, identity)?, open: None, complaint: None };

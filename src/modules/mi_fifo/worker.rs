@@ -10,16 +10,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{self, Answer, Answerer};
 use super::replies::{Event, Replies, Reply};
 use super::settings::Settings;
-use super::{GROUP, Open};
+use super::{COUNTERS, Open};
 use crate::logging::Throttle;
 use crate::mi::{Caller, Context, Peer};
-use crate::module::{OpenError, Process};
+use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
 use crate::shm::{Inbox, ReadAhead};
 use crate::system::fifo::{self, Identity};
 use crate::wire::frame::{Frame, Framer, Known, Lookup, Mode, Wait, What};
@@ -246,19 +245,19 @@ impl<'a> Service<'a> {
             What::Garbage => {
                 let shown = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii();
                 self.ledger.refused.warn(format_args!("no request, passed over: {shown}"));
-                return count(self.ledger.errors);
+                return self.ledger.counters.count(TransportCounter::Errors);
             }
             What::Text(text) => text.reply,
             What::Unfinished { reply, .. } => reply,
             What::Json { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => reply,
         };
-        count(self.ledger.requests);
+        self.ledger.counters.count(TransportCounter::Requests);
         let path = match reply_path(self.settings, name, &mut self.path) {
             Ok(path) => path,
             Err(reason) => {
                 let name = name.escape_ascii();
                 self.ledger.refused.warn(format_args!("no reply to {name}, nothing is run: {reason}"));
-                return count(self.ledger.errors);
+                return self.ledger.counters.count(TransportCounter::Errors);
             }
         };
         let may_come_later = self.any_answers_later
@@ -272,7 +271,7 @@ impl<'a> Service<'a> {
             Err(error) => {
                 let path = path.unwrap_or(Path::new("")).display();
                 self.ledger.refused.warn(format_args!("no reply to {path}, nothing is run: {error}"));
-                return count(self.ledger.errors);
+                return self.ledger.counters.count(TransportCounter::Errors);
             }
         };
         let address = if may_come_later { reply.address() } else { Vec::new() };
@@ -298,7 +297,7 @@ impl<'a> Service<'a> {
     fn send(&mut self, mut reply: Reply<'a>, answer: Answer) {
         reply.is_error = answer.is_error;
         if answer.is_error {
-            count(self.ledger.errors);
+            self.ledger.counters.count(TransportCounter::Errors);
         }
         let ledger = &mut self.ledger;
         self.replies.send(reply, answer.more, self.answerer.context, &mut |event| ledger.note(event));
@@ -389,11 +388,7 @@ fn reply_path<'a>(
 /// The worker's own cells of the module's statistics, and what it says in the log.
 #[derive(Debug)]
 struct Ledger {
-    requests: &'static AtomicU64,
-    errors: &'static AtomicU64,
-    parked: &'static AtomicU64,
-    timeouts: &'static AtomicU64,
-    dropped: &'static AtomicU64,
+    counters: TransportCounters,
     refused: Throttle,
     undeliverable: Throttle,
     unreadable: Throttle,
@@ -401,14 +396,8 @@ struct Ledger {
 
 impl Ledger {
     fn new(process: &Process<'_>) -> Result<Ledger, OpenError> {
-        let cell =
-            |name: &str| process.counter(GROUP, name).ok_or(format!("statistic {GROUP}:{name} is missing"));
         Ok(Ledger {
-            requests: cell("fifo_requests")?,
-            errors: cell("fifo_errors")?,
-            parked: cell("fifo_parked_replies")?,
-            timeouts: cell("fifo_timeouts")?,
-            dropped: cell("fifo_dropped_replies")?,
+            counters: TransportCounters::find(process, &COUNTERS)?,
             refused: Throttle::new(module_path!()),
             undeliverable: Throttle::new(module_path!()),
             unreadable: Throttle::new(module_path!()),
@@ -417,21 +406,17 @@ impl Ledger {
 
     fn note(&mut self, event: Event<'_>) {
         match event {
-            Event::Erred => count(self.errors),
-            Event::Parked => count(self.parked),
+            Event::Erred => self.counters.count(TransportCounter::Errors),
+            Event::Parked => self.counters.count(TransportCounter::ParkedReplies),
             Event::TimedOut(path) => {
-                count(self.timeouts);
+                self.counters.count(TransportCounter::Timeouts);
                 let path = path.display();
                 self.undeliverable.warn(format_args!("reply to {path} dropped: nobody reads it"));
             }
             Event::Dropped(path, error) => {
-                count(self.dropped);
+                self.counters.count(TransportCounter::DroppedReplies);
                 self.undeliverable.warn(format_args!("reply to {} dropped: {error}", path.display()));
             }
         }
     }
-}
-
-fn count(cell: &AtomicU64) {
-    cell.fetch_add(1, Ordering::Relaxed);
 }
