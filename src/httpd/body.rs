@@ -1,58 +1,64 @@
-//! The body of a request as far as it has come. Pure: no socket.
+//! Collects the body of a request, within the limits of length and memory. Pure: no socket.
 
 use super::MAX_REQUEST_BYTES;
-use super::memory::{FREE_BODY_BYTES, Share};
+use super::memory::{FREE_BODY_BYTES, RequestMemory};
 
-/// Why a body cannot grow.
+/// Why bytes cannot be added to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excess {
-    /// It is longer than one may be.
-    Long,
-    /// The requests of others are too long, together.
-    Full,
+pub(super) enum BodyError {
+    /// The body would be longer than [`MAX_REQUEST_BYTES`].
+    TooLong,
+    /// All requests together take the memory that they may.
+    NoMemory,
 }
 
-/// A body that grows. What has come counts, not what was told: a promise takes no memory.
+/// A body that is being received. Only received bytes count against the memory budget, not the announced
+/// length.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct RequestBody {
     bytes: Vec<u8>,
-    told: usize,
-    share: Share,
+    /// The length in `Content-Length`; 0 when the client sent none.
+    announced: usize,
+    memory: RequestMemory,
 }
 
-impl Body {
-    /// One of which nothing has come, of a length that was told, or 0.
-    pub(super) fn new(share: Share, told: usize) -> Body {
-        Body { bytes: Vec::new(), told: told.min(MAX_REQUEST_BYTES), share }
+impl RequestBody {
+    /// An empty body. `announced` is the length in `Content-Length`, or 0.
+    pub(super) fn new(memory: RequestMemory, announced: usize) -> RequestBody {
+        RequestBody { bytes: Vec::new(), announced: announced.min(MAX_REQUEST_BYTES), memory }
     }
 
-    /// Adds what has come, if there is room for so many bytes more as `has_room` is asked for.
-    pub(super) fn push(&mut self, bytes: &[u8], has_room: impl FnOnce(usize) -> bool) -> Result<(), Excess> {
+    /// Adds received bytes. `has_room` tells whether the memory budget has room for as many bytes more.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        has_room: impl FnOnce(usize) -> bool,
+    ) -> Result<(), BodyError> {
         let length = self.bytes.len() + bytes.len();
         if length > MAX_REQUEST_BYTES {
-            return Err(Excess::Long);
+            return Err(BodyError::TooLong);
         }
         let counted = length.saturating_sub(FREE_BODY_BYTES);
-        let more = self.share.lacks(counted);
+        let more = self.memory.missing(counted);
         if more > 0 && !has_room(more) {
-            return Err(Excess::Full);
+            return Err(BodyError::NoMemory);
         }
-        self.share.grow_to(counted);
-        if counted > 0 && self.bytes.capacity() < self.told {
-            self.bytes.reserve_exact(self.told - self.bytes.len());
+        self.memory.grow_to(counted);
+        if counted > 0 && self.bytes.capacity() < self.announced {
+            self.bytes.reserve_exact(self.announced - self.bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// What has come.
+    /// The bytes received so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Its share of the memory, for as long as what was read from it is kept.
-    pub(super) fn into_share(self) -> Share {
-        self.share
+    /// The body's part of the memory budget, for a batch whose text is kept longer than the body.
+    pub(super) fn into_memory(self) -> RequestMemory {
+        self.memory
     }
 }
 
@@ -60,34 +66,33 @@ impl Body {
 mod tests {
     use std::rc::Rc;
 
-    use super::super::connection::Activity;
-    use super::super::memory::{Kind, Memory};
+    use super::super::memory::{MemoryBudget, MemoryKind};
     use super::*;
 
     #[test]
-    fn bodies_share_the_memory_and_give_it_back() {
-        let (memory, activity) = (Rc::new(Memory::default()), Rc::new(Activity::new(&Rc::default())));
-        let has_room = |more| memory.has_room(Kind::Request, more);
+    fn bodies_share_the_budget_and_give_it_back() {
+        let (budget, held) = (Rc::new(MemoryBudget::default()), Rc::default());
+        let has_room = |more| budget.has_room(MemoryKind::Request, more);
         let whole = vec![b'x'; MAX_REQUEST_BYTES];
         let mut bodies = Vec::new();
-        let refused = loop {
-            let mut body = Body::new(Share::new(&memory, &activity), whole.len());
+        let error = loop {
+            let mut body = RequestBody::new(RequestMemory::new(&budget, &held), whole.len());
             match body.push(&whole, has_room) {
                 Ok(()) => bodies.push(body),
-                Err(excess) => break excess,
+                Err(error) => break error,
             }
         };
-        assert_eq!((refused, bodies.len()), (Excess::Full, 32));
+        assert_eq!((error, bodies.len()), (BodyError::NoMemory, 32));
         assert!(bodies.iter().all(|body| body.bytes() == whole && body.bytes.capacity() == whole.len()));
-        let mut short = Body::new(Share::new(&memory, &activity), 0);
+        let mut short = RequestBody::new(RequestMemory::new(&budget, &held), 0);
         assert_eq!(short.push(&[b'x'; FREE_BODY_BYTES], has_room), Ok(()));
         bodies.pop();
         assert_eq!(short.push(&whole[FREE_BODY_BYTES..], has_room), Ok(()));
-        assert_eq!(short.push(b"x", has_room), Err(Excess::Long));
-        let share = short.into_share();
+        assert_eq!(short.push(b"x", has_room), Err(BodyError::TooLong));
+        let memory = short.into_memory();
         drop(bodies);
-        assert_eq!(memory.taken(), MAX_REQUEST_BYTES - FREE_BODY_BYTES);
-        drop(share);
-        assert_eq!(memory.taken(), 0);
+        assert_eq!(budget.used(), MAX_REQUEST_BYTES - FREE_BODY_BYTES);
+        drop(memory);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -1,261 +1,262 @@
-//! One connection: what it is doing, for the deadlines, and what it holds.
+//! Keeps what one connection is doing, for its deadlines, and how it is to be closed.
 //!
-//! Whoever looks at the deadlines walks over all connections now and then, so that a request costs no timer.
+//! The worker checks the deadlines of all connections every [`TICK`], so that a request needs no timer.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::memory::Kind;
+use super::memory::HeldMemory;
 
-/// How often deadlines are looked at.
+/// Time between two checks of the deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(500);
 
 /// How long a connection may be silent between two requests.
 const IDLE_TICKS: u32 = ticks(30);
 
-/// How long the head of a request may take, the silence before the first one included.
+/// How long the head of a request may take. For the first request of a connection the time before its first
+/// byte counts, too.
 const HEAD_TICKS: u32 = ticks(10);
 
-/// How long a body may take as a whole.
+/// How long a whole body may take.
 const BODY_TICKS: u32 = ticks(60);
 
-/// How long nothing of a body may come.
-const STALL_TICKS: u32 = ticks(10);
+/// How long a client may pause within a body.
+const BODY_PAUSE_TICKS: u32 = ticks(10);
 
-/// How long nothing of a reply may be taken. A client's system makes room in steps, on loopback of some 80 kB, however
-/// steadily it reads; so there this is 3 kB a second.
-const READ_TICKS: u32 = ticks(30);
+/// How long a client may read nothing of its reply. The kernel of a client that reads steadily still makes
+/// room in steps, on loopback of some 80 kB, so the slowest client that is kept reads 3 kB a second there.
+const REPLY_PAUSE_TICKS: u32 = ticks(30);
 
-/// How long a client may hold up a request when there is no room for other connections.
+/// How long a client may delay its request before the worker may close the connection to make room.
 const GRACE_TICKS: u32 = ticks(1);
 
-/// The ticks in that many seconds.
+/// Converts seconds to ticks.
 const fn ticks(seconds: u32) -> u32 {
     seconds * 2
 }
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// A request, and none has begun.
+pub(super) enum ConnectionPhase {
+    /// The first byte of the next request.
     Idle,
-    /// The head of a request.
+    /// The rest of a request's head.
     Head,
-    /// The body of a request.
+    /// The rest of a request's body.
     Body,
-    /// The client, which is to read its reply.
+    /// The end of the reply: its command runs, or the client reads.
     Reply,
 }
 
-/// How a connection is to end.
+/// Whether and why a connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Not now.
-    NotYet,
-    /// After the request in hand.
-    InOrder,
-    /// At once, as it takes too long.
-    Late,
-    /// At once, to make room for another.
+pub(super) enum Closing {
+    /// It stays open.
+    No,
+    /// It is closed after the current request, because the worker stops.
+    Graceful,
+    /// It is closed at once, because its client takes too long.
+    TimedOut,
+    /// It is closed at once, to make room for another connection.
     Evicted,
-    /// At once, as its client has gone.
-    Gone,
+    /// It is closed at once, because its client is gone.
+    ClientGone,
 }
 
-/// What a connection is doing.
+/// The activity of one connection. Times are in ticks of the worker's clock, which may wrap around.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// The time, in ticks.
+    /// The current time, which the worker advances.
     clock: Rc<Cell<u32>>,
-    phase: Cell<Phase>,
-    /// When that began.
-    since: Cell<u32>,
-    /// When bytes last came.
-    moved: Cell<u32>,
-    /// Since when the client has no room for bytes that are to leave.
-    blocked: Cell<Option<u32>>,
-    /// How many bytes waited to be taken by the client at the last look, if it was blocked by then.
-    unsent: Cell<Option<usize>>,
-    /// What this connection has of the memory, in bytes of each kind.
-    held: [Cell<usize>; 2],
-    /// Whether that counts as free, as this connection ends at once.
-    is_written_off: Cell<bool>,
-    /// How much of the head of a request has come, in bytes.
-    head: Cell<usize>,
-    /// What of that head has a part of the memory, in bytes.
-    counted_head: Cell<usize>,
-    /// Whether the reply in hand comes later, from another process.
+    phase: Cell<ConnectionPhase>,
+    phase_since: Cell<u32>,
+    /// When the client last sent a byte, or the phase began.
+    last_read: Cell<u32>,
+    /// Since when the socket's send buffer is full; `None` while it has room.
+    blocked_since: Cell<Option<u32>>,
+    /// Bytes in the socket's send buffer at the last check, while the connection is blocked.
+    unsent_bytes: Cell<Option<usize>>,
+    /// What this connection holds of the worker's memory budget.
+    memory: Rc<HeldMemory>,
+    /// Bytes received of the current head.
+    head_bytes: Cell<usize>,
+    /// The part of the head that counts against the memory budget, in bytes.
+    counted_head_bytes: Cell<usize>,
+    /// The current request waits for a deferred reply.
     is_deferred: Cell<bool>,
-    /// Whether the next reply has to be made one of HTTP/1.1.
-    is_reply_old: Cell<bool>,
-    end: Cell<End>,
-    task: RefCell<Option<Waker>>,
+    /// The next reply is one to HTTP/1.0, whose status line must be rewritten.
+    is_http_1_0: Cell<bool>,
+    closing: Cell<Closing>,
+    /// Wakes the connection's task when `closing` changes.
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Activity {
-    /// That of a new connection.
+    /// The activity of a new connection.
     pub(super) fn new(clock: &Rc<Cell<u32>>) -> Activity {
         let now = clock.get();
         Activity {
             clock: Rc::clone(clock),
-            phase: Cell::new(Phase::Head),
-            since: Cell::new(now),
-            moved: Cell::new(now),
-            blocked: Cell::new(None),
-            unsent: Cell::new(None),
-            held: Default::default(),
-            is_written_off: Cell::new(false),
-            head: Cell::new(0),
-            counted_head: Cell::new(0),
+            phase: Cell::new(ConnectionPhase::Head),
+            phase_since: Cell::new(now),
+            last_read: Cell::new(now),
+            blocked_since: Cell::new(None),
+            unsent_bytes: Cell::new(None),
+            memory: Rc::default(),
+            head_bytes: Cell::new(0),
+            counted_head_bytes: Cell::new(0),
             is_deferred: Cell::new(false),
-            is_reply_old: Cell::new(false),
-            end: Cell::new(End::NotYet),
-            task: RefCell::new(None),
+            is_http_1_0: Cell::new(false),
+            closing: Cell::new(Closing::No),
+            waker: RefCell::new(None),
         }
     }
 
-    /// What the connection does from now on.
-    pub(super) fn enter(&self, phase: Phase) {
+    /// Begins a phase.
+    pub(super) fn enter(&self, phase: ConnectionPhase) {
         self.phase.set(phase);
-        self.since.set(self.clock.get());
-        self.moved.set(self.clock.get());
+        self.phase_since.set(self.clock.get());
+        self.last_read.set(self.clock.get());
     }
 
-    /// Whether its client has waited for too long with what it should do. One that still reads the last reply is not
-    /// asked for its next request.
+    /// Whether the client has exceeded the time limit of the phase. The idle time does not count while the
+    /// client still reads the last reply.
     pub(super) fn is_late(&self) -> bool {
         let passed = |since: u32| self.clock.get().wrapping_sub(since);
-        match (self.blocked.get(), self.phase.get()) {
-            (Some(since), _) => passed(since) > READ_TICKS,
-            (None, Phase::Idle) => passed(self.since.get()) > IDLE_TICKS,
-            (None, Phase::Head) => passed(self.since.get()) > HEAD_TICKS,
-            (None, Phase::Body) => {
-                passed(self.since.get()) > BODY_TICKS || passed(self.moved.get()) > STALL_TICKS
+        match (self.blocked_since.get(), self.phase.get()) {
+            (Some(since), _) => passed(since) > REPLY_PAUSE_TICKS,
+            (None, ConnectionPhase::Idle) => passed(self.phase_since.get()) > IDLE_TICKS,
+            (None, ConnectionPhase::Head) => passed(self.phase_since.get()) > HEAD_TICKS,
+            (None, ConnectionPhase::Body) => {
+                passed(self.phase_since.get()) > BODY_TICKS || passed(self.last_read.get()) > BODY_PAUSE_TICKS
             }
-            (None, Phase::Reply) => false,
+            (None, ConnectionPhase::Reply) => false,
         }
     }
 
-    /// Since when it has done nothing, if it may be closed to make room: no request of it is in hand.
-    pub(super) fn spare_since(&self) -> Option<u32> {
-        let is_spare = matches!(self.phase.get(), Phase::Idle | Phase::Head) && self.blocked.get().is_none();
-        is_spare.then(|| self.since.get())
+    /// Since when the connection has had no request and no unread reply; `None` while it has one.
+    pub(super) fn idle_since(&self) -> Option<u32> {
+        let is_idle = matches!(self.phase.get(), ConnectionPhase::Idle | ConnectionPhase::Head)
+            && self.blocked_since.get().is_none();
+        is_idle.then(|| self.phase_since.get())
     }
 
-    /// Since when a request of it is in hand and its client is waited for. Not when that has just begun: who is
-    /// about to send or to read is not held up by many who come.
-    pub(super) fn waiting_since(&self) -> Option<u32> {
-        let body = (self.phase.get() == Phase::Body).then(|| self.since.get());
-        self.blocked.get().or(body).filter(|since| self.is_long_ago(*since))
+    /// Since when the client has delayed its request, by its body or by not reading the reply; `None` within
+    /// the first [`GRACE_TICKS`], so that a burst of new connections does not close those that are about to
+    /// send or read.
+    pub(super) fn delaying_since(&self) -> Option<u32> {
+        let body = (self.phase.get() == ConnectionPhase::Body).then(|| self.phase_since.get());
+        self.blocked_since.get().or(body).filter(|since| self.is_past_grace(*since))
     }
 
-    /// Since when its client has neither sent nor read anything, though it is its turn. Not when that has just begun.
+    /// Since when the client has neither sent nor read a byte that the worker waits for; `None` within the
+    /// first [`GRACE_TICKS`].
     pub(super) fn stalled_since(&self) -> Option<u32> {
-        let sends = matches!(self.phase.get(), Phase::Head | Phase::Body).then(|| self.moved.get());
-        self.blocked.get().or(sends).filter(|since| self.is_long_ago(*since))
+        let is_sending = matches!(self.phase.get(), ConnectionPhase::Head | ConnectionPhase::Body);
+        let last_read = is_sending.then(|| self.last_read.get());
+        self.blocked_since.get().or(last_read).filter(|since| self.is_past_grace(*since))
     }
 
-    fn is_long_ago(&self, since: u32) -> bool {
+    fn is_past_grace(&self, since: u32) -> bool {
         self.clock.get().wrapping_sub(since) >= GRACE_TICKS
     }
 
-    /// What it has of the memory, in bytes, if that counts.
-    pub(super) fn held(&self, kind: Kind) -> Option<&Cell<usize>> {
-        (!self.is_written_off.get()).then_some(&self.held[kind as usize])
+    /// What this connection holds of the worker's memory budget.
+    pub(super) fn memory(&self) -> &Rc<HeldMemory> {
+        &self.memory
     }
 
-    /// Has nothing count that it holds.
-    pub(super) fn write_off(&self) {
-        self.is_written_off.set(true);
-    }
-
-    /// How much of a head has come, in bytes, while one is read or waited for.
-    pub(super) fn head(&self) -> Option<usize> {
+    /// Bytes received of the current or next head; `None` while a body or a reply is in progress.
+    pub(super) fn head_bytes(&self) -> Option<usize> {
         match self.phase.get() {
-            Phase::Idle => Some(0),
-            Phase::Head => Some(self.head.get()),
-            Phase::Body | Phase::Reply => None,
+            ConnectionPhase::Idle => Some(0),
+            ConnectionPhase::Head => Some(self.head_bytes.get()),
+            ConnectionPhase::Body | ConnectionPhase::Reply => None,
         }
     }
 
-    /// What of the head of a request has a part of the memory, in bytes, for who changes that.
-    pub(super) fn counted_head(&self) -> &Cell<usize> {
-        &self.counted_head
+    /// The part of the head that counts against the memory budget, in bytes. The worker sets it.
+    pub(super) fn counted_head_bytes(&self) -> &Cell<usize> {
+        &self.counted_head_bytes
     }
 
-    /// Whether the reply in hand comes later, from another process.
+    /// Whether the current request waits for a deferred reply. The request's task sets it.
     pub(super) fn is_deferred(&self) -> &Cell<bool> {
         &self.is_deferred
     }
 
-    /// Whether the reply that leaves next is one that hyper makes for HTTP/1.0.
-    pub(super) fn is_reply_old(&self) -> &Cell<bool> {
-        &self.is_reply_old
+    /// Whether the next reply is one to HTTP/1.0. The request's task sets it; the connection's bytes clear
+    /// it.
+    pub(super) fn is_http_1_0(&self) -> &Cell<bool> {
+        &self.is_http_1_0
     }
 
-    /// Whether bytes are to leave for which the client has no room.
+    /// Whether the socket's send buffer is full.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.get().is_some()
+        self.blocked_since.get().is_some()
     }
 
-    /// Notes how much waits to be taken by a client that has no room for more. One that takes some is waited for.
+    /// Notes the bytes in the send buffer of a blocked connection. When they have become fewer the client
+    /// reads, and its time begins again.
     pub(super) fn note_unsent(&self, bytes: usize) {
-        if self.unsent.replace(Some(bytes)).is_some_and(|before| bytes < before) {
-            self.blocked.set(Some(self.clock.get()));
+        if self.unsent_bytes.replace(Some(bytes)).is_some_and(|before| bytes < before) {
+            self.blocked_since.set(Some(self.clock.get()));
         }
     }
 
-    /// Whether it did what it should, so that its end is no fault of its client's.
-    pub(super) fn is_punctual(&self) -> bool {
-        self.phase.get() == Phase::Idle && self.blocked.get().is_none()
+    /// Whether the connection waits for its next request and the client has read all replies.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase.get() == ConnectionPhase::Idle && self.blocked_since.get().is_none()
     }
 
-    /// Has the connection end.
-    pub(super) fn end(&self, end: End) {
-        self.end.set(end);
-        if let Some(task) = self.task.borrow_mut().take() {
-            task.wake();
+    /// Closes the connection, by its own task.
+    pub(super) fn close(&self, closing: Closing) {
+        self.closing.set(closing);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
         }
     }
 
-    /// How it is to end. The task that asks is told when that changes.
-    pub(super) fn poll_end(&self, cx: &Context<'_>) -> End {
-        let mut task = self.task.borrow_mut();
-        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            *task = Some(cx.waker().clone());
+    /// Whether and why the connection is to be closed. The calling task is woken when that changes.
+    pub(super) fn poll_closing(&self, cx: &Context<'_>) -> Closing {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
         }
-        self.end.get()
+        self.closing.get()
     }
 
-    /// How it is to end.
-    pub(super) fn ending(&self) -> End {
-        self.end.get()
+    /// Whether and why the connection is to be closed.
+    pub(super) fn closing(&self) -> Closing {
+        self.closing.get()
     }
 
-    /// Notes bytes that have come.
+    /// Notes received bytes.
     pub(super) fn note_read(&self, bytes: usize) {
-        if let Some(head) = self.head() {
-            if self.phase.get() == Phase::Idle {
-                self.enter(Phase::Head);
+        if let Some(head_bytes) = self.head_bytes() {
+            if self.phase.get() == ConnectionPhase::Idle {
+                self.enter(ConnectionPhase::Head);
             }
-            self.head.set(head + bytes);
+            self.head_bytes.set(head_bytes + bytes);
         }
-        self.moved.set(self.clock.get());
+        self.last_read.set(self.clock.get());
     }
 
-    /// Notes whether bytes could leave.
+    /// Notes whether the socket took bytes or is blocked, and passes the result on.
     pub(super) fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         match written {
             Poll::Ready(_) => {
-                // Its time for the next request begins when the last reply has left.
-                if self.blocked.take().is_some() && self.phase.get() == Phase::Idle {
-                    self.enter(Phase::Idle);
+                // The idle time begins when the last bytes of the reply have left.
+                if self.blocked_since.take().is_some() && self.phase.get() == ConnectionPhase::Idle {
+                    self.enter(ConnectionPhase::Idle);
                 }
-                self.unsent.set(None);
+                self.unsent_bytes.set(None);
             }
-            Poll::Pending if self.blocked.get().is_none() => self.blocked.set(Some(self.clock.get())),
+            Poll::Pending if self.blocked_since.get().is_none() => {
+                self.blocked_since.set(Some(self.clock.get()));
+            }
             Poll::Pending => {}
         }
         written
@@ -267,10 +268,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_phase_has_a_deadline_of_its_own() {
-        for (phase, limit) in
-            [(Phase::Idle, IDLE_TICKS), (Phase::Head, HEAD_TICKS), (Phase::Body, STALL_TICKS)]
-        {
+    fn each_phase_has_its_own_time_limit() {
+        for (phase, limit) in [
+            (ConnectionPhase::Idle, IDLE_TICKS),
+            (ConnectionPhase::Head, HEAD_TICKS),
+            (ConnectionPhase::Body, BODY_PAUSE_TICKS),
+        ] {
             let clock = Rc::new(Cell::new(u32::MAX - 3));
             let activity = Activity::new(&clock);
             activity.enter(phase);
@@ -278,16 +281,16 @@ mod tests {
             assert!(!activity.is_late(), "{phase:?}");
             clock.set(clock.get().wrapping_add(1));
             assert!(activity.is_late(), "{phase:?}");
-            activity.enter(Phase::Reply);
-            assert!(!activity.is_late() && activity.spare_since().is_none());
+            activity.enter(ConnectionPhase::Reply);
+            assert!(!activity.is_late() && activity.idle_since().is_none());
         }
     }
 
     #[test]
-    fn a_body_that_trickles_has_a_limit_too() {
+    fn a_body_that_comes_slowly_is_late_after_the_limit_of_a_whole_body() {
         let clock = Rc::new(Cell::new(0));
         let activity = Activity::new(&clock);
-        activity.enter(Phase::Body);
+        activity.enter(ConnectionPhase::Body);
         for tick in 0..=BODY_TICKS {
             clock.set(tick);
             activity.note_read(1);
@@ -299,52 +302,52 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_is_late_when_nothing_leaves() {
+    fn a_client_that_reads_nothing_is_late() {
         let clock = Rc::new(Cell::new(0));
         let activity = Activity::new(&clock);
-        activity.enter(Phase::Reply);
-        for tick in [0, 5, READ_TICKS] {
+        activity.enter(ConnectionPhase::Reply);
+        for tick in [0, 5, REPLY_PAUSE_TICKS] {
             clock.set(tick);
             let _pending = activity.note_write(Poll::<()>::Pending);
             assert!(!activity.is_late());
         }
         let _written = activity.note_write(Poll::Ready(()));
-        clock.set(READ_TICKS + 1);
+        clock.set(REPLY_PAUSE_TICKS + 1);
         assert!(!activity.is_late());
         let _pending = activity.note_write(Poll::<()>::Pending);
-        clock.set(2 * READ_TICKS + 2);
-        assert!(activity.is_late() && !activity.is_punctual());
+        clock.set(2 * REPLY_PAUSE_TICKS + 2);
+        assert!(activity.is_late() && !activity.is_idle());
     }
 
-    /// Also when the last piece of the reply is made, and only waits to leave.
+    /// Also when the last piece of the reply is written and waits in the send buffer.
     #[test]
-    fn a_reader_that_takes_little_is_waited_for() {
-        for phase in [Phase::Reply, Phase::Idle] {
+    fn a_client_that_reads_slowly_is_not_late() {
+        for phase in [ConnectionPhase::Reply, ConnectionPhase::Idle] {
             let clock = Rc::new(Cell::new(0));
             let activity = Activity::new(&clock);
             activity.enter(phase);
             let _pending = activity.note_write(Poll::<()>::Pending);
-            for (tick, unsent) in (0..10 * READ_TICKS).zip((0..100_000).rev()) {
+            for (tick, unsent) in (0..10 * REPLY_PAUSE_TICKS).zip((0..100_000).rev()) {
                 clock.set(tick);
                 activity.note_unsent(unsent);
                 assert!(!activity.is_late(), "{phase:?} {tick}");
             }
             let stopped = clock.get();
-            for tick in stopped..=stopped + READ_TICKS {
+            for tick in stopped..=stopped + REPLY_PAUSE_TICKS {
                 clock.set(tick);
                 activity.note_unsent(99_999);
                 assert!(!activity.is_late(), "{phase:?} {tick}");
             }
-            clock.set(stopped + READ_TICKS + 1);
+            clock.set(stopped + REPLY_PAUSE_TICKS + 1);
             assert!(activity.is_late());
         }
     }
 
     #[test]
-    fn the_time_for_the_next_request_begins_when_the_last_reply_has_left() {
+    fn the_idle_time_begins_when_the_last_reply_has_left() {
         let clock = Rc::new(Cell::new(0));
         let activity = Activity::new(&clock);
-        activity.enter(Phase::Idle);
+        activity.enter(ConnectionPhase::Idle);
         let _pending = activity.note_write(Poll::<()>::Pending);
         clock.set(IDLE_TICKS);
         let _written = activity.note_write(Poll::Ready(()));
@@ -355,21 +358,21 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_up_a_request_makes_room_after_a_while() {
+    fn a_client_that_delays_its_request_can_be_evicted_after_the_grace_time() {
         let clock = Rc::new(Cell::new(0));
         let activity = Activity::new(&clock);
         clock.set(GRACE_TICKS);
-        assert!(activity.waiting_since().is_none() && activity.spare_since().is_some());
-        activity.enter(Phase::Body);
-        assert_eq!(activity.waiting_since(), None);
+        assert!(activity.delaying_since().is_none() && activity.idle_since().is_some());
+        activity.enter(ConnectionPhase::Body);
+        assert_eq!(activity.delaying_since(), None);
         clock.set(2 * GRACE_TICKS);
-        assert_eq!(activity.waiting_since(), Some(GRACE_TICKS));
-        activity.enter(Phase::Reply);
-        assert_eq!(activity.waiting_since(), None);
+        assert_eq!(activity.delaying_since(), Some(GRACE_TICKS));
+        activity.enter(ConnectionPhase::Reply);
+        assert_eq!(activity.delaying_since(), None);
         let _pending = activity.note_write(Poll::<()>::Pending);
         assert_eq!(activity.stalled_since(), None);
         clock.set(3 * GRACE_TICKS);
-        assert_eq!(activity.waiting_since(), Some(2 * GRACE_TICKS));
+        assert_eq!(activity.delaying_since(), Some(2 * GRACE_TICKS));
         assert_eq!(activity.stalled_since(), Some(2 * GRACE_TICKS));
     }
 }

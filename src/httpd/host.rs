@@ -1,9 +1,10 @@
-//! Which server a request names: the header `Host`, and the name in the address it asks for. Pure: no socket.
+//! Checks the host name of a request, in the header `Host` and in an absolute URI, against DNS rebinding.
+//! Pure: no socket.
 //!
-//! A web page may have its own name lead to 127.0.0.1 after it was loaded; a browser then takes what is there for a
-//! part of that page's site, and sends requests without a word of where they come from. The name still stands in
-//! `Host`. So on loopback it has to be one that leads there whatever a name server says, one of the machine's own, or
-//! one that the configuration lists. Differs: OpenSIPS does not look at it.
+//! The owner of a web page can let the page's host name resolve to 127.0.0.1 once the page is loaded. The
+//! browser then treats this server as a part of the page's site and sends requests without `Origin`; only
+//! `Host` still shows the name. So a request to a loopback address must name an IP address, localhost, a name
+//! of this machine, or a name that the configuration lists. Differs: OpenSIPS does not check the name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,38 +12,38 @@ use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
-/// Why a request is not for this server.
-pub(super) type Reason = (StatusCode, String);
+/// The status and the text of a refusal.
+pub(super) type HostRefusal = (StatusCode, String);
 
-/// The names that a request may ask for on loopback, besides localhost and addresses.
+/// The host names that a request to a loopback address may have, besides localhost and IP addresses.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
-    /// The machine's own, and those that the configuration lists.
+pub(super) struct AllowedHosts {
+    /// The names of this machine, and those that the configuration lists.
     pub(super) names: Vec<String>,
-    /// The module whose parameter lists more.
+    /// The module whose parameter `host_names` lists names, for messages.
     pub(super) module: &'static str,
 }
 
-impl Names {
-    /// Whether a name, with its port or without, is an address, one of these, or leads to loopback for certain.
-    fn has(&self, name: &[u8]) -> bool {
+impl AllowedHosts {
+    /// Whether a host name, with or without a port, is allowed.
+    fn allows(&self, name: &[u8]) -> bool {
         let Ok(name) = str::from_utf8(name) else { return false };
         let bare = match name.rsplit_once(':') {
             Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
             _ => name,
         };
         if let Some(inside) = bare.strip_prefix('[').and_then(|bare| bare.strip_suffix(']')) {
-            return inside.parse::<Ipv6Addr>().is_ok_and(|address| is_told(address.into()));
+            return inside.parse::<Ipv6Addr>().is_ok_and(|address| is_specified(address.into()));
         }
         let mut names = self.names.iter().map(String::as_str).chain(["localhost"]);
         names.any(|own| bare.strip_suffix('.').unwrap_or(bare).eq_ignore_ascii_case(own))
-            || bare.parse::<Ipv4Addr>().is_ok_and(|address| is_told(address.into()))
+            || bare.parse::<Ipv4Addr>().is_ok_and(|address| is_specified(address.into()))
     }
 }
 
-/// Checks the name of a request that came to an address of loopback, where it has to be one of `names`, or to another
-/// one.
-pub(super) fn check(head: &Parts, names: Option<&Names>) -> Result<(), Reason> {
+/// Checks that a request has one `Host`, and that all its host names are among `allowed`; `None` allows all
+/// names, for requests to other addresses than loopback.
+pub(super) fn check(head: &Parts, allowed: Option<&AllowedHosts>) -> Result<(), HostRefusal> {
     let bad = |reason: &str| (StatusCode::BAD_REQUEST, reason.to_owned());
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -52,24 +53,24 @@ pub(super) fn check(head: &Parts, names: Option<&Names>) -> Result<(), Reason> {
     if host.is_none() && head.version >= Version::HTTP_11 {
         return Err(bad("the header Host is missing"));
     }
-    let asked = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut asked = host.map(|host| host.as_bytes()).into_iter().chain(asked);
-    if let Some(names) = names
-        && !asked.all(|name| names.has(name))
+    let in_uri = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let mut names = host.map(|host| host.as_bytes()).into_iter().chain(in_uri);
+    if let Some(allowed) = allowed
+        && !names.all(|name| allowed.allows(name))
     {
         let reason = format!(
             "ask for this server by localhost, by its address, by a name of this machine, or by one that the \
              parameter host_names of {} lists: other names may be those of web pages",
-            names.module
+            allowed.module
         );
         return Err((StatusCode::FORBIDDEN, reason));
     }
     Ok(())
 }
 
-/// Whether that is an address of some machine. Browsers take 0.0.0.0 for this one, and do not tell there which site
-/// a request comes from.
-fn is_told(address: IpAddr) -> bool {
+/// Whether an address is not 0.0.0.0 or `::`. Browsers connect to this machine for those, and send no
+/// `Origin`.
+fn is_specified(address: IpAddr) -> bool {
     !address.to_canonical().is_unspecified()
 }
 
@@ -78,14 +79,14 @@ mod tests {
     use super::*;
     use hyper::Request;
 
-    fn names() -> Names {
-        Names { names: ["Pbx", "mi.example.net"].map(String::from).into(), module: "httpd" }
+    fn allowed_hosts() -> AllowedHosts {
+        AllowedHosts { names: ["Pbx", "mi.example.net"].map(String::from).into(), module: "httpd" }
     }
 
     #[test]
-    fn only_addresses_localhost_and_listed_names_are_here() {
-        let names = names();
-        for here in [
+    fn only_addresses_localhost_and_listed_names_are_allowed() {
+        let allowed = allowed_hosts();
+        for name in [
             "localhost",
             "LocalHost:8888",
             "127.0.0.1",
@@ -100,9 +101,9 @@ mod tests {
             "PBX:8888",
             "MI.example.net.:8888",
         ] {
-            assert!(names.has(here.as_bytes()), "{here}");
+            assert!(allowed.allows(name.as_bytes()), "{name}");
         }
-        for elsewhere in [
+        for name in [
             "",
             ":",
             ":8888",
@@ -129,9 +130,9 @@ mod tests {
             "pbx..",
             ".",
         ] {
-            assert!(!names.has(elsewhere.as_bytes()), "{elsewhere}");
+            assert!(!allowed.allows(name.as_bytes()), "{name}");
         }
-        assert!(!names.has(b"\xff"));
+        assert!(!allowed.allows(b"\xff"));
     }
 
     fn status(uri: &str, version: Version, hosts: &[&str], is_loopback: bool) -> Result<(), u16> {
@@ -140,12 +141,12 @@ mod tests {
             request = request.header(HOST, *host);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let names = names();
-        check(&head, is_loopback.then_some(&names)).map_err(|(status, _)| status.as_u16())
+        let allowed = allowed_hosts();
+        check(&head, is_loopback.then_some(&allowed)).map_err(|(status, _)| status.as_u16())
     }
 
     #[test]
-    fn a_request_names_one_server() {
+    fn a_request_with_another_host_name_is_refused_on_loopback_only() {
         let (old, new) = (Version::HTTP_10, Version::HTTP_11);
         assert_eq!(status("/mi", new, &["localhost"], true), Ok(()));
         assert_eq!(status("/mi", old, &[], true), Ok(()));

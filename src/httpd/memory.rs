@@ -1,145 +1,163 @@
-//! How much memory the requests and the replies of a process may take together. Pure: no socket.
+//! Limits the memory that the requests and replies of a worker take together. Pure: no socket.
 //!
-//! 48 MiB: 32 for requests, their heads and bodies, and 16 for replies that wait to be read, so that who fills one part
-//! does not hold up the other. What each connection has beside that is bounded by the number of connections.
+//! The budget is 48 MiB: 32 MiB for the heads and bodies of requests, 16 MiB for replies that clients have
+//! not read. Neither part can use up the other. What a connection needs besides is limited by the number of
+//! connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use super::connection::Activity;
-
-/// What takes memory.
+/// One part of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MemoryKind {
     /// The head and the body of a request, beyond [`FREE_HEAD_BYTES`] and [`FREE_BODY_BYTES`].
     Request,
     /// A reply that its client has not read.
     Reply,
 }
 
-impl Kind {
-    /// What all of a process may take, in bytes.
+impl MemoryKind {
+    /// The size of this part of the budget, in bytes.
     const fn limit(self) -> usize {
         match self {
-            Kind::Request => 32 << 20,
-            Kind::Reply => 16 << 20,
+            MemoryKind::Request => 32 << 20,
+            MemoryKind::Reply => 16 << 20,
         }
     }
 }
 
-/// What each head may have whatever the others have, in bytes: more than any common client sends.
+/// Bytes of each head that do not count against the budget: more than any common client sends.
 pub(super) const FREE_HEAD_BYTES: usize = 4 << 10;
 
-/// What each body may have whatever the others have, in bytes, so that a short command always comes through.
+/// Bytes of each body that do not count against the budget, so that a short command always has room.
 pub(super) const FREE_BODY_BYTES: usize = 8 << 10;
 
-/// What those who wait for memory take at least, in bytes.
-const STEP_BYTES: usize = 4 << 10;
+/// The least that a waiting task needs, in bytes; for how many are woken at a time.
+const LEAST_WANTED_BYTES: usize = 4 << 10;
 
-/// What all connections of a process hold, and who waits for some of it.
+/// The memory of all connections of a worker, and the tasks that wait for some.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    taken: [Cell<usize>; 2],
-    /// Those who wait, in their order.
-    wanted: RefCell<VecDeque<Waker>>,
+pub(super) struct MemoryBudget {
+    used: [Cell<usize>; 2],
+    /// In the order in which they began to wait.
+    waiters: RefCell<VecDeque<Waker>>,
 }
 
-impl Memory {
-    fn cell(&self, kind: Kind) -> &Cell<usize> {
-        &self.taken[kind as usize]
+/// What one connection holds of the budget.
+#[derive(Debug, Default)]
+pub(super) struct HeldMemory {
+    bytes: [Cell<usize>; 2],
+    /// The connection is being closed: all that it holds counts as free already.
+    is_written_off: Cell<bool>,
+}
+
+impl HeldMemory {
+    /// How many bytes of a kind the connection holds; 0 when they are written off.
+    pub(super) fn bytes(&self, kind: MemoryKind) -> usize {
+        self.counted(kind).map_or(0, Cell::get)
     }
 
-    /// Has a connection take so many bytes more.
-    pub(super) fn take(&self, kind: Kind, activity: &Activity, bytes: usize) {
-        if let Some(held) = activity.held(kind) {
+    fn counted(&self, kind: MemoryKind) -> Option<&Cell<usize>> {
+        (!self.is_written_off.get()).then_some(&self.bytes[kind as usize])
+    }
+}
+
+impl MemoryBudget {
+    fn used_of(&self, kind: MemoryKind) -> &Cell<usize> {
+        &self.used[kind as usize]
+    }
+
+    /// Counts `bytes` more for a connection. The caller has checked that there is room.
+    pub(super) fn take(&self, kind: MemoryKind, held: &HeldMemory, bytes: usize) {
+        if let Some(held) = held.counted(kind) {
             held.set(held.get() + bytes);
-            self.cell(kind).set(self.cell(kind).get() + bytes);
+            self.used_of(kind).set(self.used_of(kind).get() + bytes);
         }
     }
 
-    /// Has a connection give so many bytes back.
-    pub(super) fn give_back(&self, kind: Kind, activity: &Activity, bytes: usize) {
-        if let Some(held) = activity.held(kind) {
+    /// Counts `bytes` less for a connection.
+    pub(super) fn give_back(&self, kind: MemoryKind, held: &HeldMemory, bytes: usize) {
+        if let Some(held) = held.counted(kind) {
             held.set(held.get() - bytes);
             self.free(kind, bytes);
         }
     }
 
-    /// Counts what a connection holds as free, as it ends at once: nothing of it counts from now on.
-    pub(super) fn write_off(&self, activity: &Activity) {
-        for kind in [Kind::Request, Kind::Reply] {
-            let held = activity.held(kind).map_or(0, Cell::take);
-            self.free(kind, held);
+    /// Counts all that a connection holds as free, as it is closed at once. Nothing of it counts from now on.
+    pub(super) fn write_off(&self, held: &HeldMemory) {
+        for kind in [MemoryKind::Request, MemoryKind::Reply] {
+            let bytes = held.counted(kind).map_or(0, Cell::take);
+            self.free(kind, bytes);
         }
-        activity.write_off();
+        held.is_written_off.set(true);
     }
 
-    /// As many look for room again as there may be some for: not all, as there can be thousands.
-    fn free(&self, kind: Kind, bytes: usize) {
-        let taken = self.cell(kind).get() - bytes;
-        self.cell(kind).set(taken);
-        let room = kind.limit().saturating_sub(taken);
+    /// Wakes as many tasks as may have room now: not all, as thousands may wait.
+    fn free(&self, kind: MemoryKind, bytes: usize) {
+        let used = self.used_of(kind).get() - bytes;
+        self.used_of(kind).set(used);
+        let room = kind.limit().saturating_sub(used);
         if bytes > 0 && room > 0 {
-            let mut wanted = self.wanted.borrow_mut();
-            let count = (1 + room / STEP_BYTES).min(wanted.len());
-            wanted.drain(..count).for_each(Waker::wake);
+            let mut waiters = self.waiters.borrow_mut();
+            let count = (1 + room / LEAST_WANTED_BYTES).min(waiters.len());
+            waiters.drain(..count).for_each(Waker::wake);
         }
     }
 
-    /// Whether so many bytes more can be had.
-    pub(super) fn has_room(&self, kind: Kind, more: usize) -> bool {
-        self.cell(kind).get() + more <= kind.limit()
+    /// Whether `bytes` more fit this part of the budget.
+    pub(super) fn has_room(&self, kind: MemoryKind, bytes: usize) -> bool {
+        self.used_of(kind).get() + bytes <= kind.limit()
     }
 
-    /// All that is taken, in bytes.
-    pub(super) fn taken(&self) -> usize {
-        self.taken.iter().map(Cell::get).sum()
+    /// All that is used, of both kinds, in bytes.
+    pub(super) fn used(&self) -> usize {
+        self.used.iter().map(Cell::get).sum()
     }
 
-    /// Has a task told when to look for room again.
-    pub(super) fn want(&self, cx: &Context<'_>) {
-        self.wanted.borrow_mut().push_back(cx.waker().clone());
+    /// Wakes the task once when there is more room.
+    pub(super) fn wake_on_room(&self, cx: &Context<'_>) {
+        self.waiters.borrow_mut().push_back(cx.waker().clone());
     }
 
-    /// Has all look again who want room.
-    pub(super) fn wake(&self) {
-        self.wanted.take().into_iter().for_each(Waker::wake);
+    /// Wakes all waiting tasks.
+    pub(super) fn wake_all(&self) {
+        self.waiters.take().into_iter().for_each(Waker::wake);
     }
 }
 
-/// What a request has of the memory; given back when it is dropped.
+/// What one request's body holds of the budget; given back on drop.
 #[derive(Debug)]
-pub(super) struct Share {
-    memory: Rc<Memory>,
-    /// The connection that the request came by.
-    activity: Rc<Activity>,
+pub(super) struct RequestMemory {
+    budget: Rc<MemoryBudget>,
+    /// The memory of the request's connection.
+    held: Rc<HeldMemory>,
     bytes: usize,
 }
 
-impl Share {
-    /// One that has nothing.
-    pub(super) fn new(memory: &Rc<Memory>, activity: &Rc<Activity>) -> Share {
-        Share { memory: Rc::clone(memory), activity: Rc::clone(activity), bytes: 0 }
+impl RequestMemory {
+    /// Holds nothing yet.
+    pub(super) fn new(budget: &Rc<MemoryBudget>, held: &Rc<HeldMemory>) -> RequestMemory {
+        RequestMemory { budget: Rc::clone(budget), held: Rc::clone(held), bytes: 0 }
     }
 
-    /// How many bytes more it takes when it is to have so many.
-    pub(super) fn lacks(&self, bytes: usize) -> usize {
+    /// How many bytes more are needed to hold `bytes`.
+    pub(super) fn missing(&self, bytes: usize) -> usize {
         bytes.saturating_sub(self.bytes)
     }
 
-    /// Has it take what it lacks.
+    /// Takes what is missing to hold `bytes`. The caller has checked that there is room.
     pub(super) fn grow_to(&mut self, bytes: usize) {
-        let more = self.lacks(bytes);
-        self.memory.take(Kind::Request, &self.activity, more);
+        let more = self.missing(bytes);
+        self.budget.take(MemoryKind::Request, &self.held, more);
         self.bytes += more;
     }
 }
 
-impl Drop for Share {
+impl Drop for RequestMemory {
     fn drop(&mut self) {
-        self.memory.give_back(Kind::Request, &self.activity, self.bytes);
+        self.budget.give_back(MemoryKind::Request, &self.held, self.bytes);
     }
 }
 
@@ -152,62 +170,65 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Woken(AtomicUsize);
+    struct WakeCounter(AtomicUsize);
 
-    impl Wake for Woken {
+    impl Wake for WakeCounter {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     #[test]
-    fn who_wants_room_is_told_when_there_is_some() {
-        let woken = Arc::new(Woken::default());
+    fn freed_memory_wakes_as_many_waiters_as_may_have_room() {
+        let woken = Arc::new(WakeCounter::default());
         let waker = Waker::from(Arc::clone(&woken));
         let cx = Context::from_waker(&waker);
-        let (memory, activity) = (Memory::default(), Activity::new(&Rc::default()));
-        let limit = Kind::Reply.limit();
-        memory.take(Kind::Reply, &activity, limit - 1);
-        assert!(!memory.has_room(Kind::Reply, 2) && memory.has_room(Kind::Reply, 1));
-        assert!(memory.has_room(Kind::Request, Kind::Request.limit()), "the other part is full, too");
-        memory.want(&cx);
-        memory.want(&cx);
-        memory.want(&cx);
-        memory.take(Kind::Reply, &activity, 2);
-        memory.give_back(Kind::Reply, &activity, 1);
+        let (budget, held) = (MemoryBudget::default(), HeldMemory::default());
+        let limit = MemoryKind::Reply.limit();
+        budget.take(MemoryKind::Reply, &held, limit - 1);
+        assert!(!budget.has_room(MemoryKind::Reply, 2) && budget.has_room(MemoryKind::Reply, 1));
+        assert!(
+            budget.has_room(MemoryKind::Request, MemoryKind::Request.limit()),
+            "the other part is full, too"
+        );
+        budget.wake_on_room(&cx);
+        budget.wake_on_room(&cx);
+        budget.wake_on_room(&cx);
+        budget.take(MemoryKind::Reply, &held, 2);
+        budget.give_back(MemoryKind::Reply, &held, 1);
         assert_eq!(woken.0.load(Ordering::Relaxed), 0);
-        memory.give_back(Kind::Reply, &activity, 1);
+        budget.give_back(MemoryKind::Reply, &held, 1);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-        memory.give_back(Kind::Reply, &activity, STEP_BYTES);
+        budget.give_back(MemoryKind::Reply, &held, LEAST_WANTED_BYTES);
         assert_eq!(woken.0.load(Ordering::Relaxed), 3);
-        memory.wake();
-        assert_eq!(woken.0.load(Ordering::Relaxed), 3, "told again of what they have seen");
+        budget.wake_all();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3, "a waiter is woken twice");
     }
 
     #[test]
-    fn a_share_is_given_back() {
-        let (memory, activity) = (Rc::default(), Rc::new(Activity::new(&Rc::default())));
-        let mut share = Share::new(&memory, &activity);
-        share.grow_to(10);
-        share.grow_to(5);
-        assert_eq!((memory.taken(), share.lacks(12)), (10, 2));
-        share.grow_to(12);
-        assert_eq!((memory.taken(), activity.held(Kind::Request).map(Cell::get)), (12, Some(12)));
-        drop(share);
-        assert_eq!((memory.taken(), activity.held(Kind::Request).map(Cell::get)), (0, Some(0)));
+    fn a_dropped_request_gives_its_memory_back() {
+        let (budget, held) = (Rc::default(), Rc::default());
+        let mut memory = RequestMemory::new(&budget, &held);
+        memory.grow_to(10);
+        memory.grow_to(5);
+        assert_eq!((budget.used(), memory.missing(12)), (10, 2));
+        memory.grow_to(12);
+        assert_eq!((budget.used(), held.bytes(MemoryKind::Request)), (12, 12));
+        drop(memory);
+        assert_eq!((budget.used(), held.bytes(MemoryKind::Request)), (0, 0));
     }
 
     #[test]
-    fn a_connection_that_is_written_off_counts_no_more() {
-        let (memory, activity) = (Rc::default(), Rc::new(Activity::new(&Rc::default())));
-        let mut share = Share::new(&memory, &activity);
-        share.grow_to(10);
-        memory.take(Kind::Reply, &activity, 5);
-        memory.write_off(&activity);
-        assert_eq!(memory.taken(), 0);
-        share.grow_to(20);
-        drop(share);
-        memory.give_back(Kind::Reply, &activity, 5);
-        assert_eq!(memory.taken(), 0);
+    fn a_connection_that_is_written_off_uses_no_memory() {
+        let (budget, held) = (Rc::default(), Rc::default());
+        let mut memory = RequestMemory::new(&budget, &held);
+        memory.grow_to(10);
+        budget.take(MemoryKind::Reply, &held, 5);
+        budget.write_off(&held);
+        assert_eq!(budget.used(), 0);
+        memory.grow_to(20);
+        drop(memory);
+        budget.give_back(MemoryKind::Reply, &held, 5);
+        assert_eq!(budget.used(), 0);
     }
 }

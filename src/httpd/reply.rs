@@ -1,4 +1,4 @@
-//! A reply on its way, piece by piece, as fast as the client takes it.
+//! Sends the body of a reply, piece by piece, as fast as the client reads it.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -9,65 +9,70 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::{Activity, End, Phase};
-use super::memory::Kind;
-use super::work::{NextTurn, Work};
-use super::worker::Worker;
+use super::connection::{Activity, Closing, ConnectionPhase};
+use super::memory::MemoryKind;
+use super::remaining::RemainingReply;
+use super::turns::NextTurn;
+use super::worker::HttpWorker;
 use crate::mi::Progress;
 use crate::wire::{PIECE_BYTES, Stream};
 
-/// The body of a reply. The next piece is made when the connection asks for bytes, which it does while fewer than
-/// some tens of kilobytes of it wait; and between two pieces the other connections have a turn.
-pub(super) struct Reply {
-    sending: Rc<Sending>,
+/// The body of a reply. hyper asks for the next piece while fewer than some tens of kilobytes
+/// wait to be sent; the other connections have a turn between two pieces.
+pub(super) struct HttpReply {
+    delivery: Rc<ReplyDelivery>,
     stream: Stream,
-    /// What was written and not asked for yet.
-    next: Option<Piece>,
-    more: Option<Work>,
-    /// Whether it was counted as one that tells of an error.
+    /// A piece that is written and that hyper has not asked for yet.
+    next: Option<ReplyPiece>,
+    /// The part that is not written yet.
+    remaining: Option<RemainingReply>,
+    /// The statistics count this reply as an error.
     is_error: bool,
     /// The turn that the next piece waits for.
     turn: Option<NextTurn>,
 }
 
-/// What the pieces of a reply have in common. It ends when all of them have left, or none will any more.
-struct Sending {
-    worker: Rc<Worker>,
+/// What the pieces of a reply share. Dropped when the last piece has left or is dropped; a reply that was not
+/// sent completely is counted then.
+struct ReplyDelivery {
+    worker: Rc<HttpWorker>,
     activity: Rc<Activity>,
-    /// Whether some of it will never leave.
-    is_lost: Cell<bool>,
-    /// Whether its client has asked for the head alone.
-    is_head_alone: Cell<bool>,
+    /// A part of the reply was dropped.
+    is_incomplete: Cell<bool>,
+    /// The request was a HEAD, so the body is not sent.
+    is_head_only: Cell<bool>,
 }
 
-impl Drop for Sending {
+impl Drop for ReplyDelivery {
     fn drop(&mut self) {
-        if self.is_lost.get() && !self.is_head_alone.get() && self.activity.ending() != End::Late {
-            self.worker.note_dropped();
+        let is_timeout = self.activity.closing() == Closing::TimedOut;
+        if self.is_incomplete.get() && !self.is_head_only.get() && !is_timeout {
+            self.worker.count_dropped_reply();
         }
     }
 }
 
-/// Bytes of a reply, which count as unread until the last of them has left.
-pub(super) struct Piece {
+/// Bytes of a reply. They count against the memory budget until the last of them has left.
+pub(super) struct ReplyPiece {
     bytes: Vec<u8>,
     sent: usize,
-    sending: Rc<Sending>,
+    delivery: Rc<ReplyDelivery>,
 }
 
-impl Piece {
-    /// What waits in a stream, if there is something.
-    fn take(stream: &mut Stream, sending: &Rc<Sending>) -> Option<Piece> {
+impl ReplyPiece {
+    /// Takes the bytes that wait in a stream; `None` when there are none.
+    fn take(stream: &mut Stream, delivery: &Rc<ReplyDelivery>) -> Option<ReplyPiece> {
         let mut bytes = Some(stream.take()).filter(|bytes| !bytes.is_empty())?;
         if bytes.capacity() - bytes.len() > PIECE_BYTES {
             bytes.shrink_to_fit();
         }
-        sending.worker.memory.take(Kind::Reply, &sending.activity, bytes.len());
-        Some(Piece { bytes, sent: 0, sending: Rc::clone(sending) })
+        let ReplyDelivery { worker, activity, .. } = &**delivery;
+        worker.memory.take(MemoryKind::Reply, activity.memory(), bytes.len());
+        Some(ReplyPiece { bytes, sent: 0, delivery: Rc::clone(delivery) })
     }
 }
 
-impl Buf for Piece {
+impl Buf for ReplyPiece {
     fn remaining(&self) -> usize {
         self.chunk().len()
     }
@@ -81,102 +86,103 @@ impl Buf for Piece {
     }
 }
 
-impl Drop for Piece {
+impl Drop for ReplyPiece {
     fn drop(&mut self) {
-        let Sending { worker, activity, is_lost, .. } = &*self.sending;
-        worker.memory.give_back(Kind::Reply, activity, self.bytes.len());
+        let ReplyDelivery { worker, activity, is_incomplete, .. } = &*self.delivery;
+        worker.memory.give_back(MemoryKind::Reply, activity.memory(), self.bytes.len());
         if self.has_remaining() {
-            is_lost.set(true);
+            is_incomplete.set(true);
         }
     }
 }
 
-impl Reply {
-    /// What was written already, and what comes after it.
+impl HttpReply {
+    /// A reply whose first piece is in `stream`.
     pub(super) fn new(
-        worker: &Rc<Worker>,
+        worker: &Rc<HttpWorker>,
         activity: &Rc<Activity>,
         mut stream: Stream,
-        more: Option<Work>,
+        remaining: Option<RemainingReply>,
         is_error: bool,
-    ) -> Reply {
-        activity.enter(Phase::Reply);
-        let sending = Rc::new(Sending {
+    ) -> HttpReply {
+        activity.enter(ConnectionPhase::Reply);
+        let delivery = Rc::new(ReplyDelivery {
             worker: Rc::clone(worker),
             activity: Rc::clone(activity),
-            is_lost: Cell::new(false),
-            is_head_alone: Cell::new(false),
+            is_incomplete: Cell::new(false),
+            is_head_only: Cell::new(false),
         });
-        let next = Piece::take(&mut stream, &sending);
-        Reply { sending, stream, next, more, is_error, turn: None }
+        let next = ReplyPiece::take(&mut stream, &delivery);
+        HttpReply { delivery, stream, next, remaining, is_error, turn: None }
     }
 
-    /// Says that no byte of it is asked for.
-    pub(super) fn leave_out(&self) {
-        self.sending.is_head_alone.set(true);
+    /// Marks the reply as one to HEAD: hyper asks for no byte of it, and it does not count as dropped.
+    pub(super) fn set_head_only(&self) {
+        self.delivery.is_head_only.set(true);
     }
 
-    fn go_on(&mut self) {
-        let Some(more) = &mut self.more else { return };
-        let worker = &self.sending.worker;
-        let progress = more.go_on(worker, &mut self.stream);
-        if more.is_error() && !std::mem::replace(&mut self.is_error, true) {
-            worker.note_error();
+    /// Writes the next piece.
+    fn write_piece(&mut self) {
+        let Some(remaining) = &mut self.remaining else { return };
+        let worker = &self.delivery.worker;
+        let progress = remaining.write_piece(worker, &mut self.stream);
+        if remaining.is_error() && !std::mem::replace(&mut self.is_error, true) {
+            worker.count_error();
         }
         if progress == Progress::Done {
-            self.more = None;
+            self.remaining = None;
         }
-        self.next = Piece::take(&mut self.stream, &self.sending);
-        // When many are short, too, slow ones are let go.
-        self.sending.worker.has_room(Kind::Reply, 1);
+        self.next = ReplyPiece::take(&mut self.stream, &self.delivery);
+        // The pieces of many short replies can exceed the budget, too; then slow clients are disconnected.
+        self.delivery.worker.make_room(MemoryKind::Reply, 1);
     }
 }
 
-impl Body for Reply {
-    type Data = Piece;
+impl Body for HttpReply {
+    type Data = ReplyPiece;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
-        if self.more.is_some() && self.next.is_none() {
-            let Reply { turn, sending, more, .. } = &mut *self;
-            let _turn = ready!(turn.get_or_insert_with(|| sending.worker.turns.next()).as_mut().poll(cx));
+    ) -> Poll<Option<Result<Frame<ReplyPiece>, Infallible>>> {
+        if self.remaining.is_some() && self.next.is_none() {
+            let HttpReply { turn, delivery, remaining, .. } = &mut *self;
+            let _turn = ready!(turn.get_or_insert_with(|| delivery.worker.turns.next()).as_mut().poll(cx));
             *turn = None;
-            if more.as_ref().is_some_and(Work::has_work) {
-                // One of its requests may have a long reply.
-                ready!(sending.worker.poll_room(cx));
+            if remaining.as_ref().is_some_and(RemainingReply::has_work) {
+                // The reply to one of the requests of a batch may be long.
+                ready!(delivery.worker.poll_reply_room(cx));
             }
-            self.go_on();
+            self.write_piece();
         }
         if let Some(piece) = self.next.take() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        if self.more.is_none() {
+        if self.remaining.is_none() {
             return Poll::Ready(None);
         }
-        // A piece without a byte.
+        // The time slice ended before it wrote a byte.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.more.is_none() && self.next.is_none()
+        self.remaining.is_none() && self.next.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = self.next.as_ref().map_or(0, Piece::remaining);
+        let length = self.next.as_ref().map_or(0, ReplyPiece::remaining);
         let length = u64::try_from(length).unwrap_or(u64::MAX);
-        if self.more.is_some() { SizeHint::default() } else { SizeHint::with_exact(length) }
+        if self.remaining.is_some() { SizeHint::default() } else { SizeHint::with_exact(length) }
     }
 }
 
-impl Drop for Reply {
+impl Drop for HttpReply {
     fn drop(&mut self) {
-        if self.more.is_some() {
-            self.sending.is_lost.set(true);
+        if self.remaining.is_some() {
+            self.delivery.is_incomplete.set(true);
         }
-        self.sending.activity.enter(Phase::Idle);
+        self.delivery.activity.enter(ConnectionPhase::Idle);
     }
 }

@@ -3,7 +3,7 @@
 //! C: modules/httpd. Differs: without `ip` it listens on 127.0.0.1 alone; C listens everywhere.
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
-use crate::httpd::{Listener, Plan, settings};
+use crate::httpd::{HttpListener, ListenerConfig, settings};
 use crate::module::{CounterName, Module, ModuleParts, TransportCounter, TransportCounters};
 
 const PORT: Param<u16> = Param::u16("port", 1..=65_535, 8888, "TCP port to listen on");
@@ -48,7 +48,7 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, _| {
         let address = settings::address(settings, PORT)?;
-        let plan = Plan {
+        let config = ListenerConfig {
             module: "httpd",
             description: format!("HTTPD {address}"),
             address,
@@ -59,6 +59,6 @@ pub(super) const MODULE: Module = Module {
             parameters: "ip and port",
             log_file: None,
         };
-        Ok(ModuleParts { service: Some(Box::new(Listener::new(plan))), ..ModuleParts::default() })
+        Ok(ModuleParts { service: Some(Box::new(HttpListener::new(config))), ..ModuleParts::default() })
     }),
 };

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
-use crate::httpd::{Listener, Plan, settings};
+use crate::httpd::{HttpListener, ListenerConfig, settings};
 use crate::module::{CounterName, Module, ModuleParts, TransportCounter, TransportCounters};
 use crate::wire::http::Route;
 use crate::wire::xml_rpc::Format;
@@ -56,7 +56,7 @@ pub(super) const MODULE: Module = Module {
     events: &[],
     load: Some(|settings, identity| {
         let format = if settings.get(REPLY_OPTION) == 1 { Format::Array } else { Format::String };
-        let plan = Plan {
+        let config = ListenerConfig {
             module: "mi_xmlrpc",
             description: String::from("MI XMLRPC"),
             address: settings::address(settings, PORT)?,
@@ -67,6 +67,6 @@ pub(super) const MODULE: Module = Module {
             parameters: "ip and port",
             log_file: settings.get(LOG_FILE).map(|path| (path.to_owned(), identity)),
         };
-        Ok(ModuleParts { service: Some(Box::new(Listener::new(plan))), ..ModuleParts::default() })
+        Ok(ModuleParts { service: Some(Box::new(HttpListener::new(config))), ..ModuleParts::default() })
     }),
 };
