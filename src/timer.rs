@@ -1,21 +1,21 @@
-//! Timers: what modules want done from time to time, and the loop that does it.
+//! Runs the periodic tasks of all modules, in one process, the time keeper.
 //!
-//! One process, the time keeper, runs them all, one after the other; a timer that takes long delays the others
-//! and nobody else. C: timer.c, where each may have a process of its own.
+//! The tasks run one after the other, so a slow one delays only other tasks. C: timer.c, where a task may
+//! have a process of its own.
 
 use std::time::{Duration, Instant};
 
 use crate::mi::Context;
 use crate::system::datagram;
 
-/// Something to be done every `interval`.
+/// A periodic task.
 #[derive(Clone, Copy)]
 pub struct Timer {
-    /// For the log.
+    /// The name, for the log.
     pub name: &'static str,
-    /// Time between the ends of two runs.
+    /// Time from the end of a run to the start of the next one.
     pub interval: Duration,
-    /// What is done.
+    /// The task.
     pub run: fn(&Context),
 }
 
@@ -25,10 +25,11 @@ impl std::fmt::Debug for Timer {
     }
 }
 
-/// How long the loop sleeps when nothing is due.
+/// The longest sleep between two checks of `should_stop`.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Runs timers until `should_stop`, which is asked after each sleep. Signals end a sleep early.
+/// Runs the timers until `should_stop` returns true. It is called after each sleep; a signal ends a sleep
+/// early.
 pub fn run(timers: &[Timer], context: &Context, should_stop: impl Fn() -> bool) {
     let start = Instant::now();
     let mut due: Vec<(Instant, &Timer)> =
@@ -49,7 +50,7 @@ pub fn run(timers: &[Timer], context: &Context, should_stop: impl Fn() -> bool) 
     }
 }
 
-/// Lets the attendant see a timer that takes long.
+/// Marks the process as busy while a task runs, so that the attendant notices one that hangs.
 fn set_busy(context: &Context, is_busy: bool) {
     context.segment.slots().get(context.slot).into_iter().for_each(|slot| slot.set_busy(is_busy));
 }

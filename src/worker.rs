@@ -1,4 +1,4 @@
-//! A child's life: its own signals, its tie to the attendant, one service, the end.
+//! Runs a service in a forked child: signals, the tie to the attendant, the service, the exit status.
 //!
 //! C: `internal_fork` in pt.c and `init_mi_child`.
 
@@ -10,15 +10,15 @@ use crate::module::{Lifecycles, OpenError, Process, ReadyNotifier, Service};
 use crate::system::process::{self, ProcessId};
 use crate::system::signal::{self, Blocked};
 
-/// Exit status of a worker that was told to end.
-const ENDED: i32 = 0;
+/// Exit status of a worker that the attendant has stopped.
+const STOPPED: i32 = 0;
 
-/// Exit status of a worker that could not begin, or that panicked.
+/// Exit status of a worker that could not start, or that panicked.
 const FAILED: i32 = 1;
 
-/// Runs worker `number` of its service in a child that was just forked, with all signals blocked, and ends the
+/// Runs worker `number` of a service in a child that was just forked, with all signals blocked. Ends the
 /// process.
-pub fn live(
+pub fn run(
     service: &dyn Service,
     number: usize,
     context: &Rc<Context>,
@@ -26,10 +26,11 @@ pub fn live(
     attendant: ProcessId,
     blocked: Blocked,
 ) -> ! {
-    // A panic must not unwind into the attendant's code, which this process has a copy of.
-    let lived = catch_unwind(AssertUnwindSafe(|| serve(service, number, context, ready, attendant, blocked)));
-    process::exit_child(match lived {
-        Ok(Ok(())) => ENDED,
+    // A panic must not unwind into the attendant's code, whose stack frames this process has inherited.
+    let result =
+        catch_unwind(AssertUnwindSafe(|| serve(service, number, context, ready, attendant, blocked)));
+    process::exit_child(match result {
+        Ok(Ok(())) => STOPPED,
         Ok(Err(error)) => {
             log::error!("process {} ({}): {error}", context.slot, service.description());
             FAILED

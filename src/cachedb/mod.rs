@@ -60,7 +60,7 @@ pub fn report_slow(context: &Context, threshold: Duration, taken: Duration, quer
         ("time", Value::Unsigned(u64::try_from(micros).unwrap_or(u64::MAX))),
         ("extra", key.into()),
     ];
-    evi::raise(context, &Event { name: evi::THRESHOLD, parameters, only_json: &[] });
+    evi::raise(context, &Event { name: evi::THRESHOLD, parameters, json_rpc_only: &[] });
 }
 
 /// A cache system.

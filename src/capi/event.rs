@@ -105,7 +105,9 @@ fn with_event(id: c_int, action: impl FnOnce(&crate::mi::Context, &'static str) 
 /// Gives 1 when an event has subscribers, 0 when it has none, -1 when no event has this number.
 #[unsafe(no_mangle)]
 extern "C" fn evi_probe_event(id: c_int) -> c_int {
-    catch_panics(EVI_ERROR, || with_event(id, |context, name| c_int::from(evi::is_heard(context, name))))
+    catch_panics(EVI_ERROR, || {
+        with_event(id, |context, name| c_int::from(evi::has_subscribers(context, name)))
+    })
 }
 
 /// Raises an event and gives 0, or -1 when no event has this number.
@@ -121,7 +123,7 @@ unsafe extern "C" fn opensips_mi_raise_event(id: c_int, first: *const EventParam
                 std::iter::successors(unsafe { first.as_ref() }, |param| unsafe { param.next.as_ref() });
             let parameters: Vec<_> = all.map(parameter).collect();
             let parameters: Vec<_> = parameters.iter().map(|(name, value)| (&**name, *value)).collect();
-            evi::raise(context, &Event { name, parameters: &parameters, only_json: &[] });
+            evi::raise(context, &Event { name, parameters: &parameters, json_rpc_only: &[] });
             0
         })
     })

@@ -1,8 +1,14 @@
-//! The Event Interface: events that modules raise, and who wants to hear of them.
+//! Delivers the events that modules raise to their subscribers: the Event Interface.
 //!
-//! Subscriptions lie in the keyed table, one entry an event, so that a subscription is there for all processes at
-//! once and outlives whoever took it; an event that nobody hears costs one look-up. How a message looks and how it
-//! leaves is a [`Transport`]'s. C: evi/event_interface.c, evi/evi_transport.c and evi/evi_core.c.
+//! The subscriptions of an event are one entry of the keyed table, so all processes see a new subscription at
+//! once, and it outlives the process that took it. Raising an event without subscribers costs one look-up. A
+//! [`Transport`] encodes and sends the messages. C: evi/event_interface.c, evi/evi_transport.c and
+//! evi/evi_core.c.
+//!
+//! ```text
+//! subscription.rs  the list of subscriptions of one event, as bytes
+//! outbox/          messages that cannot be sent at once, and the thread that retries them
+//! ```
 
 mod outbox;
 mod subscription;
@@ -16,141 +22,149 @@ use std::io;
 use crate::mi::{Context, Generation, Statistic, Value};
 use crate::shm::Backlog;
 use crate::shm::keyed::{Full, Space, Update};
-use outbox::{Counters, Destination, Fate, Message, Outbox};
+use outbox::{Destination, EncodedEvent, EventCounters, Outbox, SendOutcome};
 pub use subscription::Subscription;
 
-/// A query has taken longer than its limit: `source`, `time` in microseconds, `extra`. C: `log_expiry` in ut.h.
+/// A query has taken longer than its limit. Parameters: `source`, `time` in microseconds, `extra`. C:
+/// `log_expiry` in ut.h.
 pub const THRESHOLD: &str = "E_CORE_THRESHOLD";
 
-/// Shared memory is used up to its limit: `usage` and `threshold` in per cent, `used` and `size` in bytes.
+/// The use of shared memory has crossed its threshold. Parameters: `usage` and `threshold` in per cent,
+/// `used` and `size` in bytes.
 pub const SHM_THRESHOLD: &str = "E_CORE_SHM_THRESHOLD";
 
-/// Private memory is used up to its limit. Never raised here: it has no limit of ours.
+/// The use of private memory has crossed its threshold. Never raised, as this server does not limit private
+/// memory.
 pub const PKG_THRESHOLD: &str = "E_CORE_PKG_THRESHOLD";
 
 /// The events of the core, in the order of their numbers. C: `evi_register_core`.
 pub const CORE_EVENTS: [&str; 3] = [THRESHOLD, SHM_THRESHOLD, PKG_THRESHOLD];
 
-/// What is counted of events.
+/// The statistics of sent and dropped messages.
 pub const STATISTICS: [Statistic; 2] =
     [Statistic::counter("mi", "events_sent"), Statistic::counter("mi", "events_dropped")];
 
-/// One event, as it is raised.
+/// An event to be raised.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// Its name.
+    /// The name, `E_...`.
     pub name: &'a str,
-    /// What it says to everybody.
+    /// The parameters for all subscribers.
     pub parameters: &'a [(&'a str, Value<'a>)],
-    /// What it says before that to those who subscribed over JSON-RPC: 3.x has more parameters than 1.x.
-    pub only_json: &'a [(&'a str, Value<'a>)],
+    /// More parameters, which come first and only for those who subscribed by JSON-RPC: 3.x has more than
+    /// 1.x.
+    pub json_rpc_only: &'a [(&'a str, Value<'a>)],
 }
 
-/// The way of an event to its subscribers.
+/// Encodes and sends messages to the sockets of certain schemes.
 pub trait Transport: fmt::Debug {
-    /// How many descriptors [`Transport::open`] takes in the attendant, from which all processes have them.
+    /// How many descriptors [`Transport::open`] opens in the attendant; all processes inherit them.
     fn shared_descriptors(&self) -> u64 {
         0
     }
 
-    /// Gets what all processes share. Called once, before the first fork.
+    /// Opens what all processes share. Called once, before the first fork.
     ///
     /// # Errors
-    /// When the system has none.
+    /// When the system refuses it.
     fn open(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// The schemes it serves: what stands before the first colon of a socket.
+    /// The schemes of its sockets: the part of a socket before the first colon.
     fn schemes(&self) -> &'static [&'static str];
 
-    /// What a socket says behind its scheme. `None` when it is malformed.
-    fn parse(&self, scheme: &str, socket: &[u8]) -> Option<Place>;
+    /// Parses the part of a socket behind its scheme and colon. `None` when it is malformed.
+    fn parse(&self, scheme: &str, socket: &[u8]) -> Option<ParsedSocket>;
 
-    /// Looks up the address of a place whose canonical form does not say it. Must not wait for more than some
-    /// milliseconds; who is told that it is [`Slow`](SubscribeError::Slow) asks again.
+    /// Resolves the host name in the canonical form of a socket. Must not wait for more than some
+    /// milliseconds: a caller that gets [`LookUpPending`](SubscribeError::LookUpPending) asks again.
     ///
     /// # Errors
-    /// [`SubscribeError::Socket`] when there is none, [`SubscribeError::Slow`] when that is not known yet.
+    /// [`SubscribeError::InvalidSocket`] when the name is unknown, [`SubscribeError::LookUpPending`] while
+    /// the name servers have not answered.
     fn look_up(&self, scheme: &str, canonical: &[u8]) -> Result<Vec<u8>, SubscribeError>;
 
-    /// Writes an event as subscribers of that generation get it.
+    /// Writes the message of an event, in the form for subscribers of `generation`.
     fn encode(&self, event: &Event<'_>, generation: Generation, message: &mut Vec<u8>);
 
-    /// Somebody who sends; each thread that does has one of its own.
+    /// A new sender. Each thread that sends has its own.
     fn sender(&self) -> Box<dyn Sender>;
 }
 
-/// What a socket says.
+/// A socket that a transport has parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// As it is listed and compared, without its scheme.
+pub struct ParsedSocket {
+    /// The form in which it is listed and compared, without its scheme.
     pub canonical: Vec<u8>,
-    /// Its address, unless there is a name to look up.
+    /// The address for [`Sender::send`]; `None` when a host name must be resolved first.
     pub address: Option<Vec<u8>>,
 }
 
 /// Sends messages over a transport.
 pub trait Sender: fmt::Debug + Send {
-    /// Sends a message to an address. Must not wait.
+    /// Sends a message to an address. Must not block.
     ///
     /// # Errors
-    /// When it did not leave: `WouldBlock` when there is no room for it now.
+    /// When the message was not sent; `WouldBlock` when the receiver has no room for it now.
     fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()>;
 }
 
-/// Why somebody could not subscribe.
+/// Why a subscription was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// No module raises such an event.
+    /// No module raises the event.
     #[error("no module raises such an event; events_list shows them")]
-    Event,
-    /// The socket is malformed, of no known scheme, or a name in it is unknown.
+    UnknownEvent,
+    /// The socket is malformed, its scheme has no transport, or its host name is unknown.
     #[error("cannot send there; write udp:HOST:PORT or unix:PATH, and load the module event_datagram")]
-    Socket,
-    /// The name servers take their time.
+    InvalidSocket,
+    /// The name servers have not answered yet.
     #[error("host name not resolved in time, try again")]
-    Slow,
+    LookUpPending,
     /// The event has as many subscribers as it may have.
     #[error("too many subscribers, at most {} for an event", subscription::MAX_SUBSCRIBERS)]
-    Crowded,
-    /// There is no memory for it.
+    TooManySubscribers,
+    /// The keyed table has no memory for the subscription.
     #[error(transparent)]
-    Full(#[from] Full),
+    NoMemory(#[from] Full),
 }
 
-/// The events and transports of all loaded modules; a state of the context.
+/// The events and transports of all loaded modules. The context holds one.
 #[derive(Debug, Default)]
 pub struct Events {
     names: Vec<&'static str>,
     transports: Vec<Box<dyn Transport>>,
-    office: RefCell<Option<Office>>,
+    /// Made when the process raises its first event with subscribers.
+    senders: RefCell<Option<ProcessSenders>>,
 }
 
-/// What a process sends with, from its first event on.
+/// The senders of one process.
 #[derive(Debug)]
-struct Office {
-    /// Whose it is: a process that is forked gets one of its own.
+struct ProcessSenders {
+    /// The process's slot. A forked child finds its parent's slot here and makes senders of its own.
     slot: usize,
+    /// One for each transport, in their order.
     senders: Vec<Box<dyn Sender>>,
-    counters: Counters,
+    counters: EventCounters,
     outbox: Outbox,
 }
 
-impl Office {
-    fn new(transports: &[Box<dyn Transport>], context: &Context) -> Office {
+impl ProcessSenders {
+    fn new(transports: &[Box<dyn Transport>], context: &Context) -> ProcessSenders {
         let row = context.segment.row(context.slot);
         let [sent, dropped] =
             STATISTICS.map(|statistic| context.statistics.counter(row, statistic.group, statistic.name));
-        let (counters, senders) = (Counters { sent, dropped }, || transports.iter().map(|one| one.sender()));
+        let counters = EventCounters { sent, dropped };
+        let senders = || transports.iter().map(|transport| transport.sender()).collect();
         let backlog = Backlog::begin(context.segment, context.slot);
-        let outbox = Outbox::new(senders().collect(), counters, backlog);
-        Office { slot: context.slot, senders: senders().collect(), counters, outbox }
+        let outbox = Outbox::new(senders(), counters, backlog);
+        ProcessSenders { slot: context.slot, senders: senders(), counters, outbox }
     }
 }
 
 impl Events {
-    /// Adds a module's events, in their order. One that exists already is not added again.
+    /// Adds the events of a module, in their order. A name that exists already is not added again.
     pub fn publish(&mut self, names: &[&'static str]) {
         for &name in names {
             if self.names.contains(&name) {
@@ -161,7 +175,7 @@ impl Events {
         }
     }
 
-    /// Adds a transport, and opens it. Before the first fork.
+    /// Opens a transport and adds it. Called before the first fork.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -171,91 +185,95 @@ impl Events {
         Ok(())
     }
 
-    /// Whether anybody can subscribe.
+    /// Whether there is a transport. Without one every subscription is refused.
     #[must_use]
     pub fn has_transport(&self) -> bool {
         !self.transports.is_empty()
     }
 
-    /// All events; the position is the number.
+    /// The names of all events; the index of a name is the event's number.
     #[must_use]
     pub fn names(&self) -> &[&'static str] {
         &self.names
     }
 
-    /// The number and name of an event.
+    /// The number and the name of an event.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<(usize, &'static str)> {
         let mut all = self.names.iter().copied().enumerate();
         all.find(|(_, known)| known.as_bytes() == name)
     }
 
-    /// A socket as it is listed, `udp:127.0.0.1:9999`; `None` when no transport serves it.
+    /// A socket in the form in which it is listed, `udp:127.0.0.1:9999`; `None` when no transport can parse
+    /// it.
     #[must_use]
     pub fn canonical(&self, socket: &[u8]) -> Option<Vec<u8>> {
-        let Route { transport, scheme, rest, .. } = self.route(socket)?;
+        let SocketTransport { transport, scheme, rest, .. } = self.transport_of(socket)?;
         Some(listed(scheme, &transport.parse(scheme, rest)?))
     }
 
-    /// C: `get_trans_mod` in evi_transport.c.
-    fn route<'a>(&'a self, socket: &'a [u8]) -> Option<Route<'a>> {
+    /// Finds the transport of a socket by its scheme. C: `get_trans_mod` in evi_transport.c.
+    fn transport_of<'a>(&'a self, socket: &'a [u8]) -> Option<SocketTransport<'a>> {
         let colon = socket.iter().position(|&byte| byte == b':')?;
         let (scheme, rest) = (&socket[..colon], &socket[colon + 1..]);
-        self.transports.iter().enumerate().find_map(|(at, transport)| {
+        self.transports.iter().enumerate().find_map(|(index, transport)| {
             let scheme = transport.schemes().iter().find(|known| known.as_bytes() == scheme)?;
-            Some(Route { at, transport: &**transport, scheme, rest })
+            Some(SocketTransport { index, transport: &**transport, scheme, rest })
         })
     }
 
-    /// Sends an event to those of a list who still want it, and counts what left and what did not.
+    /// Sends an event to the active subscribers of a list. Counts the messages that are sent and dropped.
     fn deliver(&self, context: &Context, list: &[u8], now: u64, event: &Event<'_>) {
-        let mut office = self.office.borrow_mut();
-        let office = match &mut *office {
-            Some(office) if office.slot == context.slot => office,
-            other => other.insert(Office::new(&self.transports, context)),
+        let mut senders = self.senders.borrow_mut();
+        let senders = match &mut *senders {
+            Some(senders) if senders.slot == context.slot => senders,
+            other => other.insert(ProcessSenders::new(&self.transports, context)),
         };
         let (mut sent, mut dropped) = (0, 0);
-        let mut message = Message::default();
-        let mut written_by = None;
-        let mut outbox = office.outbox.open();
-        for subscriber in subscription::iter(list, now).filter(Subscription::is_awake) {
-            let Some(route) = self.route(subscriber.socket) else { continue };
-            let Some(sender) = office.senders.get_mut(route.at) else { continue };
-            let form = Some((route.at, subscriber.generation));
-            if written_by != form {
+        let mut message = EncodedEvent::default();
+        let mut encoded_for = None;
+        let mut outbox = senders.outbox.lock();
+        for subscription in subscription::iter(list, now).filter(Subscription::is_active) {
+            let Some(SocketTransport { index, transport, .. }) = self.transport_of(subscription.socket)
+            else {
+                continue;
+            };
+            let Some(sender) = senders.senders.get_mut(index) else { continue };
+            let form = Some((index, subscription.generation));
+            if encoded_for != form {
                 message.clear();
-                route.transport.encode(event, subscriber.generation, &mut message.bytes);
-                written_by = form;
+                transport.encode(event, subscription.generation, &mut message.bytes);
+                encoded_for = form;
             }
-            let (name, address) = (subscriber.socket, subscriber.address);
-            let to = Destination { name, transport: route.at, address };
-            match outbox.send(to, &mut message, |bytes| sender.send(bytes, address)) {
-                Fate::Sent => sent += 1,
-                Fate::Dropped => dropped += 1,
-                Fate::Waits => {}
+            let (name, address) = (subscription.socket, subscription.address);
+            let destination = Destination { name, transport: index, address };
+            match outbox.send(destination, &mut message, |bytes| sender.send(bytes, address)) {
+                SendOutcome::Sent => sent += 1,
+                SendOutcome::Dropped => dropped += 1,
+                SendOutcome::Queued => {}
             }
         }
-        office.counters.add(sent, dropped);
+        senders.counters.add(sent, dropped);
     }
 }
 
-/// A socket as it is listed.
-fn listed(scheme: &str, place: &Place) -> Vec<u8> {
-    [scheme.as_bytes(), b":", &place.canonical].concat()
+/// A socket in the form in which it is listed.
+fn listed(scheme: &str, socket: &ParsedSocket) -> Vec<u8> {
+    [scheme.as_bytes(), b":", &socket.canonical].concat()
 }
 
-/// Who serves a socket.
-struct Route<'a> {
-    /// The transport's position.
-    at: usize,
+/// The transport of a socket.
+struct SocketTransport<'a> {
+    /// The index in [`Events::transports`].
+    index: usize,
     transport: &'a dyn Transport,
     scheme: &'static str,
-    /// What stands behind the scheme.
+    /// The part of the socket behind its scheme and colon.
     rest: &'a [u8],
 }
 
-/// Tells the subscribers of an event. Never waits for one: who has no room for it now gets it a little later, who has
-/// none for two seconds does without.
+/// Sends an event to its subscribers. Never blocks: a message for a subscriber without room waits in the
+/// outbox for at most two seconds and is then dropped.
 ///
 /// C: `evi_raise_event`.
 pub fn raise(context: &Context, event: &Event<'_>) {
@@ -267,19 +285,19 @@ pub fn raise(context: &Context, event: &Event<'_>) {
     }
 }
 
-/// Whether somebody has subscribed to an event.
+/// Whether an event has a subscriber.
 ///
 /// C: `evi_probe_event`.
 #[must_use]
-pub fn is_heard(context: &Context, event: &str) -> bool {
-    Subscribers::of(context, event).iter().any(|subscription| subscription.is_awake())
+pub fn has_subscribers(context: &Context, event: &str) -> bool {
+    Subscribers::of(context, event).iter().any(|subscription| subscription.is_active())
 }
 
-/// Subscribes a socket to an event for so many seconds, in place of what the socket had asked for before; it gets
-/// events in the form of `generation`. No time at all ends a subscription, if there is one.
+/// Subscribes a socket to an event for `expire` seconds. Replaces an earlier subscription of the socket; 0
+/// seconds end it. `generation` is the form of the messages.
 ///
-/// A host's name is looked up here, once, when its socket is not subscribed yet: a subscription is renewed and ended
-/// without the name servers. C: `evi_event_subscribe`, which looks it up each time.
+/// Resolves a host name only when the socket is not subscribed yet, so renewing and ending a subscription
+/// needs no name server. C: `evi_event_subscribe`, which resolves it each time.
 ///
 /// # Errors
 /// See [`SubscribeError`].
@@ -290,39 +308,40 @@ pub fn subscribe(
     expire: u32,
     generation: Generation,
 ) -> Result<(), SubscribeError> {
-    let events = context.states.get::<Events>().ok_or(SubscribeError::Event)?;
-    events.find(event).ok_or(SubscribeError::Event)?;
-    let Route { transport, scheme, rest, .. } = events.route(socket).ok_or(SubscribeError::Socket)?;
-    let place = transport.parse(scheme, rest).ok_or(SubscribeError::Socket)?;
-    let socket = listed(scheme, &place);
+    let events = context.states.get::<Events>().ok_or(SubscribeError::UnknownEvent)?;
+    events.find(event).ok_or(SubscribeError::UnknownEvent)?;
+    let found = events.transport_of(socket).ok_or(SubscribeError::InvalidSocket)?;
+    let SocketTransport { transport, scheme, rest, .. } = found;
+    let parsed = transport.parse(scheme, rest).ok_or(SubscribeError::InvalidSocket)?;
+    let socket = listed(scheme, &parsed);
 
     let (table, now) = (context.segment.table(), context.segment.now());
     let mut list = Vec::new();
     table.get(Space::Subscription, event, now, &mut list);
-    let known = subscription::iter(&list, now).find(|one| one.socket == socket);
-    let address = match (known, place.address) {
-        (Some(known), _) => known.address.to_vec(),
+    let existing = subscription::iter(&list, now).find(|subscription| subscription.socket == socket);
+    let address = match (existing, parsed.address) {
+        (Some(existing), _) => existing.address.to_vec(),
         (None, _) if expire == 0 => return Ok(()),
         (None, Some(address)) => address,
-        (None, None) => transport.look_up(scheme, &place.canonical)?,
+        (None, None) => transport.look_up(scheme, &parsed.canonical)?,
     };
     let new = Subscription { generation, ..Subscription::new(&socket, &address, expire, now) };
-    // Room is made before the lock is taken.
-    let (mut changed, mut fits) = (Vec::with_capacity(list.len() + new.bytes()), true);
-    let (room, fitted) = (&mut changed, &mut fits);
+    // Allocated before the table's lock is taken.
+    let (mut changed, mut fits) = (Vec::with_capacity(list.len() + new.encoded_bytes()), true);
+    let (changed_list, has_room) = (&mut changed, &mut fits);
     table.update(Space::Subscription, event, now, &mut list, |list| {
-        match subscription::add(list.unwrap_or_default(), &new, now, room) {
-            Some(expires) => Update::Put { value: room, expires, weight: 1 },
+        match subscription::put(list.unwrap_or_default(), &new, now, changed_list) {
+            Some(expires) => Update::Put { value: changed_list, expires, weight: 1 },
             None => {
-                *fitted = false;
+                *has_room = false;
                 Update::Keep
             }
         }
     })?;
-    if fits { Ok(()) } else { Err(SubscribeError::Crowded) }
+    if fits { Ok(()) } else { Err(SubscribeError::TooManySubscribers) }
 }
 
-/// Who has subscribed to an event.
+/// The subscriptions of one event, as they were when they were read.
 #[derive(Debug)]
 pub struct Subscribers {
     list: Vec<u8>,
@@ -330,7 +349,7 @@ pub struct Subscribers {
 }
 
 impl Subscribers {
-    /// Those of now.
+    /// Reads the current subscriptions of an event.
     #[must_use]
     pub fn of(context: &Context, event: &str) -> Subscribers {
         let (now, mut list) = (context.segment.now(), Vec::new());
@@ -338,26 +357,28 @@ impl Subscribers {
         Subscribers { list, now }
     }
 
-    /// The newest first.
+    /// The subscriptions, the newest first.
     pub fn iter(&self) -> impl Iterator<Item = Subscription<'_>> {
         subscription::iter(&self.list, self.now)
     }
 
-    /// Seconds that are left of a subscription, at least 1.
+    /// Seconds until a subscription expires, at least 1.
     #[must_use]
-    pub fn left(&self, subscription: &Subscription<'_>) -> u64 {
-        subscription.until.saturating_sub(self.now + 1).clamp(1, u64::from(subscription.expire.max(1)))
+    pub fn seconds_left(&self, subscription: &Subscription<'_>) -> u64 {
+        let left = subscription.expires_at.saturating_sub(self.now + 1);
+        left.clamp(1, u64::from(subscription.expire.max(1)))
     }
 }
 
-/// Frees the memory of events whose subscriptions are all over.
-pub fn clean(context: &Context) {
+/// Frees the memory of the events whose subscriptions have all expired.
+pub fn remove_expired(context: &Context) {
     let (table, now) = (context.segment.table(), context.segment.now());
     let mut list = Vec::new();
     for event in context.states.get::<Events>().map(Events::names).unwrap_or_default() {
-        // What is over is as good as absent here, and `Full` cannot come of it.
-        let _kept =
-            table.update(Space::Subscription, event.as_bytes(), now, &mut list, |found| match found {
+        // The table passes `None` for an expired entry. Neither `Keep` nor `Remove` needs memory, so `Full`
+        // cannot occur.
+        let _updated =
+            table.update(Space::Subscription, event.as_bytes(), now, &mut list, |list| match list {
                 Some(_) => Update::Keep,
                 None => Update::Remove,
             });

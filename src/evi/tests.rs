@@ -1,4 +1,4 @@
-//! Subscribing and raising, over a transport that remembers.
+//! Tests subscribing and raising over a transport that records what is sent.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -6,30 +6,30 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::mi::testing;
 
-/// What was sent: address and message.
+/// The sent messages, each with its address.
 type Sent = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Takes `mem:NAME`; a name in capitals is listed in small letters, `full` takes nothing, `gone` is not there,
-/// `nowhere` is unknown, `slow` is not known in time.
+/// Serves sockets `mem:NAME`, in lower case. `full` has no room, `gone` has no receiver, `nowhere` cannot be
+/// resolved, and the look-up of `slow` never ends.
 #[derive(Debug, Default)]
-struct Memory {
+struct RecordingTransport {
     sent: Sent,
     encoded: Rc<RefCell<usize>>,
     looked_up: Rc<RefCell<Vec<String>>>,
 }
 
-impl Transport for Memory {
+impl Transport for RecordingTransport {
     fn schemes(&self) -> &'static [&'static str] {
         &["mem"]
     }
-    fn parse(&self, _scheme: &str, socket: &[u8]) -> Option<Place> {
-        (!socket.is_empty()).then(|| Place { canonical: socket.to_ascii_lowercase(), address: None })
+    fn parse(&self, _scheme: &str, socket: &[u8]) -> Option<ParsedSocket> {
+        (!socket.is_empty()).then(|| ParsedSocket { canonical: socket.to_ascii_lowercase(), address: None })
     }
     fn look_up(&self, _scheme: &str, socket: &[u8]) -> Result<Vec<u8>, SubscribeError> {
         self.looked_up.borrow_mut().push(String::from_utf8_lossy(socket).into_owned());
         match socket {
-            b"nowhere" => Err(SubscribeError::Socket),
-            b"slow" => Err(SubscribeError::Slow),
+            b"nowhere" => Err(SubscribeError::InvalidSocket),
+            b"slow" => Err(SubscribeError::LookUpPending),
             _ => Ok([b"at ", socket].concat()),
         }
     }
@@ -40,14 +40,14 @@ impl Transport for Memory {
         );
     }
     fn sender(&self) -> Box<dyn Sender> {
-        Box::new(Postman(Arc::clone(&self.sent)))
+        Box::new(RecordingSender(Arc::clone(&self.sent)))
     }
 }
 
 #[derive(Debug)]
-struct Postman(Sent);
+struct RecordingSender(Sent);
 
-impl Sender for Postman {
+impl Sender for RecordingSender {
     fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match address {
@@ -60,7 +60,7 @@ impl Sender for Postman {
     }
 }
 
-const SILENT: Event<'_> = Event { name: "E_A", parameters: &[], only_json: &[] };
+const EVENT: Event<'_> = Event { name: "E_A", parameters: &[], json_rpc_only: &[] };
 
 struct Fixture {
     context: Context,
@@ -70,26 +70,26 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// What was sent since this was asked before.
+    /// The messages sent since the last call.
     fn sent(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 }
 
 fn fixture() -> Fixture {
-    let memory = Memory::default();
-    let (sent, encoded) = (Arc::clone(&memory.sent), Rc::clone(&memory.encoded));
-    let looked_up = Rc::clone(&memory.looked_up);
+    let transport = RecordingTransport::default();
+    let (sent, encoded) = (Arc::clone(&transport.sent), Rc::clone(&transport.encoded));
+    let looked_up = Rc::clone(&transport.looked_up);
     let mut events = Events::default();
     events.publish(&["E_A", "E_B", "E_A"]);
-    events.add(Box::new(memory)).unwrap();
+    events.add(Box::new(transport)).unwrap();
     let mut context = testing::context();
     context.statistics.add(&STATISTICS);
     context.states.add(Box::new(events));
     Fixture { context, sent, encoded, looked_up }
 }
 
-fn subscribed(context: &Context, event: &str, socket: &str) -> Result<(), SubscribeError> {
+fn subscribe_classic(context: &Context, event: &str, socket: &str) -> Result<(), SubscribeError> {
     subscribe(context, event.as_bytes(), socket.as_bytes(), 60, Generation::Classic)
 }
 
@@ -104,16 +104,16 @@ fn counted(context: &Context) -> [u64; 2] {
 }
 
 #[test]
-fn an_event_goes_to_its_subscribers_alone_and_is_written_once() {
+fn an_event_reaches_only_its_subscribers_and_is_encoded_once() {
     let fixture = fixture();
     let context = &fixture.context;
-    raise(context, &SILENT);
+    raise(context, &EVENT);
     assert_eq!((fixture.sent().len(), *fixture.encoded.borrow()), (0, 0));
     for socket in ["mem:one", "mem:gone", "mem:two"] {
-        subscribed(context, "E_A", socket).unwrap();
+        subscribe_classic(context, "E_A", socket).unwrap();
     }
-    subscribed(context, "E_B", "mem:three").unwrap();
-    raise(context, &Event { parameters: &[("a", Value::Unsigned(1))], ..SILENT });
+    subscribe_classic(context, "E_B", "mem:three").unwrap();
+    raise(context, &Event { parameters: &[("a", Value::Unsigned(1))], ..EVENT });
     let wanted = ["at two", "at one"].map(|address| (address.to_owned(), "E_A Classic 1".to_owned()));
     assert_eq!(fixture.sent(), wanted);
     assert_eq!(*fixture.encoded.borrow(), 1);
@@ -121,23 +121,23 @@ fn an_event_goes_to_its_subscribers_alone_and_is_written_once() {
 }
 
 #[test]
-fn each_subscriber_gets_the_form_it_subscribed_in() {
+fn each_subscriber_gets_messages_in_its_generation() {
     let fixture = fixture();
-    subscribed(&fixture.context, "E_A", "mem:old").unwrap();
+    subscribe_classic(&fixture.context, "E_A", "mem:old").unwrap();
     subscribe(&fixture.context, b"E_A", b"mem:new", 60, Generation::JsonRpc).unwrap();
-    raise(&fixture.context, &SILENT);
+    raise(&fixture.context, &EVENT);
     let sent: Vec<_> = fixture.sent().into_iter().map(|(_, message)| message).collect();
     assert_eq!(sent, ["E_A JsonRpc 0", "E_A Classic 0"]);
     assert_eq!(*fixture.encoded.borrow(), 2);
 }
 
 #[test]
-fn who_is_known_needs_no_look_up_and_who_is_unknown_has_nothing_to_end() {
+fn renewing_and_ending_a_subscription_needs_no_look_up() {
     let fixture = fixture();
     let ask = |socket: &str, expire| {
         subscribe(&fixture.context, b"E_A", socket.as_bytes(), expire, Generation::Classic)
     };
-    assert_eq!(ask("mem:slow", 60), Err(SubscribeError::Slow));
+    assert_eq!(ask("mem:slow", 60), Err(SubscribeError::LookUpPending));
     assert_eq!(ask("mem:slow", 0), Ok(()));
     assert_eq!(listed(&fixture.context, "E_A"), []);
     for expire in [60, 70, 0] {
@@ -148,12 +148,12 @@ fn who_is_known_needs_no_look_up_and_who_is_unknown_has_nothing_to_end() {
 }
 
 #[test]
-fn a_process_that_was_forked_sends_and_counts_for_itself() {
+fn a_forked_process_has_its_own_senders_and_counters() {
     let mut fixture = fixture();
-    subscribed(&fixture.context, "E_A", "mem:one").unwrap();
+    subscribe_classic(&fixture.context, "E_A", "mem:one").unwrap();
     for slot in [0, 1, 1] {
         fixture.context.slot = slot;
-        raise(&fixture.context, &SILENT);
+        raise(&fixture.context, &EVENT);
     }
     let context = &fixture.context;
     let sent = [0, 1].map(|slot| {
@@ -165,7 +165,7 @@ fn a_process_that_was_forked_sends_and_counts_for_itself() {
 }
 
 #[test]
-fn events_are_numbered_once_each() {
+fn an_event_published_twice_has_one_number() {
     let Fixture { context, .. } = fixture();
     let events = context.states.get::<Events>().unwrap();
     assert_eq!(events.names(), ["E_A", "E_B"]);
@@ -174,7 +174,7 @@ fn events_are_numbered_once_each() {
 }
 
 #[test]
-fn a_socket_is_known_again_however_it_is_written() {
+fn a_socket_in_another_spelling_renews_its_subscription() {
     let Fixture { context, .. } = fixture();
     subscribe(&context, b"E_A", b"mem:one", 60, Generation::Classic).unwrap();
     subscribe(&context, b"E_A", b"mem:two", 60, Generation::Classic).unwrap();
@@ -184,45 +184,45 @@ fn a_socket_is_known_again_however_it_is_written() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_subscriptions_are_refused() {
     let Fixture { context, .. } = fixture();
     for (event, socket, wanted) in [
-        ("E_C", "mem:one", SubscribeError::Event),
-        ("E_A", "mem", SubscribeError::Socket),
-        ("E_A", "mem:", SubscribeError::Socket),
-        ("E_A", "mem:nowhere", SubscribeError::Socket),
-        ("E_A", "men:one", SubscribeError::Socket),
-        ("E_A", "", SubscribeError::Socket),
+        ("E_C", "mem:one", SubscribeError::UnknownEvent),
+        ("E_A", "mem", SubscribeError::InvalidSocket),
+        ("E_A", "mem:", SubscribeError::InvalidSocket),
+        ("E_A", "mem:nowhere", SubscribeError::InvalidSocket),
+        ("E_A", "men:one", SubscribeError::InvalidSocket),
+        ("E_A", "", SubscribeError::InvalidSocket),
     ] {
-        assert_eq!(subscribed(&context, event, socket), Err(wanted), "{event} {socket}");
+        assert_eq!(subscribe_classic(&context, event, socket), Err(wanted), "{event} {socket}");
     }
     assert_eq!(listed(&context, "E_A"), []);
-    assert_eq!(subscribed(&testing::context(), "E_A", "mem:one"), Err(SubscribeError::Event));
+    assert_eq!(subscribe_classic(&testing::context(), "E_A", "mem:one"), Err(SubscribeError::UnknownEvent));
     for number in 0..subscription::MAX_SUBSCRIBERS {
-        subscribed(&context, "E_A", &format!("mem:{number}")).unwrap();
+        subscribe_classic(&context, "E_A", &format!("mem:{number}")).unwrap();
     }
-    assert_eq!(subscribed(&context, "E_A", "mem:more"), Err(SubscribeError::Crowded));
+    assert_eq!(subscribe_classic(&context, "E_A", "mem:more"), Err(SubscribeError::TooManySubscribers));
     assert_eq!(listed(&context, "E_A").len(), subscription::MAX_SUBSCRIBERS);
 }
 
 #[test]
-fn no_time_at_all_ends_a_subscription_at_once() {
+fn a_lifetime_of_0_ends_a_subscription() {
     let fixture = fixture();
-    subscribed(&fixture.context, "E_A", "mem:one").unwrap();
+    subscribe_classic(&fixture.context, "E_A", "mem:one").unwrap();
     subscribe(&fixture.context, b"E_A", b"mem:one", 0, Generation::Classic).unwrap();
-    raise(&fixture.context, &SILENT);
+    raise(&fixture.context, &EVENT);
     assert_eq!(fixture.sent(), []);
     assert_eq!(counted(&fixture.context), [0, 0]);
 }
 
 #[test]
-fn cleaning_frees_what_is_over_and_nothing_else() {
+fn remove_expired_frees_expired_subscriptions_only() {
     let Fixture { context, .. } = fixture();
     let table = context.segment.table();
-    subscribed(&context, "E_A", "mem:one").unwrap();
+    subscribe_classic(&context, "E_A", "mem:one").unwrap();
     table.put(Space::Subscription, b"E_B", b"of long ago", 1).unwrap();
     assert_eq!(table.count(Space::Subscription), 2);
-    clean(&context);
+    remove_expired(&context);
     assert_eq!(table.count(Space::Subscription), 1);
     assert_eq!(listed(&context, "E_A").len(), 1);
 }

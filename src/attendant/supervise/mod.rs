@@ -333,7 +333,7 @@ impl Supervisor {
                     process::exit_child(1);
                 };
                 let number = slot - pool.slots.start;
-                worker::live(pool.service.as_ref(), number, &self.context, &settled, attendant, blocked)
+                worker::run(pool.service.as_ref(), number, &self.context, &settled, attendant, blocked)
             }
         }
     }

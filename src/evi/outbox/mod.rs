@@ -1,9 +1,10 @@
-//! Events for subscribers who have no room for them now, or who were not there a moment ago.
+//! Keeps the messages that cannot be sent at once, and retries them in a thread.
 //!
-//! A thread tries them again, so that neither a burst is lost for one who reads nor a dead or slow subscriber holds up
-//! whoever raises an event: what goes to a socket in trouble is put here without a try, and leaves in its order. One
-//! for each process, bounded; what waits when the process ends is lost. What another process raises meanwhile waits in its
-//! own outbox until what came before has left or is dropped. C tries once and forgets.
+//! A full socket, or one without a receiver, is backlogged: further messages to it are queued here and leave
+//! in their order. So a burst is not lost for a subscriber that reads, and a slow or dead subscriber does not
+//! delay the process that raises an event. Each process has one outbox of limited size; queued messages are
+//! lost when the process ends. A process queues messages to a socket also while older ones to it wait in
+//! another process. C tries once and drops.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -19,39 +20,38 @@ use crate::system::signal::Blocked;
 #[cfg(test)]
 mod tests;
 
-/// What may wait in one process, in bytes. One socket may have as much as the [`SHARE`]th part of what is
-/// free, so that those who hoard leave room for others.
-const MAX_BYTES: usize = 8 << 20;
+/// The most bytes that are queued in one process.
+const MAX_QUEUED_BYTES: usize = 8 << 20;
 
-/// See [`MAX_BYTES`].
-const SHARE: usize = 8;
+/// A socket may queue this part of the free bytes, one n-th, so that slow subscribers leave room for others.
+const SHARE_OF_FREE_BYTES: usize = 8;
 
-/// What a message costs besides its bytes.
-const ENTRY_BYTES: usize = 64;
+/// Bytes that a queued message takes besides its own.
+const OVERHEAD_BYTES: usize = 64;
 
-/// Sockets in trouble that are remembered while nothing waits for them.
-const MAX_TROUBLED: usize = 4096;
+/// The most backlogged sockets. Those without queued messages are forgotten first.
+const MAX_BACKLOGGED: usize = 4096;
 
-/// How long a message waits for room.
-const KEPT_FOR: Duration = Duration::from_secs(2);
+/// How long a message is kept while its socket is full.
+const MAX_QUEUED_TIME: Duration = Duration::from_secs(2);
 
-/// How soon a full socket is tried again.
+/// The pause before the first retry to a full socket. It doubles with each retry that sends nothing.
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 
-/// How long that pause gets.
+/// The longest pause between two retries to a full socket.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How soon a socket is tried again at which nobody was.
-const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// The pause after another error, such as a socket without a receiver.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// What is counted of events, in the process's own cells.
+/// The cells of the process in the statistics of events; `None` when the statistics are not registered.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct EventCounters {
     pub(super) sent: Option<&'static AtomicU64>,
     pub(super) dropped: Option<&'static AtomicU64>,
 }
 
-impl Counters {
+impl EventCounters {
     pub(super) fn add(&self, sent: u64, dropped: u64) {
         for (cell, more) in [(self.sent, sent), (self.dropped, dropped)] {
             if let Some(cell) = cell.filter(|_| more > 0) {
@@ -61,79 +61,84 @@ impl Counters {
     }
 }
 
-/// What waits, and the thread that sends it. The thread is made when it is needed first, and stays.
+/// What the retry thread needs.
+type ThreadParts = (Vec<Box<dyn Sender>>, EventCounters);
+
+/// The queued messages of a process, and the thread that retries them. The thread is started for the first
+/// queued message and lasts as long as the process.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    shared: Arc<Shared>,
-    /// What the thread sends with, until there is a thread.
-    idle: Option<(Vec<Box<dyn Sender>>, Counters)>,
-    /// What waits here and in other processes.
+    queue: Arc<OutboxQueue>,
+    /// Taken when the thread is started.
+    thread_parts: Option<ThreadParts>,
+    /// Tells other processes which sockets are backlogged here, and shows which are there.
     backlog: Backlog,
 }
 
+/// The sockets that the process and its retry thread share.
 #[derive(Debug, Default)]
-struct Shared {
-    sockets: Mutex<Sockets>,
+struct OutboxQueue {
+    sockets: Mutex<BackloggedSockets>,
+    /// Notified when a message must be retried before the thread would wake up.
     changed: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Sockets> {
+impl OutboxQueue {
+    fn lock(&self) -> MutexGuard<'_, BackloggedSockets> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The sockets in trouble, by their names.
+/// All backlogged sockets.
 #[derive(Debug, Default)]
-struct Sockets {
-    all: HashMap<Box<[u8]>, Socket>,
-    /// What waits for all of them.
+struct BackloggedSockets {
+    by_name: HashMap<Box<[u8]>, BackloggedSocket>,
+    /// Bytes of all queued messages, with their overhead.
     bytes: usize,
-    /// Until when the thread sleeps; `None` for ever.
-    wakes: Option<Instant>,
+    /// When the thread wakes up by itself; `None` when it only waits for a notification.
+    wakes_at: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Socket {
-    /// The transport's position.
+struct BackloggedSocket {
+    /// The index of the transport.
     transport: usize,
     address: Box<[u8]>,
     hash: SocketHash,
-    /// The oldest first.
-    waiting: VecDeque<Waiting>,
-    /// What waits, with what the thread has taken to try.
+    /// The oldest message first.
+    queued: VecDeque<QueuedMessage>,
+    /// Bytes of the queued messages and of those in the current batch, with their overhead.
     bytes: usize,
     next_try: Instant,
     pause: Duration,
 }
 
-/// A message that waits.
 #[derive(Debug)]
-struct Waiting {
-    /// Among those of all processes.
+struct QueuedMessage {
+    /// The position among the queued messages of all processes.
     order: u64,
     deadline: Instant,
     message: Arc<[u8]>,
 }
 
-/// What the thread has taken to try.
+/// The messages to one socket that the thread has taken from the queue to retry them.
 #[derive(Debug)]
-struct Batch {
+struct RetryBatch {
     name: Box<[u8]>,
     transport: usize,
     address: Box<[u8]>,
     hash: SocketHash,
-    waiting: VecDeque<Waiting>,
+    messages: VecDeque<QueuedMessage>,
 }
 
-/// A message that can be put in the outbox for several sockets.
+/// The message of an event. When it is queued for several sockets they share one copy.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(super) struct EncodedEvent {
     pub(super) bytes: Vec<u8>,
     shared: Option<Arc<[u8]>>,
 }
 
-impl Message {
+impl EncodedEvent {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.shared = None;
@@ -144,272 +149,284 @@ impl Message {
     }
 }
 
-/// Where a message goes.
+/// The socket that a message goes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination<'a> {
-    /// The socket's name, as it is listed.
+    /// The socket as it is listed.
     pub(super) name: &'a [u8],
-    /// The transport's position.
+    /// The index of the transport.
     pub(super) transport: usize,
     pub(super) address: &'a [u8],
 }
 
-/// What became of a message.
+/// What happened to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum SendOutcome {
     Sent,
     Dropped,
-    /// It waits, and is counted later.
-    Waits,
+    /// The thread retries it, and counts it later.
+    Queued,
 }
 
 impl Outbox {
-    /// An empty one; the thread sends with `senders`, one for each transport.
-    pub(super) fn new(senders: Vec<Box<dyn Sender>>, counters: Counters, backlog: Backlog) -> Outbox {
-        Outbox { shared: Arc::default(), idle: Some((senders, counters)), backlog }
+    /// An empty outbox. `senders` are for the thread, one for each transport.
+    pub(super) fn new(senders: Vec<Box<dyn Sender>>, counters: EventCounters, backlog: Backlog) -> Outbox {
+        Outbox { queue: Arc::default(), thread_parts: Some((senders, counters)), backlog }
     }
 
-    /// The outbox for one event, which goes to many. The thread waits meanwhile.
-    pub(super) fn open(&mut self) -> Open<'_> {
-        let Outbox { shared, idle, backlog } = self;
-        let (sockets, now, any_elsewhere) = (shared.lock(), Instant::now(), backlog.any_elsewhere());
-        Open { sockets, shared, idle, backlog: *backlog, any_elsewhere, now, wake: false }
+    /// Locks the outbox for the messages of one event. The thread waits meanwhile.
+    pub(super) fn lock(&mut self) -> LockedOutbox<'_> {
+        let Outbox { queue, thread_parts, backlog } = self;
+        let (sockets, now) = (queue.lock(), Instant::now());
+        let is_any_elsewhere = backlog.any_elsewhere();
+        let backlog = *backlog;
+        LockedOutbox { sockets, queue, thread_parts, backlog, is_any_elsewhere, now, must_notify: false }
     }
 }
 
-/// An outbox for one event.
-pub(super) struct Open<'a> {
-    sockets: MutexGuard<'a, Sockets>,
-    shared: &'a Arc<Shared>,
-    idle: &'a mut Option<(Vec<Box<dyn Sender>>, Counters)>,
+/// An outbox that is locked for the messages of one event.
+pub(super) struct LockedOutbox<'a> {
+    sockets: MutexGuard<'a, BackloggedSockets>,
+    queue: &'a Arc<OutboxQueue>,
+    thread_parts: &'a mut Option<ThreadParts>,
     backlog: Backlog,
-    /// Whether events wait in another process.
-    any_elsewhere: bool,
+    /// Messages are queued in another process.
+    is_any_elsewhere: bool,
     now: Instant,
-    wake: bool,
+    /// The thread must be notified before it wakes up by itself.
+    must_notify: bool,
 }
 
-impl Open<'_> {
-    /// Sends a message by `send`, unless the socket is in trouble, here or in another process; then, and when there is no
-    /// room, it waits here.
+impl LockedOutbox<'_> {
+    /// Sends a message by `send`, or queues it when the socket is full or backlogged, here or in another
+    /// process.
     pub(super) fn send(
         &mut self,
-        to: Destination<'_>,
-        message: &mut Message,
+        destination: Destination<'_>,
+        message: &mut EncodedEvent,
         send: impl FnOnce(&[u8]) -> io::Result<()>,
-    ) -> Fate {
-        if !self.sockets.all.is_empty() && self.sockets.all.contains_key(to.name) {
-            return self.put(to, message);
+    ) -> SendOutcome {
+        if !self.sockets.by_name.is_empty() && self.sockets.by_name.contains_key(destination.name) {
+            return self.enqueue(destination, message);
         }
-        let is_elsewhere =
-            self.any_elsewhere && self.backlog.oldest_elsewhere(SocketHash::of(to.name)).is_some();
-        if is_elsewhere && self.has_thread() && self.sockets.trouble(to, self.now, FIRST_PAUSE) {
-            return self.put(to, message);
+        let is_backlogged_elsewhere = self.is_any_elsewhere
+            && self.backlog.oldest_elsewhere(SocketHash::of(destination.name)).is_some();
+        if is_backlogged_elsewhere
+            && self.ensure_thread()
+            && self.sockets.add(destination, self.now, FIRST_PAUSE)
+        {
+            return self.enqueue(destination, message);
         }
-        let Err(error) = send(&message.bytes) else { return Fate::Sent };
+        let Err(error) = send(&message.bytes) else { return SendOutcome::Sent };
         let is_full = error.kind() == ErrorKind::WouldBlock;
-        let pause = if is_full { FIRST_PAUSE } else { AFTER_FAILURE };
-        if self.has_thread() && self.sockets.trouble(to, self.now, pause) && is_full {
-            return self.put(to, message);
+        let pause = if is_full { FIRST_PAUSE } else { PAUSE_AFTER_ERROR };
+        if self.ensure_thread() && self.sockets.add(destination, self.now, pause) && is_full {
+            return self.enqueue(destination, message);
         }
-        complain(to.name, &error);
-        Fate::Dropped
+        log_dropped(destination.name, &error);
+        SendOutcome::Dropped
     }
 
-    fn put(&mut self, to: Destination<'_>, message: &mut Message) -> Fate {
-        let Sockets { all, bytes, wakes } = &mut *self.sockets;
-        let Some(socket) = all.get_mut(to.name) else { return Fate::Dropped };
-        let cost = message.bytes.len() + ENTRY_BYTES;
-        if socket.bytes + cost > (MAX_BYTES - *bytes) / SHARE {
-            complain(to.name, &ErrorKind::WouldBlock.into());
-            return Fate::Dropped;
+    /// Queues a message for a backlogged socket, or drops it when the socket has used up its share of memory.
+    fn enqueue(&mut self, destination: Destination<'_>, message: &mut EncodedEvent) -> SendOutcome {
+        let BackloggedSockets { by_name, bytes, wakes_at } = &mut *self.sockets;
+        let Some(socket) = by_name.get_mut(destination.name) else { return SendOutcome::Dropped };
+        let cost = message.bytes.len() + OVERHEAD_BYTES;
+        if socket.bytes + cost > (MAX_QUEUED_BYTES - *bytes) / SHARE_OF_FREE_BYTES {
+            log_dropped(destination.name, &ErrorKind::WouldBlock.into());
+            return SendOutcome::Dropped;
         }
-        if *socket.address != *to.address {
-            socket.address = to.address.into();
+        if *socket.address != *destination.address {
+            socket.address = destination.address.into();
         }
         let order = self.backlog.next();
         if socket.bytes == 0 {
             self.backlog.set(socket.hash, order);
         }
-        let deadline = self.now + KEPT_FOR;
-        socket.waiting.push_back(Waiting { order, deadline, message: message.shared() });
+        let deadline = self.now + MAX_QUEUED_TIME;
+        socket.queued.push_back(QueuedMessage { order, deadline, message: message.shared() });
         socket.bytes += cost;
         *bytes += cost;
-        self.wake |= wakes.is_none_or(|wakes| socket.next_try < wakes);
-        Fate::Waits
+        self.must_notify |= wakes_at.is_none_or(|wakes_at| socket.next_try < wakes_at);
+        SendOutcome::Queued
     }
 
-    /// Makes the thread. False when there can be none; then nothing waits.
-    fn has_thread(&mut self) -> bool {
-        let Some((senders, counters)) = self.idle.take() else { return true };
-        let (shared, backlog) = (Arc::clone(self.shared), self.backlog);
+    /// Starts the thread if it does not run yet. False when it cannot be started; then nothing is queued.
+    fn ensure_thread(&mut self) -> bool {
+        let Some((senders, counters)) = self.thread_parts.take() else { return true };
+        let (queue, backlog) = (Arc::clone(self.queue), self.backlog);
         let work = move || {
-            // Signals are for the thread that serves.
+            // Only the main thread handles signals.
             let _blocked = Blocked::new();
-            serve(&shared, senders, counters, backlog);
+            retry_forever(&queue, senders, counters, backlog);
         };
         let thread = std::thread::Builder::new().spawn(work);
         if let Err(error) = &thread {
-            log::warn!("events for subscribers without room are dropped, there can be no thread: {error}");
+            log::warn!("events for full sockets are dropped, as no thread can be started: {error}");
         }
         thread.is_ok()
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for LockedOutbox<'_> {
     fn drop(&mut self) {
-        if self.wake {
-            self.shared.changed.notify_one();
+        if self.must_notify {
+            self.queue.changed.notify_one();
         }
     }
 }
 
-impl Sockets {
-    /// Remembers a socket in trouble. False when there are too many.
-    fn trouble(&mut self, to: Destination<'_>, now: Instant, pause: Duration) -> bool {
-        if self.all.len() >= MAX_TROUBLED {
-            self.all.retain(|_, socket| socket.bytes > 0);
+impl BackloggedSockets {
+    /// Adds a socket that is tried again after `pause`. False when there are too many.
+    fn add(&mut self, destination: Destination<'_>, now: Instant, pause: Duration) -> bool {
+        if self.by_name.len() >= MAX_BACKLOGGED {
+            self.by_name.retain(|_, socket| socket.bytes > 0);
         }
-        if self.all.len() >= MAX_TROUBLED {
+        if self.by_name.len() >= MAX_BACKLOGGED {
             return false;
         }
-        let socket = Socket {
-            transport: to.transport,
-            address: to.address.into(),
-            hash: SocketHash::of(to.name),
-            waiting: VecDeque::new(),
+        let socket = BackloggedSocket {
+            transport: destination.transport,
+            address: destination.address.into(),
+            hash: SocketHash::of(destination.name),
+            queued: VecDeque::new(),
             bytes: 0,
             next_try: now + pause,
             pause,
         };
-        self.all.insert(to.name.into(), socket);
+        self.by_name.insert(destination.name.into(), socket);
         true
     }
 
-    /// Takes what is due.
-    fn take(&mut self, now: Instant) -> Vec<Batch> {
+    /// Takes the queued messages of all sockets whose next try is due.
+    fn take_due(&mut self, now: Instant) -> Vec<RetryBatch> {
         let due =
-            self.all.iter_mut().filter(|(_, socket)| !socket.waiting.is_empty() && socket.next_try <= now);
-        due.map(|(name, socket)| Batch {
+            self.by_name.iter_mut().filter(|(_, socket)| !socket.queued.is_empty() && socket.next_try <= now);
+        due.map(|(name, socket)| RetryBatch {
             name: name.clone(),
             transport: socket.transport,
             address: socket.address.clone(),
             hash: socket.hash,
-            waiting: std::mem::take(&mut socket.waiting),
+            messages: std::mem::take(&mut socket.queued),
         })
         .collect()
     }
 
-    /// Puts back what is left of a batch, before what came meanwhile; a socket that took all of it is in trouble no
-    /// more.
-    fn put_back(&mut self, batch: Batch, tried: &Tried, now: Instant, backlog: Backlog) {
-        let Some(socket) = self.all.get_mut(&batch.name) else { return };
-        self.bytes -= tried.bytes;
-        socket.bytes -= tried.bytes;
-        let mut waiting = batch.waiting;
-        waiting.append(&mut socket.waiting);
-        socket.waiting = waiting;
-        match socket.waiting.front() {
+    /// Puts the unsent messages of a batch back, before those that were queued meanwhile. A socket that has
+    /// taken all messages is no longer backlogged.
+    fn put_back(&mut self, batch: RetryBatch, result: &RetryResult, now: Instant, backlog: Backlog) {
+        let Some(socket) = self.by_name.get_mut(&batch.name) else { return };
+        self.bytes -= result.removed_bytes;
+        socket.bytes -= result.removed_bytes;
+        let mut queued = batch.messages;
+        queued.append(&mut socket.queued);
+        socket.queued = queued;
+        match socket.queued.front() {
             Some(oldest) => backlog.set(socket.hash, oldest.order),
             None => backlog.clear(socket.hash),
         }
-        socket.pause = match tried.end {
+        socket.pause = match result.error {
             None => Duration::ZERO,
-            Some(ErrorKind::WouldBlock) if tried.sent > 0 => FIRST_PAUSE,
+            Some(ErrorKind::WouldBlock) if result.sent > 0 => FIRST_PAUSE,
             Some(ErrorKind::WouldBlock) => (socket.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
-            Some(_) => AFTER_FAILURE,
+            Some(_) => PAUSE_AFTER_ERROR,
         };
         socket.next_try = now + socket.pause;
-        if tried.end.is_none() && socket.waiting.is_empty() {
-            self.all.remove(&batch.name);
+        if result.error.is_none() && socket.queued.is_empty() {
+            self.by_name.remove(&batch.name);
         }
     }
 
-    /// When something is due next.
+    /// When the next try of any socket is due; `None` when nothing is queued.
     fn next_try(&self) -> Option<Instant> {
-        let waiting = self.all.values().filter(|socket| !socket.waiting.is_empty());
+        let waiting = self.by_name.values().filter(|socket| !socket.queued.is_empty());
         waiting.map(|socket| socket.next_try).min()
     }
 }
 
-/// What became of a batch.
+/// What a retry of a batch has done.
 #[derive(Debug, Default)]
-struct Tried {
+struct RetryResult {
     sent: u64,
     dropped: u64,
-    /// What has left the outbox.
-    bytes: usize,
-    /// What came in the way of the rest.
-    end: Option<ErrorKind>,
+    /// Bytes of the messages that were sent or dropped, with their overhead.
+    removed_bytes: usize,
+    /// The first error; `None` when all messages were sent.
+    error: Option<ErrorKind>,
 }
 
-/// Sends as much of a batch as there is room for. When nobody is there all of it is dropped, and what has waited too
-/// long for room is too.
-fn try_again(batch: &mut Batch, sender: &mut dyn Sender, now: Instant, backlog: Backlog) -> Tried {
-    let mut tried = Tried::default();
-    while let Some(Waiting { order, deadline, message }) = batch.waiting.front() {
-        if tried.end.is_none() {
-            let is_behind = backlog.oldest_elsewhere(batch.hash).is_some_and(|oldest| oldest < *order);
-            let sent = if is_behind {
+/// Sends the messages of a batch until the socket is full. Then drops those past their deadline; after
+/// another error drops all.
+fn retry(batch: &mut RetryBatch, sender: &mut dyn Sender, now: Instant, backlog: Backlog) -> RetryResult {
+    let mut result = RetryResult::default();
+    while let Some(QueuedMessage { order, deadline, message }) = batch.messages.front() {
+        if result.error.is_none() {
+            let oldest_elsewhere = backlog.oldest_elsewhere(batch.hash);
+            let sent = if oldest_elsewhere.is_some_and(|oldest| oldest < *order) {
                 Err(ErrorKind::WouldBlock.into())
             } else {
                 sender.send(message, &batch.address)
             };
             match sent {
-                Ok(()) => tried.sent += 1,
+                Ok(()) => result.sent += 1,
                 Err(error) => {
-                    tried.end = Some(error.kind());
+                    result.error = Some(error.kind());
                     if error.kind() != ErrorKind::WouldBlock || *deadline <= now {
-                        complain(&batch.name, &error);
+                        log_dropped(&batch.name, &error);
                     }
                     continue;
                 }
             }
-        } else if tried.end == Some(ErrorKind::WouldBlock) && *deadline > now {
+        } else if result.error == Some(ErrorKind::WouldBlock) && *deadline > now {
             break;
         } else {
-            tried.dropped += 1;
+            result.dropped += 1;
         }
-        tried.bytes += message.len() + ENTRY_BYTES;
-        batch.waiting.pop_front();
+        result.removed_bytes += message.len() + OVERHEAD_BYTES;
+        batch.messages.pop_front();
     }
-    tried
+    result
 }
 
-/// The thread's life.
-fn serve(shared: &Shared, mut senders: Vec<Box<dyn Sender>>, counters: Counters, backlog: Backlog) {
-    let mut sockets = shared.lock();
+/// The loop of the retry thread.
+fn retry_forever(
+    queue: &OutboxQueue,
+    mut senders: Vec<Box<dyn Sender>>,
+    counters: EventCounters,
+    backlog: Backlog,
+) {
+    let mut sockets = queue.lock();
     loop {
         let now = Instant::now();
-        let batches = sockets.take(now);
+        let batches = sockets.take_due(now);
         if batches.is_empty() {
-            sockets.wakes = sockets.next_try();
-            sockets = match sockets.wakes {
-                None => shared.changed.wait(sockets).unwrap_or_else(PoisonError::into_inner),
-                Some(wakes) => {
-                    let limit = wakes.saturating_duration_since(now);
-                    let waited = shared.changed.wait_timeout(sockets, limit);
+            sockets.wakes_at = sockets.next_try();
+            sockets = match sockets.wakes_at {
+                None => queue.changed.wait(sockets).unwrap_or_else(PoisonError::into_inner),
+                Some(wakes_at) => {
+                    let limit = wakes_at.saturating_duration_since(now);
+                    let waited = queue.changed.wait_timeout(sockets, limit);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
             continue;
         }
         drop(sockets);
-        let mut done = Vec::with_capacity(batches.len());
+        let mut retried = Vec::with_capacity(batches.len());
         for mut batch in batches {
             let Some(sender) = senders.get_mut(batch.transport) else { continue };
-            let tried = try_again(&mut batch, &mut **sender, now, backlog);
-            counters.add(tried.sent, tried.dropped);
-            done.push((batch, tried));
+            let result = retry(&mut batch, &mut **sender, now, backlog);
+            counters.add(result.sent, result.dropped);
+            retried.push((batch, result));
         }
-        sockets = shared.lock();
+        sockets = queue.lock();
         let now = Instant::now();
-        for (batch, tried) in done {
-            sockets.put_back(batch, &tried, now, backlog);
+        for (batch, result) in retried {
+            sockets.put_back(batch, &result, now, backlog);
         }
     }
 }
 
-fn complain(socket: &[u8], error: &io::Error) {
+fn log_dropped(socket: &[u8], error: &io::Error) {
     log::warn!(often = true; "an event to {} is dropped: {error}", Shown(socket));
 }

@@ -80,14 +80,14 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
         Some(text) => unsigned(text).ok_or_else(negative)?,
     };
     match evi::subscribe(call.context, event, socket, expire, generation) {
-        Err(SubscribeError::Slow) => {}
+        Err(SubscribeError::LookUpPending) => {}
         done => return done.map_err(|error| refused(&error, event, socket)),
     }
     let (event, socket, since) = (event.to_vec(), socket.to_vec(), Instant::now());
     call.rest = Some(Rest::of_change(move |context, _| {
         match evi::subscribe(context, &event, &socket, expire, generation) {
             Ok(()) => Ok(Progress::Done),
-            Err(SubscribeError::Slow) if since.elapsed() < LOOK_UP_TIME => Ok(Progress::More),
+            Err(SubscribeError::LookUpPending) if since.elapsed() < LOOK_UP_TIME => Ok(Progress::More),
             Err(error) => Err(refused(&error, &event, &socket)),
         }
     }));
@@ -96,13 +96,13 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
 
 fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Fault {
     match error {
-        SubscribeError::Event => {
+        SubscribeError::UnknownEvent => {
             BAD_PARAMETER.with_cause(format_args!("event: \"{}\": {error}", Shown(event)))
         }
-        SubscribeError::Socket => {
+        SubscribeError::InvalidSocket => {
             BAD_PARAMETER.with_cause(format_args!("socket: \"{}\": {error}", Shown(socket)))
         }
-        SubscribeError::Slow | SubscribeError::Crowded | SubscribeError::Full(_) => {
+        SubscribeError::LookUpPending | SubscribeError::TooManySubscribers | SubscribeError::NoMemory(_) => {
             Fault::because(500, error)
         }
     }
@@ -195,7 +195,7 @@ fn show(reply: &mut dyn Reply, name: &str, subscription: &Subscription<'_>, all:
     reply.attribute(b"socket", subscription.socket.into());
     reply.attribute(b"expire", Value::Unsigned(subscription.expire.into()));
     if reply.generation() == Generation::JsonRpc {
-        reply.attribute(b"ttl", Value::Unsigned(all.left(subscription)));
+        reply.attribute(b"ttl", Value::Unsigned(all.seconds_left(subscription)));
     }
     reply.close();
 }
@@ -210,7 +210,7 @@ pub fn watch(shm_threshold: u32) -> ModuleParts {
     let mut timers = vec![Timer {
         name: "core: event subscriptions that are over",
         interval: Duration::from_secs(60),
-        run: evi::clean,
+        run: evi::remove_expired,
     }];
     if shm_threshold > 0 {
         timers.push(Timer {
@@ -246,7 +246,7 @@ fn look_at_memory(context: &Context) {
     if is_due {
         let figures = [("usage", usage), ("threshold", threshold), ("used", used), ("size", size)];
         let parameters = &figures.map(|(name, figure)| (name, Value::Unsigned(figure)));
-        evi::raise(context, &Event { name: evi::SHM_THRESHOLD, parameters, only_json: &[] });
+        evi::raise(context, &Event { name: evi::SHM_THRESHOLD, parameters, json_rpc_only: &[] });
     }
 }
 

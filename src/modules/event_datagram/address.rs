@@ -1,6 +1,6 @@
-//! What stands behind `udp:` and `unix:` in a subscription.
+//! Parses and resolves the sockets of subscriptions: the part behind `udp:` or `unix:`.
 //!
-//! C: `datagram_parse` and `datagram_print` in event_datagram.c, which know IPv4 alone.
+//! C: `datagram_parse` and `datagram_print` in event_datagram.c, which accept only IPv4.
 
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -8,58 +8,60 @@ use crate::evi::SubscribeError;
 use crate::system::datagram::Peer;
 use crate::system::names::{Answer, Resolver};
 
-/// Where datagrams are to go.
+/// The socket of a subscriber.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target<'a> {
-    /// A UNIX socket's path.
+pub(super) enum SubscriberSocket<'a> {
+    /// The path of a UNIX socket.
     Unix(&'a [u8]),
-    /// A host and its port; an IPv6 address without brackets.
+    /// A host name or IP address, and a port. An IPv6 address has no brackets.
     Udp(&'a str, u16),
 }
 
-impl<'a> Target<'a> {
-    /// `/path` or `HOST:PORT`; IPv6 as `[::1]:8080` or `::1:8080`.
-    pub(super) fn parse(scheme: &str, socket: &'a [u8]) -> Option<Target<'a>> {
+impl<'a> SubscriberSocket<'a> {
+    /// Parses `/path` or `HOST:PORT`; IPv6 as `[::1]:8080` or `::1:8080`.
+    pub(super) fn parse(scheme: &str, socket: &'a [u8]) -> Option<SubscriberSocket<'a>> {
         if scheme == "unix" {
-            return Peer::unix(socket).map(|_| Target::Unix(socket));
+            return Peer::unix(socket).map(|_| SubscriberSocket::Unix(socket));
         }
         let (host, port) = std::str::from_utf8(socket).ok()?.rsplit_once(':')?;
         let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = inside.unwrap_or(host);
         let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
-        // A colon in anything else is one too many; so are brackets.
+        // Only an IPv6 address may have a colon or brackets.
         let is_host = is_ipv6 || (inside.is_none() && !host.is_empty() && !host.contains(':'));
         let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|&port| digits && port > 0)?;
-        is_host.then_some(Target::Udp(host, port))
+        is_host.then_some(SubscriberSocket::Udp(host, port))
     }
 
-    /// As it is listed: the same for the same socket, however it was written.
+    /// The canonical form, for lists and comparisons.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Target::Unix(path) => path.to_vec(),
-            Target::Udp(host, port) if host.contains(':') => format!("[{host}]:{port}").into_bytes(),
-            Target::Udp(host, port) => format!("{host}:{port}").into_bytes(),
+            SubscriberSocket::Unix(path) => path.to_vec(),
+            SubscriberSocket::Udp(host, port) if host.contains(':') => {
+                format!("[{host}]:{port}").into_bytes()
+            }
+            SubscriberSocket::Udp(host, port) => format!("{host}:{port}").into_bytes(),
         }
     }
 
-    /// Its address, unless the host is a name.
+    /// The address; `None` when the host is a name.
     pub(super) fn peer(&self) -> Option<Peer> {
         match *self {
-            Target::Unix(path) => Peer::unix(path),
-            Target::Udp(host, port) => Some(Peer::udp(SocketAddr::new(host.parse().ok()?, port))),
+            SubscriberSocket::Unix(path) => Peer::unix(path),
+            SubscriberSocket::Udp(host, port) => Some(Peer::udp(SocketAddr::new(host.parse().ok()?, port))),
         }
     }
 
-    /// Its address, with the host looked up.
+    /// The address, with the host name resolved.
     pub(super) fn look_up(&self, resolver: &Resolver) -> Result<Peer, SubscribeError> {
         match (self.peer(), self) {
             (Some(peer), _) => Ok(peer),
-            (None, Target::Unix(_)) => Err(SubscribeError::Socket),
-            (None, &Target::Udp(host, port)) => match resolver.look_up(host) {
+            (None, SubscriberSocket::Unix(_)) => Err(SubscribeError::InvalidSocket),
+            (None, &SubscriberSocket::Udp(host, port)) => match resolver.look_up(host) {
                 Answer::Address(address) => Ok(Peer::udp(SocketAddr::new(address, port))),
-                Answer::Unknown => Err(SubscribeError::Socket),
-                Answer::NotYet => Err(SubscribeError::Slow),
+                Answer::Unknown => Err(SubscribeError::InvalidSocket),
+                Answer::NotYet => Err(SubscribeError::LookUpPending),
             },
         }
     }
@@ -72,12 +74,12 @@ mod tests {
     use super::*;
 
     fn parsed(scheme: &str, socket: &str) -> Option<String> {
-        let target = Target::parse(scheme, socket.as_bytes())?;
+        let target = SubscriberSocket::parse(scheme, socket.as_bytes())?;
         Some(String::from_utf8(target.to_bytes()).unwrap())
     }
 
     #[test]
-    fn sockets_are_listed_in_one_form() {
+    fn each_spelling_has_one_canonical_form() {
         for (socket, listed) in [
             ("127.0.0.1:9999", "127.0.0.1:9999"),
             ("127.0.0.1:09999", "127.0.0.1:9999"),
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socket_is_refused() {
+    fn malformed_sockets_are_refused() {
         for socket in [
             "",
             "host",
@@ -110,28 +112,30 @@ mod tests {
         assert_eq!(parsed("unix", ""), None);
         assert_eq!(parsed("unix", &"x".repeat(108)), None);
         assert_eq!(parsed("unix", "a\0b"), None);
-        assert_eq!(Target::parse("udp", b"h\xff:9"), None);
+        assert_eq!(SubscriberSocket::parse("udp", b"h\xff:9"), None);
     }
 
     #[test]
-    fn names_are_looked_up_and_numbers_are_not() {
+    fn only_host_names_are_resolved() {
         let resolver = Resolver::default();
-        let target = |socket: &'static str| Target::parse("udp", socket.as_bytes()).unwrap();
+        let target = |socket: &'static str| SubscriberSocket::parse("udp", socket.as_bytes()).unwrap();
         let text = |peer: Peer| peer.to_string();
         for (socket, wanted) in [("127.0.0.1:9", "127.0.0.1:9"), ("::1:9", "[::1]:9")] {
             assert_eq!(target(socket).peer().map(text).as_deref(), Some(wanted));
         }
         assert_eq!(target("localhost:9").peer(), None);
-        let at_last = |socket: &'static str| {
+        let resolved = |socket: &'static str| {
             let deadline = Instant::now() + Duration::from_secs(10);
             loop {
                 match target(socket).look_up(&resolver) {
-                    Err(SubscribeError::Slow) if Instant::now() < deadline => std::thread::yield_now(),
+                    Err(SubscribeError::LookUpPending) if Instant::now() < deadline => {
+                        std::thread::yield_now()
+                    }
                     found => return found.map(text),
                 }
             }
         };
-        assert_eq!(at_last("localhost:9").as_deref(), Ok("127.0.0.1:9"));
-        assert_eq!(at_last("no such host:9"), Err(SubscribeError::Socket));
+        assert_eq!(resolved("localhost:9").as_deref(), Ok("127.0.0.1:9"));
+        assert_eq!(resolved("no such host:9"), Err(SubscribeError::InvalidSocket));
     }
 }

@@ -1,6 +1,7 @@
-//! An event as its subscribers get it.
+//! Encodes an event.
 //!
-//! As text: its name, a line for each parameter, an empty line. As JSON-RPC: a notification whose method is the name.
+//! The text form has the name, a line for each parameter, and an empty line. The JSON-RPC form is a
+//! notification whose method is the name.
 //!
 //! ```text
 //! E_UL_AOR_INSERT
@@ -14,20 +15,21 @@ use crate::evi::Event;
 use crate::mi::Generation;
 use crate::wire::{Output, Stream, json_rpc};
 
-/// Writes an event for subscribers of that generation.
+/// Writes an event in the form for subscribers of `generation`.
 pub(super) fn encode(event: &Event<'_>, generation: Generation, message: &mut Vec<u8>) {
     let mut output = Stream::default();
     match generation {
         Generation::Classic => text(event, &mut output),
         Generation::JsonRpc => {
-            let parameters = event.only_json.iter().chain(event.parameters).copied();
+            let parameters = event.json_rpc_only.iter().chain(event.parameters).copied();
             json_rpc::notify(event.name, parameters, &mut output);
         }
     }
     message.extend_from_slice(output.waiting());
 }
 
-/// A value that holds a line feed stands between double quotes, and only there quotes have a backslash before them.
+/// Writes the text form. A value with a line feed is quoted, and only in quoted values a backslash escapes
+/// quotes.
 fn text(event: &Event<'_>, output: &mut Stream) {
     output.push(event.name.as_bytes());
     output.push(b"\n");
@@ -61,9 +63,9 @@ mod tests {
 
     fn written(parameters: &[(&str, &[u8])], generation: Generation) -> String {
         let parameters: Vec<_> = parameters.iter().map(|&(name, value)| (name, value.into())).collect();
-        let only_json = &[("number", Value::Signed(-1))];
+        let json_rpc_only = &[("number", Value::Signed(-1))];
         let mut message = Vec::new();
-        encode(&Event { name: "E_TEST", parameters: &parameters, only_json }, generation, &mut message);
+        encode(&Event { name: "E_TEST", parameters: &parameters, json_rpc_only }, generation, &mut message);
         String::from_utf8(message).unwrap()
     }
 
@@ -72,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn who_subscribed_over_json_rpc_gets_a_notification() {
+    fn the_json_rpc_form_is_a_notification() {
         assert_eq!(
             written(&[("aor", b"a\"\n")], Generation::JsonRpc),
             r#"{"jsonrpc":"2.0","method":"E_TEST","params":{"number":-1,"aor":"a\"\n"}}"#
@@ -80,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_lines() {
+    fn the_text_form_has_a_line_for_each_parameter() {
         assert_eq!(encoded(&[]), "E_TEST\n\n");
         assert_eq!(encoded(&[("a", b"1"), ("", b"no name"), ("b", b"")]), "E_TEST\na::1\nno name\nb::\n\n");
     }
 
     #[test]
-    fn only_a_line_feed_makes_quotes() {
+    fn only_a_value_with_a_line_feed_is_quoted() {
         assert_eq!(encoded(&[("aor", b"da\"ve x")]), "E_TEST\naor::da\"ve x\n\n");
         assert_eq!(encoded(&[("a", b"x\ny \"z\" \\")]), "E_TEST\na::\"x\ny \\\"z\\\" \\\"\n\n");
     }

@@ -1,6 +1,11 @@
-//! event_datagram: events as datagrams to UNIX sockets and over UDP.
+//! event_datagram: sends events as datagrams to UNIX sockets and over UDP.
 //!
-//! Each thread that sends has sockets of its own, which it opens when it has its first event to send. C:
+//! ```text
+//! address.rs  parses and resolves the sockets of subscriptions
+//! message.rs  encodes an event
+//! ```
+//!
+//! Each thread that sends has its own UDP sockets and opens them when it sends its first event. C:
 //! modules/event_datagram.
 
 mod address;
@@ -9,13 +14,13 @@ mod message;
 use std::io;
 use std::sync::Arc;
 
-use crate::evi::{Event, Place, Sender, SubscribeError, Transport};
+use crate::evi::{Event, ParsedSocket, Sender, SubscribeError, Transport};
 use crate::mi::Generation;
 use crate::module::{Module, ModuleParts};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::names::Resolver;
 use crate::system::send_pool::{PoolSender, SendPool};
-use address::Target;
+use address::SubscriberSocket;
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
@@ -25,36 +30,40 @@ pub(super) const MODULE: Module = Module {
     statistics: &[],
     events: &[],
     load: Some(|_, _| {
-        Ok(ModuleParts { transports: vec![Box::new(Datagrams::default())], ..ModuleParts::default() })
+        Ok(ModuleParts { transports: vec![Box::new(DatagramTransport::default())], ..ModuleParts::default() })
     }),
 };
 
-/// What subscribers at UNIX sockets may leave unread, over all processes, in bytes with the kernel's overhead.
+/// The most bytes that subscribers at UNIX sockets may leave unread, from all processes together, with the
+/// kernel's overhead.
 const UNREAD_BYTES: usize = 16 << 20;
 
-/// The schemes `udp` and `unix`.
+/// Serves the schemes `udp` and `unix`.
 #[derive(Debug, Default)]
-struct Datagrams {
+struct DatagramTransport {
     resolver: Resolver,
+    /// The UNIX sockets that all processes send from.
     pool: Arc<SendPool>,
 }
 
-/// The pool for UNIX subscribers, and a socket for each other family of addresses that was sent to.
+/// Sends to UNIX sockets from the shared pool, and over UDP from one socket per address family.
 #[derive(Debug)]
-struct Doors {
+struct DatagramSender {
     unix: PoolSender,
-    others: Vec<Door>,
+    /// Each opened when it is first needed.
+    udp: Vec<UdpSocket>,
 }
 
 #[derive(Debug)]
-struct Door {
+struct UdpSocket {
+    /// AF_INET or AF_INET6.
     family: u16,
     socket: Socket,
 }
 
-impl Transport for Datagrams {
+impl Transport for DatagramTransport {
     fn shared_descriptors(&self) -> u64 {
-        // Without a descriptor for a look the pool is refused, too.
+        // When the pool's size cannot be found out, `open` fails as well.
         SendPool::count(UNREAD_BYTES).unwrap_or(0) as u64
     }
 
@@ -67,14 +76,14 @@ impl Transport for Datagrams {
         &["udp", "unix"]
     }
 
-    fn parse(&self, scheme: &str, socket: &[u8]) -> Option<Place> {
-        let target = Target::parse(scheme, socket)?;
+    fn parse(&self, scheme: &str, socket: &[u8]) -> Option<ParsedSocket> {
+        let target = SubscriberSocket::parse(scheme, socket)?;
         let address = target.peer().map(|peer| peer.as_bytes().to_vec());
-        Some(Place { canonical: target.to_bytes(), address })
+        Some(ParsedSocket { canonical: target.to_bytes(), address })
     }
 
     fn look_up(&self, scheme: &str, canonical: &[u8]) -> Result<Vec<u8>, SubscribeError> {
-        let target = Target::parse(scheme, canonical).ok_or(SubscribeError::Socket)?;
+        let target = SubscriberSocket::parse(scheme, canonical).ok_or(SubscribeError::InvalidSocket)?;
         let peer = target.look_up(&self.resolver)?;
         Ok(peer.as_bytes().to_vec())
     }
@@ -84,42 +93,42 @@ impl Transport for Datagrams {
     }
 
     fn sender(&self) -> Box<dyn Sender> {
-        Box::new(Doors {
+        Box::new(DatagramSender {
             unix: PoolSender::new(Arc::clone(&self.pool), std::process::id() as usize),
-            others: Vec::new(),
+            udp: Vec::new(),
         })
     }
 }
 
-impl Sender for Doors {
+impl Sender for DatagramSender {
     fn send(&mut self, message: &[u8], address: &[u8]) -> io::Result<()> {
         let peer = Peer::from_bytes(address).ok_or(io::ErrorKind::InvalidInput)?;
         let sent = if i32::from(peer.family()) == libc::AF_UNIX {
             self.unix.send(message, &peer)
         } else {
-            self.other(&peer)?.send(message, &peer)
+            self.udp_socket(&peer)?.send(message, &peer)
         };
-        sent.map_err(|error| if has_no_room(&error) { io::ErrorKind::WouldBlock.into() } else { error })
+        sent.map_err(|error| if is_temporary(&error) { io::ErrorKind::WouldBlock.into() } else { error })
     }
 }
 
-impl Doors {
-    /// The socket of a peer's family.
-    fn other(&mut self, peer: &Peer) -> io::Result<&Socket> {
+impl DatagramSender {
+    /// The UDP socket of a peer's address family.
+    fn udp_socket(&mut self, peer: &Peer) -> io::Result<&Socket> {
         let family = peer.family();
-        let at = match self.others.iter().position(|door| door.family == family) {
-            Some(at) => at,
+        let index = match self.udp.iter().position(|socket| socket.family == family) {
+            Some(index) => index,
             None => {
-                self.others.push(Door { family, socket: Socket::towards(peer)? });
-                self.others.len() - 1
+                self.udp.push(UdpSocket { family, socket: Socket::towards(peer)? });
+                self.udp.len() - 1
             }
         };
-        Ok(&self.others[at].socket)
+        Ok(&self.udp[index].socket)
     }
 }
 
-/// Whether there is no room just now: the system is short of memory, or subscribers leave too much unread.
-fn has_no_room(error: &io::Error) -> bool {
+/// Whether a retry can succeed: the system is short of memory, or subscribers leave too many bytes unread.
+fn is_temporary(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::QuotaExceeded
         || matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM))
 }
@@ -135,27 +144,27 @@ mod tests {
     }
 
     fn address(path: &[u8]) -> Vec<u8> {
-        Datagrams::default().parse("unix", path).unwrap().address.unwrap()
+        DatagramTransport::default().parse("unix", path).unwrap().address.unwrap()
     }
 
-    fn opened() -> Datagrams {
-        let mut events = Datagrams::default();
-        events.open().unwrap();
-        events
+    fn opened() -> DatagramTransport {
+        let mut transport = DatagramTransport::default();
+        transport.open().unwrap();
+        transport
     }
 
-    /// More than one send buffer holds is left unread, and the next one is served all the same.
+    /// The unread bytes exceed one send buffer.
     #[test]
-    fn many_that_never_read_take_nothing_from_one_who_does() {
+    fn subscribers_that_never_read_delay_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        let mut doors = opened().sender();
+        let mut sender = opened().sender();
         let message = [b'x'; 8000];
         let mut unread = 0;
         let dead: Vec<_> = (0..20)
             .map(|number| {
                 let name = format!("dead-{number}");
                 let socket = UnixDatagram::bind(folder.path().join(&name)).unwrap();
-                while doors.send(&message, &address(&path(&folder, &name))).is_ok() {
+                while sender.send(&message, &address(&path(&folder, &name))).is_ok() {
                     unread += message.len();
                 }
                 socket
@@ -163,26 +172,26 @@ mod tests {
             .collect();
         assert!(unread > 1_000_000, "only {unread} bytes lie unread at {} sockets", dead.len());
         let good = UnixDatagram::bind(folder.path().join("good")).unwrap();
-        doors.send(&message, &address(&path(&folder, "good"))).unwrap();
+        sender.send(&message, &address(&path(&folder, "good"))).unwrap();
         assert_eq!(good.recv(&mut [0; 9000]).unwrap(), message.len());
     }
 
     #[test]
-    fn a_socket_is_opened_once_for_a_family() {
+    fn udp_addresses_of_one_family_share_a_socket() {
         let folder = tempfile::tempdir().unwrap();
-        let events = opened();
-        let unix = PoolSender::new(Arc::clone(&events.pool), 0);
-        let mut doors = Doors { unix, others: Vec::new() };
+        let transport = opened();
+        let unix = PoolSender::new(Arc::clone(&transport.pool), 0);
+        let mut sender = DatagramSender { unix, udp: Vec::new() };
         let _bound = UnixDatagram::bind(folder.path().join("s")).unwrap();
         for (scheme, socket) in
             [("unix", path(&folder, "s")), ("udp", b"127.0.0.1:9".to_vec()), ("udp", b"127.0.0.2:9".to_vec())]
         {
-            let address = events.parse(scheme, &socket).unwrap().address.unwrap();
-            doors.send(b"E\n\n", &address).unwrap();
+            let address = transport.parse(scheme, &socket).unwrap().address.unwrap();
+            sender.send(b"E\n\n", &address).unwrap();
         }
-        assert_eq!(doors.others.len(), 1);
+        assert_eq!(sender.udp.len(), 1);
         let nobody = address(&path(&folder, "none"));
-        assert_eq!(doors.send(b"E\n\n", &nobody).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(doors.send(b"E\n\n", b"?").is_err());
+        assert_eq!(sender.send(b"E\n\n", &nobody).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(sender.send(b"E\n\n", b"?").is_err());
     }
 }

@@ -217,8 +217,8 @@ impl LocationTable {
 
     /// Tells that an AOR has come or gone.
     pub(super) fn raise(&self, context: &Context, name: &str, aor: &[u8]) {
-        let (parameters, only_json) = (&[("aor", aor.into())], &[("domain", self.name.as_str().into())]);
-        evi::raise(context, &Event { name, parameters, only_json });
+        let (parameters, json_rpc_only) = (&[("aor", aor.into())], &[("domain", self.name.as_str().into())]);
+        evi::raise(context, &Event { name, parameters, json_rpc_only });
     }
 
     /// Counts contacts that have expired. C: `_r->slot->d->expires`.
