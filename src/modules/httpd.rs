@@ -1,4 +1,4 @@
-//! httpd: the HTTP listener for the modules that are served by it: mi_http, mi_json, mi_xmlrpc_ng.
+//! httpd: the HTTP listener of the modules mi_http, mi_json and mi_xmlrpc_ng.
 //!
 //! C: modules/httpd. Differs: without `ip` it listens on 127.0.0.1 alone; C listens everywhere.
 

@@ -1,7 +1,7 @@
-//! mi_http: JSON-RPC 2.0 by POST, as OpenSIPS 3.x speaks it, on the listener of httpd.
+//! mi_http: serves JSON-RPC 2.0 by POST, as OpenSIPS 3.x does, on the listener of httpd.
 //!
-//! C: modules/mi_http of 3.4. Differs: every status has a body that is complete; a body that is empty is no JSON; a
-//! batch is answered.
+//! C: modules/mi_http of 3.4. Differs: each reply has a complete body; an empty request body is a parse
+//! error; a batch is answered.
 
 use std::cell::RefCell;
 
@@ -10,12 +10,12 @@ use crate::httpd::settings;
 use crate::mi::{Caller, Context, Told};
 use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::{Dialect, HttpMethod, HttpRequest, ReplyHead, Route};
-use crate::wire::json_rpc::{self, Answerer};
+use crate::wire::json_rpc::{self, JsonRpcAnswerer};
 use crate::wire::{Output, Pieces, Stream};
 
 const ROOT: Param<&[u8]> = Param::text("root", "mi", "path under which it is served, without the slash");
 
-/// In OpenSIPS 1.x and 2.x a module of this name served a page of forms for browsers.
+/// Why the parameters of 1.x and 2.x have no effect: there this module served a web page with forms.
 const NO_PAGE: &str =
     "the web page of OpenSIPS 1.x and 2.x is not there; JSON-RPC is served at the path of \"root\"";
 
@@ -63,13 +63,13 @@ pub(super) const MODULE: Module = Module {
     }),
 };
 
-/// The type of all replies.
+/// The content type of all replies.
 const JSON: &str = "application/json";
 
-/// JSON-RPC over HTTP. What is below the root does not matter, as in C.
+/// The dialect of the module. It ignores the path below the root, as C does.
 #[derive(Debug, Default)]
 struct JsonRpc {
-    answerer: RefCell<Answerer>,
+    answerer: RefCell<JsonRpcAnswerer>,
 }
 
 impl Dialect for JsonRpc {
@@ -81,7 +81,7 @@ impl Dialect for JsonRpc {
         JSON
     }
 
-    /// Notifications are not answered.
+    /// Notifications have no reply.
     fn empty_status(&self) -> u16 {
         202
     }
@@ -93,17 +93,23 @@ impl Dialect for JsonRpc {
             return ReplyHead { status: 405, content_type: JSON, is_error: true, rest: None, deferred: None };
         }
         let caller = Caller::new("mi_http", &request.client);
-        answered(self.answerer.borrow_mut().answer(context, request.body, caller, output))
+        reply_head(self.answerer.borrow_mut().answer(context, request.body, caller, output))
     }
 
     fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
-        answered(json_rpc::tell(envelope, reply, output))
+        reply_head(json_rpc::write_deferred(envelope, reply, output))
     }
 }
 
-fn answered(answer: json_rpc::Answer) -> ReplyHead {
-    let rest = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
-    ReplyHead { status: 200, content_type: JSON, is_error: answer.is_error, rest, deferred: answer.later }
+fn reply_head(outcome: json_rpc::JsonRpcOutcome) -> ReplyHead {
+    let rest = outcome.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
+    ReplyHead {
+        status: 200,
+        content_type: JSON,
+        is_error: outcome.is_error,
+        rest,
+        deferred: outcome.deferred,
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_json_rpc_come_with_status_200() {
+    fn a_json_rpc_error_has_status_200() {
         let (status, is_error, text) =
             answer(HttpMethod::Post, r#"{"jsonrpc":"2.0","id":"7","method":"nope"}"#);
         assert_eq!((status, is_error), (200, true));
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_is_taken_and_not_answered() {
+    fn a_notification_has_an_empty_reply_with_status_202() {
         assert_eq!(
             answer(HttpMethod::Post, r#"{"jsonrpc":"2.0","method":"pwd"}"#),
             (200, false, String::new())
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_post_runs_a_command() {
+    fn a_get_gets_status_405() {
         let (status, is_error, text) = answer(HttpMethod::Get, "");
         assert!(status == 405 && is_error && text.contains("POST"), "{text}");
     }

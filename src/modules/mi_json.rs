@@ -1,4 +1,4 @@
-//! mi_json: the JSON of OpenSIPS 1.x and 2.x by GET, on the listener of httpd.
+//! mi_json: serves the JSON of OpenSIPS 1.x and 2.x by GET, on the listener of httpd.
 //!
 //! C: modules/mi_json of 2.4.
 

@@ -1,7 +1,8 @@
-//! mi_xmlrpc: XML-RPC as OpenSIPS 1.x speaks it, on a listener of its own.
+//! mi_xmlrpc: serves XML-RPC as OpenSIPS 1.x does, on a listener of its own.
 //!
-//! C: modules/mi_xmlrpc of 1.11. Differs: it listens on 127.0.0.1 alone unless `ip` says otherwise, where C listens
-//! everywhere; a port below 1025 is an error, where C takes 8080 for it; a reply may be as long as it is.
+//! C: modules/mi_xmlrpc of 1.11. Differs: it listens on 127.0.0.1 alone unless `ip` says otherwise, where C
+//! listens everywhere; a port below 1025 is an error, where C uses 8080 instead; the length of a reply is not
+//! limited.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! mi_xmlrpc_ng: XML-RPC as OpenSIPS 2.x speaks it, on the listener of httpd.
+//! mi_xmlrpc_ng: serves XML-RPC as OpenSIPS 2.x does, on the listener of httpd.
 //!
 //! C: modules/mi_xmlrpc_ng of 2.4.
 
@@ -11,7 +11,7 @@ use crate::wire::xml_rpc::Format;
 const ROOT: Param<&[u8]> =
     Param::text("http_root", "RPC2", "path under which it is served, without the slash");
 
-/// Counts when [`ROOT`] is not set.
+/// Used when [`ROOT`] is not set.
 const OLD_ROOT: Param<&[u8]> =
     Param::text("mi_xmlrpc_ng_root", "RPC2", "what http_root is called in OpenSIPS 1.10 to 2.1");
 const FORMAT_VERSION: Param<u16> = Param::u16(

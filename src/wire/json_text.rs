@@ -1,11 +1,11 @@
-//! Text inside the quotes of a JSON string: every value has a form there.
+//! Escapes text for JSON strings, without the quotes. Every byte sequence has an encoding.
 
 use std::fmt;
 
 use super::{Output, plain};
 
-/// Writes `bytes`. A byte that is no part of UTF-8 becomes the character of its number, so that no value makes a
-/// reply that is not JSON.
+/// Writes `bytes`. A byte that is not UTF-8 becomes the character with its number, so that every value gives
+/// valid JSON.
 pub(super) fn characters<O: Output>(output: &mut O, bytes: &[u8]) {
     if plain::all(bytes, is_plain) {
         return output.push(bytes);
@@ -18,7 +18,7 @@ pub(super) fn characters<O: Output>(output: &mut O, bytes: &[u8]) {
     }
 }
 
-/// The same for what the standard formatting machinery writes.
+/// Escapes what the formatting macros write to it.
 pub(super) struct Escaped<'a, O>(pub(super) &'a mut O);
 
 impl<O: Output> fmt::Write for Escaped<'_, O> {
@@ -28,7 +28,7 @@ impl<O: Output> fmt::Write for Escaped<'_, O> {
     }
 }
 
-/// Whether a byte stands for itself.
+/// Whether a byte needs no escape.
 fn is_plain(byte: u8) -> bool {
     (0x20..0x80).contains(&byte) & (byte != b'"') & (byte != b'\\')
 }
@@ -59,7 +59,7 @@ fn escape<O: Output>(output: &mut O, text: &str) {
     output.push(&bytes[start..]);
 }
 
-/// `\u00XX`.
+/// Writes a byte as `\u00XX`.
 fn escape_byte<O: Output>(output: &mut O, byte: u8) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let [high, low] = [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]);

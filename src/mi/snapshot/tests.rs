@@ -37,7 +37,7 @@ fn told_as_text(copy: Snapshot) -> String {
 
 fn told_as_json(copy: Snapshot) -> serde_json::Value {
     let mut output = Datagram::new();
-    let mut encoder = json_rpc::Encoder::new(&mut output, "1");
+    let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
     let mut telling = Telling::new(copy);
     while telling.go_on(&mut encoder) == Progress::More {}
     encoder.finish();
@@ -78,7 +78,7 @@ fn a_long_tree_comes_in_pieces() {
         copy.end(node);
     }
     let mut output = Datagram::new();
-    let mut encoder = json_rpc::Encoder::new(&mut output, "1");
+    let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
     let mut telling = Telling::new(copy);
     let mut pieces = 1;
     while telling.go_on(&mut encoder) == Progress::More {
@@ -99,7 +99,7 @@ fn kids_of_one_name_come_together_where_the_first_stands() {
         copy.end(node);
     }
     let mut output = Datagram::new();
-    let mut encoder = json_rpc::Encoder::new(&mut output, "1");
+    let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
     let mut telling = Telling::new(copy);
     while telling.go_on(&mut encoder) == Progress::More {}
     encoder.finish();

@@ -26,7 +26,7 @@ pub(super) struct Answerer<'a> {
     context: &'a Context,
     indent: &'a [u8],
     params: Params,
-    json_rpc: json_rpc::Answerer,
+    json_rpc: json_rpc::JsonRpcAnswerer,
     reply: Datagram,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Unfinished {
 #[derive(Debug)]
 enum Work {
     Text(text::Unfinished),
-    JsonRpc(json_rpc::Unfinished),
+    JsonRpc(json_rpc::UnfinishedReplies),
 }
 
 impl Work {
@@ -104,7 +104,7 @@ impl<'a> Answerer<'a> {
             context,
             indent,
             params: Params::new(),
-            json_rpc: json_rpc::Answerer::default(),
+            json_rpc: json_rpc::JsonRpcAnswerer::default(),
             reply: Datagram::new(),
         }
     }
@@ -124,7 +124,7 @@ impl<'a> Answerer<'a> {
                 begun.unwrap_or_else(|fault| Begun::Whole(self.refuse(request, &fault)))
             }
             Generation::JsonRpc if is_cut => {
-                Begun::Whole(json_rpc::refuse(&too_large("request", length), &mut self.reply).is_error)
+                Begun::Whole(json_rpc::write_error(&too_large("request", length), &mut self.reply).is_error)
             }
             Generation::JsonRpc => {
                 begun_json_rpc(self.json_rpc.answer(self.context, request, caller, &mut self.reply))
@@ -147,7 +147,7 @@ impl<'a> Answerer<'a> {
                 Err(fault) => Begun::Whole(self.refuse(&due.command, &fault)),
             }
         } else {
-            begun_json_rpc(json_rpc::tell(&due.form, told, &mut self.reply))
+            begun_json_rpc(json_rpc::write_deferred(&due.form, told, &mut self.reply))
         };
         self.go_on_with(begun, &due.command)
     }
@@ -192,7 +192,7 @@ impl<'a> Answerer<'a> {
         match &mut *unfinished.work {
             Work::Text(work) => work.give_up(fault, &mut self.reply),
             Work::JsonRpc(work) => {
-                work.give_up(self.context, fault, &mut self.reply);
+                work.abort(self.context, fault, &mut self.reply);
                 self.fits_json_rpc();
             }
         }
@@ -271,13 +271,13 @@ impl<'a> Answerer<'a> {
     fn fits_json_rpc(&mut self) -> bool {
         let Some(length) = self.reply.excess() else { return false };
         self.reply.clear();
-        json_rpc::refuse(&too_large("reply", length), &mut self.reply).is_error
+        json_rpc::write_error(&too_large("reply", length), &mut self.reply).is_error
     }
 }
 
-fn begun_json_rpc(answer: json_rpc::Answer) -> Begun {
-    let json_rpc::Answer { is_error, unfinished, later } = answer;
-    match (unfinished, later) {
+fn begun_json_rpc(answer: json_rpc::JsonRpcOutcome) -> Begun {
+    let json_rpc::JsonRpcOutcome { is_error, unfinished, deferred } = answer;
+    match (unfinished, deferred) {
         (_, Some(number)) => Begun::Later(number),
         (Some(unfinished), None) => Begun::Unfinished(Box::new(Work::JsonRpc(unfinished))),
         (None, None) => Begun::Whole(is_error),

@@ -14,7 +14,7 @@ pub(super) struct Answerer<'a> {
     pub(super) context: &'a Context,
     indent: &'a [u8],
     params: Params,
-    json_rpc: json_rpc::Answerer,
+    json_rpc: json_rpc::JsonRpcAnswerer,
 }
 
 /// What became of a request.
@@ -36,7 +36,7 @@ impl Answer {
 
 impl<'a> Answerer<'a> {
     pub(super) fn new(context: &'a Context, indent: &'a [u8]) -> Answerer<'a> {
-        Answerer { context, indent, params: Params::new(), json_rpc: json_rpc::Answerer::default() }
+        Answerer { context, indent, params: Params::new(), json_rpc: json_rpc::JsonRpcAnswerer::default() }
     }
 
     /// Runs a request in text.
@@ -102,7 +102,7 @@ impl<'a> Answerer<'a> {
     pub(super) fn tell(&mut self, due: &Due, output: &mut Stream) -> Answer {
         let told = Told::from_bytes(&due.answer);
         if !due.form.is_empty() {
-            return json_answer(json_rpc::tell(&due.form, told, output));
+            return json_answer(json_rpc::write_deferred(&due.form, told, output));
         }
         let mut encoder = Encoder::new(output, self.indent);
         let result = told.tell(&mut encoder);
@@ -111,9 +111,9 @@ impl<'a> Answerer<'a> {
     }
 }
 
-fn json_answer(answer: json_rpc::Answer) -> Answer {
+fn json_answer(answer: json_rpc::JsonRpcOutcome) -> Answer {
     let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
-    Answer { is_error: answer.is_error, more, later: answer.later }
+    Answer { is_error: answer.is_error, more, later: answer.deferred }
 }
 
 /// Whether the command of a request in text may answer later.
@@ -141,7 +141,7 @@ pub(super) fn refuse_text(command: &[u8], output: &mut Stream) -> Answer {
 
 /// Says that what begins as JSON is none.
 pub(super) fn refuse_broken(output: &mut Stream) -> Answer {
-    json_rpc::refuse_broken(output);
+    json_rpc::write_parse_error(output);
     Answer::whole(true)
 }
 
@@ -154,7 +154,7 @@ pub(super) fn refuse_length(is_json: bool, length: Length, output: &mut Stream) 
     let fault =
         Fault::because(500, format_args!("request too large: {length} bytes, limit {MAX_REQUEST_BYTES}"));
     if is_json {
-        json_rpc::refuse(&fault, output);
+        json_rpc::write_error(&fault, output);
     } else {
         let mut encoder = Encoder::new(output, b"");
         encoder.fail(&fault);

@@ -263,7 +263,7 @@ impl<'a> Service<'a> {
         let may_come_later = self.any_answers_later
             && match &what {
                 What::Text(text) => answer::may_answer_later(self.context, text.command),
-                What::Json { text, .. } => json_rpc::may_answer_later(self.context, text),
+                What::Json { text, .. } => json_rpc::may_be_deferred(self.context, text),
                 _ => false,
             };
         let mut reply = match self.replies.begin(path, may_come_later) {

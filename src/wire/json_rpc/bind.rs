@@ -1,29 +1,34 @@
-//! Which recipe of a command a request's parameters fit, and what they are by it.
+//! Matches the parameters of a request with a recipe of its command, and converts their values.
 //!
 //! C: `get_mi_recipe` and `get_mi_int_param` and others in mi/mi.c.
 
 use serde_json::value::RawValue;
 
-use super::request::{self, Given};
+use super::request::{self, RequestParams};
 use crate::mi::{self, Fault, Kind, Parameter, Params};
 
-/// A command's recipe.
+/// The parameters of one form of a command.
 type Recipe = &'static [Parameter];
 
-/// Chooses the recipe and writes the values in its order into `params`, which is cleared first.
+/// Finds the recipe that fits, and puts the values into `params` in the recipe's order. Clears `params`
+/// first.
 ///
 /// # Errors
-/// The code -32602 with C's words, when nothing fits.
-pub(super) fn bind(given: &Given<'_>, recipes: &[Recipe], params: &mut Params) -> Result<Recipe, Fault> {
+/// Code -32602 with the text of C, when no recipe fits or a value has the wrong type.
+pub(super) fn bind(
+    given: &RequestParams<'_>,
+    recipes: &[Recipe],
+    params: &mut Params,
+) -> Result<Recipe, Fault> {
     params.clear();
     let count = match given {
-        Given::Positional(values) => values.len(),
-        Given::Named(pairs) => pairs.len(),
+        RequestParams::Positional(values) => values.len(),
+        RequestParams::Named(pairs) => pairs.len(),
     };
     let mut fitting = recipes.iter().copied().filter(|recipe| recipe.len() == count).peekable();
     fitting.peek().ok_or(Fault::invalid_params("Too few or too many parameters"))?;
     match given {
-        Given::Positional(values) => {
+        RequestParams::Positional(values) => {
             let recipe = fitting.next().unwrap_or_default();
             if fitting.next().is_some() {
                 return Err(Fault::invalid_params("Ambiguous call, use named parameters instead"));
@@ -31,7 +36,7 @@ pub(super) fn bind(given: &Given<'_>, recipes: &[Recipe], params: &mut Params) -
             recipe.iter().zip(values).try_for_each(|(parameter, value)| put(parameter, value, params))?;
             Ok(recipe)
         }
-        Given::Named(pairs) => {
+        RequestParams::Named(pairs) => {
             let value = |parameter: &Parameter| {
                 pairs.iter().find(|(name, _)| name == parameter.name).map(|(_, value)| *value)
             };
@@ -44,7 +49,7 @@ pub(super) fn bind(given: &Given<'_>, recipes: &[Recipe], params: &mut Params) -
     }
 }
 
-/// Adds one value as its parameter wants it.
+/// Adds one value, converted to the kind of its parameter.
 fn put(parameter: &Parameter, value: &RawValue, params: &mut Params) -> Result<(), Fault> {
     let bad = |what: &str| Fault::invalid_params(format!("{what} parameter '{}'", parameter.name));
     let text = value.get();
@@ -81,8 +86,8 @@ fn text_of(value: &RawValue, params: &mut Params) -> Option<()> {
     Some(())
 }
 
-/// A number, cut to the integers of C and to their range.
-#[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+/// A number, truncated to an integer and limited to the range of C's `int`.
+#[expect(clippy::cast_possible_truncation, reason = "`as` truncates and saturates")]
 fn number(text: &str) -> Option<i32> {
     if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         return None;
@@ -94,7 +99,7 @@ fn number(text: &str) -> Option<i32> {
 mod tests {
     use super::*;
     use crate::mi::required;
-    use crate::wire::json_rpc::request::Request;
+    use crate::wire::json_rpc::request::JsonRpcRequest;
 
     const RECIPES: &[Recipe] = &[
         &[],
@@ -106,14 +111,14 @@ mod tests {
 
     fn bound(params: &str) -> Result<Vec<String>, String> {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
-        let request = Request::parse(&text).unwrap();
+        let request = JsonRpcRequest::parse(&text).unwrap();
         let mut params = Params::new();
         bind(&request.params, RECIPES, &mut params).map_err(|fault| fault.data.unwrap().into_owned())?;
         Ok(params.iter().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).collect())
     }
 
     #[test]
-    fn parameters_come_in_the_recipes_order() {
+    fn values_are_in_the_order_of_the_recipe() {
         assert_eq!(bound("[]").unwrap(), [""; 0]);
         assert_eq!(bound("{}").unwrap(), [""; 0]);
         assert_eq!(bound(r#"["x",5]"#).unwrap(), ["x", "5"]);
@@ -123,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_cut_to_whole_ones_in_range() {
+    fn numbers_are_truncated_and_limited_to_32_bits() {
         for (number, wanted) in [
             ("3.7", "3"),
             ("-0.5", "0"),
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn the_error_names_what_does_not_fit() {
         for (params, wanted) in [
             (r#"["a","b","c","d"]"#, "Too few or too many parameters"),
             (r#"["a","b","c"]"#, "Ambiguous call, use named parameters instead"),

@@ -1,6 +1,7 @@
-//! Replies: a JSON value written while the command tells it, inside the envelope of JSON-RPC.
+//! Encodes replies: a JSON value inside the JSON-RPC envelope, written while the command runs.
 //!
-//! C: `init_mi_result_object`, `add_mi_object` and others in mi/item.c, which build the value first and print it then.
+//! C: `init_mi_result_object`, `add_mi_object` and others in mi/item.c, which build the whole value first and
+//! then print it.
 
 use std::fmt::Write as _;
 
@@ -8,75 +9,76 @@ use crate::mi::{Fault, Generation, Reply, Value};
 use crate::wire::Output;
 use crate::wire::json_text::{self, Escaped};
 
-/// The result of a command that says no more than that it was done.
+/// The result of a command that writes no node.
 const DONE: &[u8] = b"\"OK\"";
 
-/// One reply on its way into an [`Output`].
+/// Writes one reply into an [`Output`].
 ///
-/// A node with a name at the top makes the result an object, one without a name is the result itself. Attributes
-/// are members like nodes. What an attribute or node adds to a value that is neither object nor array lies beside it.
+/// A named node at the top makes the result an object; a node without a name is the result itself. Attributes
+/// become members, like nodes. Children and attributes of a node with a scalar value become its siblings.
 #[derive(Debug)]
-pub struct Encoder<'a, O> {
+pub struct JsonRpcEncoder<'a, O> {
     output: &'a mut O,
-    /// As the client has sent it.
+    /// The id of the request, as JSON text.
     id: &'a str,
-    state: State,
+    state: JsonRpcReplyState,
 }
 
-/// How far a reply has come: what an encoder needs to go on with it later.
+/// The state of a reply between two pieces.
 #[derive(Debug, Default)]
-pub struct State {
-    phase: Phase,
-    open: Vec<Open>,
+pub struct JsonRpcReplyState {
+    phase: ResultPhase,
+    /// The open nodes, the innermost last.
+    open: Vec<OpenNode>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
-    /// Nothing is written yet.
+enum ResultPhase {
+    /// Nothing is written.
     #[default]
-    Blank,
-    /// In the result.
-    Result,
-    /// The result is whole; nothing more fits.
-    Whole,
-    /// An error stands there.
+    Empty,
+    /// The result is an object or array that takes more.
+    Open,
+    /// The result is the value of one node; only that node takes more.
+    SingleNode,
+    /// An error is written instead of a result.
     Error,
 }
 
-/// What is open.
+/// The JSON value of an open node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Open {
+enum OpenNode {
     Object {
         is_empty: bool,
     },
     Array {
         is_empty: bool,
     },
-    /// A node with a value of its own: nothing to close.
+    /// A complete value, which is not closed.
     Scalar,
 }
 
-impl<'a, O: Output> Encoder<'a, O> {
-    /// Begins the reply to the request with that id.
-    pub fn new(output: &'a mut O, id: &'a str) -> Encoder<'a, O> {
+impl<'a, O: Output> JsonRpcEncoder<'a, O> {
+    /// Begins the reply to a request. `id` is its id as JSON text.
+    pub fn new(output: &'a mut O, id: &'a str) -> JsonRpcEncoder<'a, O> {
         output.begin();
-        Encoder::resume(output, id, State::default())
+        JsonRpcEncoder::resume(output, id, JsonRpcReplyState::default())
     }
 
-    /// Goes on with a reply that was left in `state`.
-    pub fn resume(output: &'a mut O, id: &'a str, state: State) -> Encoder<'a, O> {
-        Encoder { output, id, state }
+    /// Continues a reply from the state that [`into_state`](JsonRpcEncoder::into_state) returned.
+    pub fn resume(output: &'a mut O, id: &'a str, state: JsonRpcReplyState) -> JsonRpcEncoder<'a, O> {
+        JsonRpcEncoder { output, id, state }
     }
 
-    /// Leaves the reply, to go on later.
+    /// Suspends the reply until the next piece.
     #[must_use]
-    pub fn into_state(self) -> State {
+    pub fn into_state(self) -> JsonRpcReplyState {
         self.state
     }
 
-    /// Ends the reply; one without nodes says `"OK"`.
+    /// Closes all open nodes and the envelope. The result of a reply without nodes is `"OK"`.
     pub fn finish(&mut self) {
-        if self.state.phase == Phase::Blank {
+        if self.state.phase == ResultPhase::Empty {
             self.begin_result();
             self.output.push(DONE);
         }
@@ -88,47 +90,49 @@ impl<'a, O: Output> Encoder<'a, O> {
         self.output.push(b"}");
     }
 
-    /// Replaces what was written by an error. False when it is too late, as part of the result has left.
+    /// Replaces the result by an error. False, and nothing changes, when part of the result has been sent.
     pub fn fail(&mut self, fault: &Fault) -> bool {
         if !self.output.take_back() {
             return false;
         }
-        self.state = State::default();
+        self.state = JsonRpcReplyState::default();
         self.status(fault);
         true
     }
 
-    /// How long all that was written is, when that is too long to be sent.
+    /// The length of the reply in bytes, when it is too long to be sent.
     pub(super) fn excess(&self) -> Option<usize> {
         self.output.excess()
     }
 
     fn begin_result(&mut self) {
-        self.state.phase = Phase::Result;
+        self.state.phase = ResultPhase::Open;
         self.output.push(b"{\"jsonrpc\":\"2.0\",\"result\":");
     }
 
-    /// Makes place for a value. False when there is none.
-    fn make_place(&mut self, name: &[u8]) -> bool {
+    /// Writes what precedes a value: comma and member name. False when the reply takes no value here.
+    fn begin_member(&mut self, name: &[u8]) -> bool {
         match self.state.phase {
-            Phase::Blank => {
+            ResultPhase::Empty => {
                 self.begin_result();
                 if name.is_empty() {
-                    self.state.phase = Phase::Whole;
+                    self.state.phase = ResultPhase::SingleNode;
                     return true;
                 }
                 self.output.push(b"{");
-                self.state.open.push(Open::Object { is_empty: true });
+                self.state.open.push(OpenNode::Object { is_empty: true });
             }
-            Phase::Whole if self.state.open.iter().all(|open| *open == Open::Scalar) => return false,
-            Phase::Error => return false,
-            Phase::Result | Phase::Whole => {}
+            ResultPhase::SingleNode if self.state.open.iter().all(|open| *open == OpenNode::Scalar) => {
+                return false;
+            }
+            ResultPhase::Error => return false,
+            ResultPhase::Open | ResultPhase::SingleNode => {}
         }
-        let around = self.state.open.iter_mut().rev().find(|open| **open != Open::Scalar);
+        let around = self.state.open.iter_mut().rev().find(|open| **open != OpenNode::Scalar);
         let (is_empty, has_names) = match around {
-            Some(Open::Object { is_empty }) => (is_empty, true),
-            Some(Open::Array { is_empty }) => (is_empty, false),
-            Some(Open::Scalar) | None => return false,
+            Some(OpenNode::Object { is_empty }) => (is_empty, true),
+            Some(OpenNode::Array { is_empty }) => (is_empty, false),
+            Some(OpenNode::Scalar) | None => return false,
         };
         let is_first = std::mem::replace(is_empty, false);
         if has_names {
@@ -141,15 +145,15 @@ impl<'a, O: Output> Encoder<'a, O> {
         true
     }
 
-    fn value(&mut self, value: Value<'_>) -> Open {
+    fn value(&mut self, value: Value<'_>) -> OpenNode {
         match value {
             Value::Nothing => {
                 self.output.push(b"{");
-                return Open::Object { is_empty: true };
+                return OpenNode::Object { is_empty: true };
             }
             Value::List => {
                 self.output.push(b"[");
-                return Open::Array { is_empty: true };
+                return OpenNode::Array { is_empty: true };
             }
             Value::Null => self.output.push(b"null"),
             Value::Bytes(bytes) => self.string(bytes),
@@ -157,12 +161,12 @@ impl<'a, O: Output> Encoder<'a, O> {
             Value::Unsigned(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Text(text) => {
                 self.output.push(b"\"");
-                // An Output takes everything it is given.
+                // Writing to an `Output` cannot fail.
                 let _written = Escaped(self.output).write_fmt(text);
                 self.output.push(b"\"");
             }
         }
-        Open::Scalar
+        OpenNode::Scalar
     }
 
     fn string(&mut self, bytes: &[u8]) {
@@ -172,14 +176,15 @@ impl<'a, O: Output> Encoder<'a, O> {
     }
 }
 
-/// Writes a notification of ours, which nobody answers. C: `evi_build_payload` in evi/evi_modules.c of 3.x.
+/// Writes a notification. C: `evi_build_payload` in evi/evi_modules.c of 3.x.
 pub fn notify<'a, O: Output>(
     method: &str,
     params: impl Iterator<Item = (&'a str, Value<'a>)>,
     output: &mut O,
 ) {
-    let state = State { phase: Phase::Result, open: vec![Open::Object { is_empty: true }] };
-    let mut encoder = Encoder::resume(output, "", state);
+    let state =
+        JsonRpcReplyState { phase: ResultPhase::Open, open: vec![OpenNode::Object { is_empty: true }] };
+    let mut encoder = JsonRpcEncoder::resume(output, "", state);
     encoder.output.push(b"{\"jsonrpc\":\"2.0\",\"method\":");
     encoder.string(method.as_bytes());
     encoder.output.push(b",\"params\":{");
@@ -188,14 +193,14 @@ pub fn notify<'a, O: Output>(
     encoder.output.push(b"}");
 }
 
-impl<O: Output> Reply for Encoder<'_, O> {
+impl<O: Output> Reply for JsonRpcEncoder<'_, O> {
     fn generation(&self) -> Generation {
         Generation::JsonRpc
     }
 
-    /// A code and reason of its own is an error here, also when the code is 200.
+    /// Writes an error. In JSON-RPC a command's own code and reason are an error, even with code 200.
     fn status(&mut self, status: &Fault) {
-        self.state.phase = Phase::Error;
+        self.state.phase = ResultPhase::Error;
         self.output.push(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":");
         self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
         self.output.push(b",\"message\":");
@@ -208,7 +213,7 @@ impl<O: Output> Reply for Encoder<'_, O> {
     }
 
     fn open(&mut self, name: &[u8], value: Value<'_>) {
-        let opened = if self.make_place(name) { self.value(value) } else { Open::Scalar };
+        let opened = if self.begin_member(name) { self.value(value) } else { OpenNode::Scalar };
         self.state.open.push(opened);
     }
 
@@ -219,9 +224,9 @@ impl<O: Output> Reply for Encoder<'_, O> {
 
     fn close(&mut self) {
         match self.state.open.pop() {
-            Some(Open::Object { .. }) => self.output.push(b"}"),
-            Some(Open::Array { .. }) => self.output.push(b"]"),
-            Some(Open::Scalar) | None => {}
+            Some(OpenNode::Object { .. }) => self.output.push(b"}"),
+            Some(OpenNode::Array { .. }) => self.output.push(b"]"),
+            Some(OpenNode::Scalar) | None => {}
         }
     }
 }
@@ -231,9 +236,9 @@ mod tests {
     use super::*;
     use crate::wire::Datagram;
 
-    fn encoded(write: impl FnOnce(&mut Encoder<'_, Datagram>)) -> String {
+    fn encoded(write: impl FnOnce(&mut JsonRpcEncoder<'_, Datagram>)) -> String {
         let mut datagram = Datagram::new();
-        let mut encoder = Encoder::new(&mut datagram, "1");
+        let mut encoder = JsonRpcEncoder::new(&mut datagram, "1");
         write(&mut encoder);
         encoder.finish();
         let text = String::from_utf8(datagram.bytes().unwrap().to_vec()).unwrap();
@@ -242,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_nodes_is_ok() {
+    fn a_reply_without_nodes_has_the_result_ok() {
         assert_eq!(encoded(|_| {}), r#""result":"OK""#);
     }
 
     #[test]
-    fn named_nodes_are_members_and_one_without_a_name_is_the_result() {
+    fn named_nodes_are_members_and_a_node_without_a_name_is_the_result() {
         let text = encoded(|e| {
             e.open(b"Processes", Value::List);
             for id in 0..2 {
@@ -275,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_does_not_break_the_reply() {
+    fn nodes_that_do_not_fit_leave_the_reply_valid_json() {
         let text = encoded(|e| {
             e.open(b"", "first".into());
             e.attribute(b"a", Value::Unsigned(1));
@@ -293,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_has_a_form() {
+    fn every_byte_is_encoded_as_valid_json() {
         let text = encoded(|e| e.open(b"", Value::Bytes(b"a\"\\/\n\r\t\x08\x0c\x01\x7f\xc3\xa9\xff")));
         assert_eq!(text, "\"result\":\"a\\\"\\\\/\\n\\r\\t\\b\\f\\u0001\x7f\u{e9}\\u00ff\"");
         assert_eq!(encoded(|e| e.open(b"", Value::Text(format_args!("<{}>", '"')))), r#""result":"<\">""#);
     }
 
     #[test]
-    fn an_error_replaces_what_was_written() {
+    fn an_error_replaces_the_result() {
         let text = encoded(|e| {
             e.open(b"half", Value::List);
             assert!(e.fail(&Fault::new(404, "Gone")));

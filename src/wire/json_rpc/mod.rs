@@ -1,17 +1,18 @@
-//! JSON-RPC 2.0, as OpenSIPS 3.x speaks it on datagrams, FIFO and HTTP.
+//! Answers JSON-RPC 2.0 requests, as OpenSIPS 3.x does on datagrams, FIFO and HTTP.
 //!
 //! ```text
-//! request.rs   one request: its members, taken apart and checked
-//! bind.rs      which recipe of its command the parameters fit
-//! encode.rs    the reply: a JSON value inside its envelope
+//! request.rs   parses one request and checks its members
+//! bind.rs      matches the parameters of a request with a recipe of its command
+//! encode.rs    encodes a reply: a JSON value inside its envelope
 //! ```
 //!
 //! C: `handle_mi_request` and `print_mi_response` in mi/mi.c.
 //!
-//! Differs, where C breaks the standard: what is not JSON and what is no request is answered in JSON with the id null,
-//! an array is a batch, an id goes back exactly as it came, and one that is neither string nor number nor null makes
-//! the request invalid. Text after the request makes it no JSON; C ignores it. A batch has at most 1024
-//! requests, and those that have not begun after [`MAX_BATCH_TIME`] get an error each.
+//! Differs, where C violates the standard: a text that is not JSON or not a request gets an error in JSON
+//! with the id null; an array is a batch; an id is sent back exactly as it came, and an id that is neither a
+//! string nor a number nor null makes the request invalid. Text after the request makes it invalid JSON; C
+//! ignores the text. A batch has at most 1024 requests, and those that have not begun after
+//! [`MAX_BATCH_TIME`] get an error each.
 
 mod bind;
 mod encode;
@@ -21,8 +22,8 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use encode::{Encoder, State, notify};
-use request::{NULL, Refused, Request};
+pub use encode::{JsonRpcEncoder, JsonRpcReplyState, notify};
+use request::{InvalidRequest, JsonRpcRequest, NULL};
 use serde_json::value::RawValue;
 
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, too_large};
@@ -38,7 +39,10 @@ const INVALID_REQUEST: Fault = Fault::new(-32600, "Invalid Request");
 /// C: `JSONRPC_NOT_FOUND_CODE`.
 const METHOD_NOT_FOUND: Fault = Fault::new(-32601, "Method not found");
 
-/// What a command's fault is called here: 3.x has reworded some. C: mi/mi_core.c, ul_mi.c, event_interface.c.
+/// The most bytes of a refused request that are logged.
+const SHOWN_BYTES: usize = 100;
+
+/// Replaces the reason of an error of 1.x by that of 3.x. C: mi/mi_core.c, ul_mi.c, event_interface.c.
 fn reworded(fault: Fault) -> Fault {
     let Fault { code, .. } = fault;
     if fault.is(&mi::BAD_PARAMETER) {
@@ -50,8 +54,8 @@ fn reworded(fault: Fault) -> Fault {
     }
 }
 
-/// Whether a text is meant as JSON-RPC: after blanks, or a byte order mark, it begins as an object or an array does,
-/// or it is another JSON value as a whole.
+/// Whether a text is meant as JSON-RPC: after blanks or a byte order mark it begins like an object or an
+/// array, or the whole text is another JSON value.
 #[must_use]
 pub fn is_json(text: &[u8]) -> bool {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
@@ -61,157 +65,176 @@ pub fn is_json(text: &[u8]) -> bool {
     }
 }
 
-/// Whether a text is a reply to somebody's request, or a batch of them, as any server writes it.
+/// Whether a text is a JSON-RPC reply, or a batch of replies, of any server.
 #[must_use]
 pub fn is_reply(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(request::is_reply)
 }
 
-/// Answers texts that hold a request or a batch of them. Keeps its buffers from one to the next.
+/// Whether a text is one request whose command may defer its reply.
+#[must_use]
+pub fn may_be_deferred(context: &Context, text: &[u8]) -> bool {
+    let Some(Ok(request)) = str::from_utf8(text).ok().map(JsonRpcRequest::parse) else { return false };
+    let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
+    entry.is_some_and(|entry| entry.command.run.answers_later())
+}
+
+/// Answers texts that hold a request or a batch. Reuses its buffers from one text to the next.
 #[derive(Debug, Default)]
-pub struct Answerer {
+pub struct JsonRpcAnswerer {
     params: Params,
 }
 
-/// How much of a refused request the log shows, in bytes.
-const SHOWN_BYTES: usize = 100;
-
-/// What became of a text. Nothing was written when all in it were notifications.
+/// What became of a text. Nothing is written for a text of notifications alone.
 #[derive(Debug)]
-pub struct Answer {
-    /// Whether a reply says that something went wrong.
+pub struct JsonRpcOutcome {
+    /// A reply that is written so far reports an error.
     pub is_error: bool,
-    /// What is left to be written, when a reply is long.
-    pub unfinished: Option<Unfinished>,
-    /// The number of the reply, when it comes later: [`tell`] writes it then.
-    pub later: Option<u64>,
+    /// Writes the rest of a long reply or of a batch; `None` when all is written.
+    pub unfinished: Option<UnfinishedReplies>,
+    /// The number of a deferred reply; [`write_deferred`] writes it later.
+    pub deferred: Option<u64>,
 }
 
-impl Answer {
-    fn now(is_error: bool, unfinished: Option<Unfinished>) -> Answer {
-        Answer { is_error, unfinished, later: None }
+impl JsonRpcOutcome {
+    fn of_batch(batch: JsonRpcBatch) -> JsonRpcOutcome {
+        let unfinished = UnfinishedReplies::new(None, Some(batch));
+        JsonRpcOutcome { is_error: false, unfinished: Some(unfinished), deferred: None }
     }
 
-    fn one(is_error: bool, current: Option<Current>) -> Answer {
-        Answer::now(is_error, current.map(|current| Unfinished::new(Some(current), None)))
+    fn of_reply(is_error: bool, partial: Option<PartialReply>) -> JsonRpcOutcome {
+        let unfinished = partial.map(|partial| UnfinishedReplies::new(Some(partial), None));
+        JsonRpcOutcome { is_error, unfinished, deferred: None }
+    }
+
+    fn of_deferred(number: u64) -> JsonRpcOutcome {
+        JsonRpcOutcome { is_error: false, unfinished: None, deferred: Some(number) }
     }
 }
 
 /// What became of one request.
-enum One {
-    /// Its reply is written, but for what is left of a long one. True when it says that something went wrong.
-    Now(bool, Option<Current>),
-    Later(u64),
+enum RequestOutcome {
+    Replied {
+        is_error: bool,
+        /// The rest of a long reply; `None` when it is complete.
+        partial: Option<PartialReply>,
+    },
+    /// The number of the deferred reply.
+    Deferred(u64),
 }
 
-/// A reply, or the replies of a batch, that are not whole yet.
-pub struct Unfinished {
-    answerer: Answerer,
-    current: Option<Current>,
-    batch: Option<Batch>,
+/// A reply, or the replies of a batch, that are not completely written.
+pub struct UnfinishedReplies {
+    answerer: JsonRpcAnswerer,
+    /// The reply that is being written.
+    partial: Option<PartialReply>,
+    batch: Option<JsonRpcBatch>,
     is_error: bool,
 }
 
-/// The reply that is being written.
-struct Current {
-    /// `None` for a notification, whose reply nobody gets.
+/// A reply that is being written.
+struct PartialReply {
+    /// The id as JSON text; `None` for a notification, whose reply is discarded.
     id: Option<String>,
-    state: State,
+    state: JsonRpcReplyState,
     rest: Rest,
 }
 
-/// The replies to a batch: an array of those that there are.
-struct Batch {
+/// A batch whose requests have not all run. The reply is an array of the replies to requests with an id.
+struct JsonRpcBatch {
     caller: KeptCaller,
     text: Box<str>,
-    /// Where in it the requests are that have not run, the next one last.
+    /// The ranges of `text` with the requests that have not run, the next one last.
     waiting: Vec<Range<usize>>,
+    /// The array has an element already.
     has_replies: bool,
-    /// What the requests that have not run are answered.
+    /// The error for all requests that have not run; `None` while they may run.
     refusal: Option<Fault>,
 }
 
-/// Whether other replies stand around the one to a request.
-enum Among<'a> {
-    None,
-    Batch { has_replies: &'a mut bool },
+/// Where the reply to a request stands.
+enum Framing<'a> {
+    Alone,
+    /// An element of the array of a batch. `has_replies` is true when it is not the first one.
+    InBatch {
+        has_replies: &'a mut bool,
+    },
 }
 
-impl fmt::Debug for Unfinished {
+impl fmt::Debug for UnfinishedReplies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.batch.as_ref().map_or(0, |batch| batch.waiting.len());
-        write!(f, "Unfinished({} requests wait)", waiting)
+        write!(f, "UnfinishedReplies({waiting} requests wait)")
     }
 }
 
-impl Answerer {
-    /// Runs what `text` asks for and writes the replies.
+impl JsonRpcAnswerer {
+    /// Runs the requests of `text` and writes their replies.
     pub fn answer<O: Output>(
         &mut self,
         context: &Context,
         text: &[u8],
         caller: Caller<'_>,
         output: &mut O,
-    ) -> Answer {
-        let Ok(text) = str::from_utf8(text) else { return refuse(&PARSE_ERROR, output) };
+    ) -> JsonRpcOutcome {
+        let Ok(text) = str::from_utf8(text) else { return write_error(&PARSE_ERROR, output) };
         if !text.trim_ascii_start().starts_with('[') {
-            return match self.one(context, text, caller, Among::None, None, output) {
-                One::Now(is_error, current) => Answer::one(is_error, current),
-                One::Later(number) => Answer { is_error: false, unfinished: None, later: Some(number) },
+            return match self.answer_request(context, text, caller, Framing::Alone, None, output) {
+                RequestOutcome::Replied { is_error, partial } => JsonRpcOutcome::of_reply(is_error, partial),
+                RequestOutcome::Deferred(number) => JsonRpcOutcome::of_deferred(number),
             };
         }
-        let Some(elements) = request::elements(text) else { return refuse(&PARSE_ERROR, output) };
+        let Some(elements) = request::elements(text) else { return write_error(&PARSE_ERROR, output) };
         if elements.is_empty() {
-            return refuse(&INVALID_REQUEST, output);
+            return write_error(&INVALID_REQUEST, output);
         }
         if elements.len() > MAX_BATCH {
             let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
-            return refuse(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
+            return write_error(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
-        let batch = Batch::new(text, &elements, caller.keep());
-        Answer::now(false, Some(Unfinished::new(None, Some(batch))))
+        JsonRpcOutcome::of_batch(JsonRpcBatch::new(text, &elements, caller.keep()))
     }
 
-    /// Answers what `text` asks for with an error, without running it.
+    /// Answers each request of `text` with an error, without running it.
     pub fn refuse<O: Output>(&mut self, context: &Context, text: &[u8], fault: &Fault, output: &mut O) {
         let Ok(text) = str::from_utf8(text) else {
-            refuse(&PARSE_ERROR, output);
+            write_error(&PARSE_ERROR, output);
             return;
         };
-        // Nothing is run.
+        // No command runs, so no command sees the caller.
         let caller = Caller::new("", &"");
         match request::elements(text) {
             Some(elements) if (1..=MAX_BATCH).contains(&elements.len()) => {
-                let batch = Batch::new(text, &elements, caller.keep());
-                Unfinished::new(None, Some(batch)).give_up(context, fault, output);
+                let batch = JsonRpcBatch::new(text, &elements, caller.keep());
+                UnfinishedReplies::new(None, Some(batch)).abort(context, fault, output);
             }
             _ => {
-                self.one(context, text, caller, Among::None, Some(fault), output);
+                self.answer_request(context, text, caller, Framing::Alone, Some(fault), output);
             }
         }
     }
 
-    /// Runs one request and writes its reply. With a `refusal` it is not run, and that is the reply.
-    fn one<O: Output>(
+    /// Runs one request and writes its reply. With a `refusal` the request is not run and gets this error.
+    fn answer_request<O: Output>(
         &mut self,
         context: &Context,
         text: &str,
         caller: Caller<'_>,
-        among: Among<'_>,
+        framing: Framing<'_>,
         refusal: Option<&Fault>,
         output: &mut O,
-    ) -> One {
-        let parsed = Request::parse(text);
-        if let Ok(request @ Request { id: None, .. }) = &parsed {
+    ) -> RequestOutcome {
+        let parsed = JsonRpcRequest::parse(text);
+        if let Ok(request @ JsonRpcRequest { id: None, .. }) = &parsed {
             return if refusal.is_some() {
-                One::Now(true, None)
+                RequestOutcome::Replied { is_error: true, partial: None }
             } else {
-                self.notified(context, request, caller)
+                self.run_notification(context, request, caller)
             };
         }
-        let is_alone = match among {
-            Among::None => true,
-            Among::Batch { has_replies } => {
+        let is_alone = match framing {
+            Framing::Alone => true,
+            Framing::InBatch { has_replies } => {
                 output.push(if *has_replies { b"," } else { b"[" });
                 *has_replies = true;
                 false
@@ -219,43 +242,49 @@ impl Answerer {
         };
         let id = match &parsed {
             Ok(request) => request.id.unwrap_or(NULL),
-            Err(Refused::Invalid(id)) => id,
-            Err(Refused::Parse) => NULL,
+            Err(InvalidRequest::NotRequest(id)) => id,
+            Err(InvalidRequest::NotJson) => NULL,
         };
         let delivery =
             if is_alone { Delivery::AtAnyTime { form: id.as_bytes() } } else { Delivery::WithOthers };
-        let mut encoder = Encoder::new(output, id);
+        let mut encoder = JsonRpcEncoder::new(output, id);
         let result = match (&parsed, refusal) {
             (Ok(_), Some(refusal)) => Err(refusal.clone()),
             (Ok(request), None) => self.run(context, request, &mut encoder, caller, delivery),
-            (Err(Refused::Invalid(_)), _) => Err(INVALID_REQUEST),
-            (Err(Refused::Parse), _) => Err(PARSE_ERROR),
+            (Err(InvalidRequest::NotRequest(_)), _) => Err(INVALID_REQUEST),
+            (Err(InvalidRequest::NotJson), _) => Err(PARSE_ERROR),
         };
         if let Err(fault) = &result {
             let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
             log::debug!("{} {}: {shown}", fault.code, fault.reason);
         }
         if let Ok(Outcome::Later(number)) = result {
-            return One::Later(number);
+            return RequestOutcome::Deferred(number);
         }
-        let (is_error, current) = conclude(result.map(Outcome::rest), encoder, id);
-        One::Now(is_error, current)
+        let (is_error, partial) = finish_or_suspend(result.map(Outcome::rest), encoder, id);
+        RequestOutcome::Replied { is_error, partial }
     }
 
-    /// Runs a request that nobody wants a reply to.
-    fn notified(&mut self, context: &Context, request: &Request<'_>, caller: Caller<'_>) -> One {
-        let mut nowhere = Nowhere;
-        let encoder = &mut Encoder::new(&mut nowhere, NULL);
+    /// Runs a request without an id and discards its reply.
+    fn run_notification(
+        &mut self,
+        context: &Context,
+        request: &JsonRpcRequest<'_>,
+        caller: Caller<'_>,
+    ) -> RequestOutcome {
+        let mut discarded = DiscardedOutput;
+        let encoder = &mut JsonRpcEncoder::new(&mut discarded, NULL);
         let outcome = self.run(context, request, encoder, caller, Delivery::Never);
         let is_error = outcome.is_err();
         let rest = outcome.ok().and_then(Outcome::rest).filter(Rest::is_change);
-        One::Now(is_error, rest.map(|rest| Current { id: None, state: State::default(), rest }))
+        let partial = rest.map(|rest| PartialReply { id: None, state: JsonRpcReplyState::default(), rest });
+        RequestOutcome::Replied { is_error, partial }
     }
 
     fn run(
         &mut self,
         context: &Context,
-        request: &Request<'_>,
+        request: &JsonRpcRequest<'_>,
         reply: &mut dyn Reply,
         caller: Caller<'_>,
         delivery: Delivery<'_>,
@@ -267,23 +296,24 @@ impl Answerer {
     }
 }
 
-impl Unfinished {
-    fn new(current: Option<Current>, batch: Option<Batch>) -> Unfinished {
-        Unfinished { answerer: Answerer::default(), current, batch, is_error: false }
+impl UnfinishedReplies {
+    fn new(partial: Option<PartialReply>, batch: Option<JsonRpcBatch>) -> UnfinishedReplies {
+        UnfinishedReplies { answerer: JsonRpcAnswerer::default(), partial, batch, is_error: false }
     }
 
-    /// Writes the next piece of the reply in hand, or runs the next request. `spent` as for [`Pieces::go_on`].
+    /// Writes the next piece of the current reply, or runs the next request. `spent` as for
+    /// [`Pieces::go_on`].
     pub fn go_on<O: Output>(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
-        if let Some(current) = &mut self.current {
-            match current.go_on(context, output, self.batch.is_some()) {
-                Step::More => return Progress::More,
-                Step::Done { is_error } => self.is_error |= is_error,
+        if let Some(partial) = &mut self.partial {
+            match partial.write_piece(context, output, self.batch.is_some()) {
+                PieceOutcome::More => return Progress::More,
+                PieceOutcome::Complete { is_error } => self.is_error |= is_error,
             }
-            self.current = None;
+            self.partial = None;
         }
         let Some(batch) = &mut self.batch else { return Progress::Done };
         let Some(range) = batch.waiting.pop() else {
-            batch.end(output);
+            batch.write_end(output);
             return Progress::Done;
         };
         if spent >= MAX_BATCH_TIME && batch.refusal.is_none() {
@@ -291,22 +321,23 @@ impl Unfinished {
             log::warn!(often = true; "{count} requests of a batch are not run: those before took more than {limit} ms");
             batch.refusal = Some(NO_TIME_LEFT);
         }
-        let (text, among) = (&batch.text[range], Among::Batch { has_replies: &mut batch.has_replies });
-        let caller = batch.caller.caller();
-        match self.answerer.one(context, text, caller, among, batch.refusal.as_ref(), output) {
-            One::Now(is_error, current) => {
+        let (text, framing) = (&batch.text[range], Framing::InBatch { has_replies: &mut batch.has_replies });
+        let (caller, refusal) = (batch.caller.caller(), batch.refusal.as_ref());
+        match self.answerer.answer_request(context, text, caller, framing, refusal, output) {
+            RequestOutcome::Replied { is_error, partial } => {
                 self.is_error |= is_error;
-                self.current = current;
+                self.partial = partial;
             }
-            One::Later(_) => {} // never, as its caller is told to be one among others
+            // A command of a batch cannot defer its reply.
+            RequestOutcome::Deferred(_) => {}
         }
         Progress::More
     }
 
-    /// Ends it now: with an error in the place of the reply in hand, and of each one that has not begun.
-    pub fn give_up<O: Output>(&mut self, context: &Context, fault: &Fault, output: &mut O) {
-        if let Some(Current { id: Some(id), state, .. }) = self.current.take() {
-            let mut encoder = Encoder::resume(output, &id, state);
+    /// Ends the replies now: the current one and those of all requests that have not run become this error.
+    pub fn abort<O: Output>(&mut self, context: &Context, fault: &Fault, output: &mut O) {
+        if let Some(PartialReply { id: Some(id), state, .. }) = self.partial.take() {
+            let mut encoder = JsonRpcEncoder::resume(output, &id, state);
             encoder.fail(fault);
             encoder.finish();
         }
@@ -317,44 +348,9 @@ impl Unfinished {
     }
 }
 
-/// What became of a reply by one step.
-enum Step {
-    More,
-    Done { is_error: bool },
-}
-
-impl Current {
-    fn go_on<O: Output>(&mut self, context: &Context, output: &mut O, is_in_batch: bool) -> Step {
-        let Some(id) = &self.id else {
-            let mut nowhere = Nowhere;
-            return match self.rest.go_on(context, &mut Encoder::new(&mut nowhere, NULL)) {
-                Ok(Progress::More) => Step::More,
-                ended => Step::Done { is_error: ended.is_err() },
-            };
-        };
-        let mut encoder = Encoder::resume(output, id, std::mem::take(&mut self.state));
-        match self.rest.go_on(context, &mut encoder) {
-            Ok(progress) => {
-                // The size of one reply is counted to its end; among many it is enough that it is too long.
-                let is_hopeless = is_in_batch && !self.rest.is_change() && encoder.excess().is_some();
-                if progress == Progress::More && !is_hopeless {
-                    self.state = encoder.into_state();
-                    return Step::More;
-                }
-                Step::Done { is_error: finish(encoder) }
-            }
-            Err(fault) => {
-                encoder.fail(&reworded(fault));
-                encoder.finish();
-                Step::Done { is_error: true }
-            }
-        }
-    }
-}
-
-impl<O: Output> Pieces<O> for Unfinished {
+impl<O: Output> Pieces<O> for UnfinishedReplies {
     fn go_on(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
-        Unfinished::go_on(self, context, output, spent)
+        UnfinishedReplies::go_on(self, context, output, spent)
     }
 
     fn is_error(&self) -> bool {
@@ -363,62 +359,96 @@ impl<O: Output> Pieces<O> for Unfinished {
 
     fn has_work(&self) -> bool {
         self.batch.as_ref().is_some_and(|batch| !batch.waiting.is_empty())
-            || self.current.as_ref().is_some_and(|current| current.rest.is_change())
+            || self.partial.as_ref().is_some_and(|partial| partial.rest.is_change())
     }
 }
 
-impl Batch {
-    /// With all requests waiting; `elements` are parts of `text`.
-    fn new(text: &str, elements: &[&RawValue], caller: KeptCaller) -> Batch {
+/// What became of a reply by one piece.
+enum PieceOutcome {
+    More,
+    Complete { is_error: bool },
+}
+
+impl PartialReply {
+    fn write_piece<O: Output>(
+        &mut self,
+        context: &Context,
+        output: &mut O,
+        is_in_batch: bool,
+    ) -> PieceOutcome {
+        let Some(id) = &self.id else {
+            let mut discarded = DiscardedOutput;
+            return match self.rest.go_on(context, &mut JsonRpcEncoder::new(&mut discarded, NULL)) {
+                Ok(Progress::More) => PieceOutcome::More,
+                ended => PieceOutcome::Complete { is_error: ended.is_err() },
+            };
+        };
+        let mut encoder = JsonRpcEncoder::resume(output, id, std::mem::take(&mut self.state));
+        match self.rest.go_on(context, &mut encoder) {
+            Ok(progress) => {
+                // A single reply that is too long is written to its end, as the error tells its length. In a
+                // batch only the error matters, but changes are made to their end.
+                let is_cut_short = is_in_batch && !self.rest.is_change() && encoder.excess().is_some();
+                if progress == Progress::More && !is_cut_short {
+                    self.state = encoder.into_state();
+                    return PieceOutcome::More;
+                }
+                PieceOutcome::Complete { is_error: finish(encoder) }
+            }
+            Err(fault) => {
+                encoder.fail(&reworded(fault));
+                encoder.finish();
+                PieceOutcome::Complete { is_error: true }
+            }
+        }
+    }
+}
+
+impl JsonRpcBatch {
+    /// A batch of which no request has run. `elements` are slices of `text`.
+    fn new(text: &str, elements: &[&RawValue], caller: KeptCaller) -> JsonRpcBatch {
         let start = text.as_ptr().addr();
-        let place = |element: &&RawValue| {
+        let range = |element: &&RawValue| {
             let begin = element.get().as_ptr().addr() - start;
             begin..begin + element.get().len()
         };
-        Batch {
+        JsonRpcBatch {
             caller,
             text: text.into(),
-            waiting: elements.iter().rev().map(place).collect(),
+            waiting: elements.iter().rev().map(range).collect(),
             has_replies: false,
             refusal: None,
         }
     }
 
-    /// A batch of notifications alone is not answered at all.
-    fn end<O: Output>(&self, output: &mut O) {
+    /// Closes the array. A batch of notifications alone has none.
+    fn write_end<O: Output>(&self, output: &mut O) {
         if self.has_replies {
             output.push(b"]");
         }
     }
 }
 
-/// Whether a text is one request whose command may answer later.
-#[must_use]
-pub fn may_answer_later(context: &Context, text: &[u8]) -> bool {
-    let Some(Ok(request)) = str::from_utf8(text).ok().map(Request::parse) else { return false };
-    let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
-    entry.is_some_and(|entry| entry.command.run.answers_later())
-}
-
-/// Writes the reply to the request with that id, when that comes later.
-pub fn tell<O: Output>(id: &[u8], told: Told, output: &mut O) -> Answer {
-    // As it came from a request.
+/// Writes a deferred reply, or its first piece. `id` is the id of its request as JSON text.
+pub fn write_deferred<O: Output>(id: &[u8], reply: Told, output: &mut O) -> JsonRpcOutcome {
+    // The id was a part of a valid request.
     let id = str::from_utf8(id).unwrap_or(NULL);
-    let mut encoder = Encoder::new(output, id);
-    let result = told.tell(&mut encoder).map_err(reworded);
-    let (is_error, current) = conclude(result, encoder, id);
-    Answer::one(is_error, current)
+    let mut encoder = JsonRpcEncoder::new(output, id);
+    let result = reply.tell(&mut encoder).map_err(reworded);
+    let (is_error, partial) = finish_or_suspend(result, encoder, id);
+    JsonRpcOutcome::of_reply(is_error, partial)
 }
 
-/// Ends a reply whose command has run, but for the rest of a long one. True when it is an error.
-fn conclude<O: Output>(
+/// Finishes the reply of a command that has run; keeps the state of a reply that has more pieces. The first
+/// value is true when the reply is an error.
+fn finish_or_suspend<O: Output>(
     result: Result<Option<Rest>, Fault>,
-    mut encoder: Encoder<'_, O>,
+    mut encoder: JsonRpcEncoder<'_, O>,
     id: &str,
-) -> (bool, Option<Current>) {
+) -> (bool, Option<PartialReply>) {
     match result {
         Ok(Some(rest)) => {
-            (false, Some(Current { id: Some(id.to_owned()), state: encoder.into_state(), rest }))
+            (false, Some(PartialReply { id: Some(id.to_owned()), state: encoder.into_state(), rest }))
         }
         Ok(None) => (finish(encoder), None),
         Err(fault) => {
@@ -429,8 +459,8 @@ fn conclude<O: Output>(
     }
 }
 
-/// Ends a reply, or makes an error of it when it is too long. True when it is an error.
-fn finish<O: Output>(mut encoder: Encoder<'_, O>) -> bool {
+/// Finishes a reply. Replaces a reply that is too long by an error, and returns true then.
+fn finish<O: Output>(mut encoder: JsonRpcEncoder<'_, O>) -> bool {
     encoder.finish();
     let excess = encoder.excess();
     if let Some(length) = excess {
@@ -440,23 +470,23 @@ fn finish<O: Output>(mut encoder: Encoder<'_, O>) -> bool {
     excess.is_some()
 }
 
-/// Answers what is no JSON, and so has no id.
-pub fn refuse_broken<O: Output>(output: &mut O) -> Answer {
-    refuse(&PARSE_ERROR, output)
+/// Writes the error for a text that is not JSON.
+pub fn write_parse_error<O: Output>(output: &mut O) -> JsonRpcOutcome {
+    write_error(&PARSE_ERROR, output)
 }
 
-/// Answers a text as a whole with an error, and the id null.
-pub fn refuse<O: Output>(fault: &Fault, output: &mut O) -> Answer {
-    let mut encoder = Encoder::new(output, NULL);
+/// Writes an error with the id null.
+pub fn write_error<O: Output>(fault: &Fault, output: &mut O) -> JsonRpcOutcome {
+    let mut encoder = JsonRpcEncoder::new(output, NULL);
     encoder.status(fault);
     encoder.finish();
-    Answer::now(true, None)
+    JsonRpcOutcome::of_reply(true, None)
 }
 
-/// Where the replies to notifications go.
-struct Nowhere;
+/// Discards the replies to notifications.
+struct DiscardedOutput;
 
-impl Output for Nowhere {
+impl Output for DiscardedOutput {
     fn push(&mut self, _bytes: &[u8]) {}
     fn begin(&mut self) {}
     fn take_back(&mut self) -> bool {

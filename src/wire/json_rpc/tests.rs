@@ -1,4 +1,4 @@
-//! Requests and batches, whole, against a table of commands for the purpose.
+//! Tests requests and batches against a table of test commands.
 
 use super::*;
 use crate::mi::testing::context;
@@ -58,7 +58,7 @@ static ROWS: [Command; 5] = [
     },
 ];
 
-/// A reply in three pieces.
+/// Writes a reply in three pieces.
 fn count(call: &mut Call<'_>) -> Result<(), Fault> {
     call.reply.open(b"Numbers", Value::List);
     let mut next = 0;
@@ -74,14 +74,14 @@ fn count(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The reply, and how many pieces it came in.
-fn asked(text: &str) -> (String, usize) {
+/// Answers a text. Returns the reply and its number of pieces.
+fn answer(text: &str) -> (String, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
-    let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-    let mut answer = answerer.answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram);
+    let (mut answerer, mut datagram) = (JsonRpcAnswerer::default(), Datagram::new());
+    let mut outcome = answerer.answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram);
     let mut pieces = 1;
-    while let Some(unfinished) = &mut answer.unfinished {
+    while let Some(unfinished) = &mut outcome.unfinished {
         pieces += 1;
         if unfinished.go_on(&context, &mut datagram, Duration::ZERO) == Progress::Done {
             break;
@@ -104,15 +104,15 @@ const INVALID: &str = r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Inva
 
 #[test]
 fn a_request_has_one_reply_and_a_notification_none() {
-    assert_eq!(asked(&request("1", r#""done""#)).0, OK_1);
-    assert_eq!(asked(&request("2", r#""count""#)), (NUMBERS_2.to_owned(), 4));
+    assert_eq!(answer(&request("1", r#""done""#)).0, OK_1);
+    assert_eq!(answer(&request("2", r#""count""#)), (NUMBERS_2.to_owned(), 4));
     for notification in [r#""done""#, r#""count""#, r#""nope""#, r#""echo","params":[]"#] {
-        assert_eq!(asked(&format!(r#"{{"jsonrpc":"2.0","method":{notification}}}"#)).0, "");
+        assert_eq!(answer(&format!(r#"{{"jsonrpc":"2.0","method":{notification}}}"#)).0, "");
     }
 }
 
 #[test]
-fn what_cannot_run_says_why() {
+fn a_request_that_cannot_run_gets_an_error() {
     for (rest, wanted) in [
         (r#""old""#, r#"{"code":-32601,"message":"Method not found"}"#),
         (r#""Done""#, r#"{"code":-32601,"message":"Method not found"}"#),
@@ -122,54 +122,59 @@ fn what_cannot_run_says_why() {
         ),
     ] {
         let wanted = format!(r#"{{"jsonrpc":"2.0","error":{wanted},"id":"x"}}"#);
-        assert_eq!(asked(&request("\"x\"", rest)).0, wanted);
+        assert_eq!(answer(&request("\"x\"", rest)).0, wanted);
     }
     let bytes = [b"{\"a\":\"".as_slice(), b"\xff\"}"].concat();
     let mut datagram = Datagram::new();
-    assert!(Answerer::default().answer(&context(), &bytes, Caller::new("test", &""), &mut datagram).is_error);
+    assert!(
+        JsonRpcAnswerer::default()
+            .answer(&context(), &bytes, Caller::new("test", &""), &mut datagram)
+            .is_error
+    );
     assert!(datagram.bytes().unwrap().starts_with(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700"));
 }
 
 #[test]
-fn a_batch_is_answered_by_an_array_of_the_replies_there_are() {
+fn a_batch_gets_an_array_of_the_replies_to_requests_with_an_id() {
     let (one, two) = (request("1", r#""done""#), request("2", r#""count""#));
     let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
-    assert_eq!(asked(&format!("[{one},{silent},{two},{one}]")).0, format!("[{OK_1},{NUMBERS_2},{OK_1}]"));
-    assert_eq!(asked(&format!("[{two},{silent}]")).0, format!("[{NUMBERS_2}]"));
-    assert_eq!(asked(&format!("[{silent},{silent}]")).0, "");
-    assert_eq!(asked(&format!(" [1, {one}, []]")).0, format!("[{INVALID},{OK_1},{INVALID}]"));
-    assert_eq!(asked("[]").0, INVALID);
-    assert!(asked(&format!("[{one},]")).0.contains("-32700"));
+    assert_eq!(answer(&format!("[{one},{silent},{two},{one}]")).0, format!("[{OK_1},{NUMBERS_2},{OK_1}]"));
+    assert_eq!(answer(&format!("[{two},{silent}]")).0, format!("[{NUMBERS_2}]"));
+    assert_eq!(answer(&format!("[{silent},{silent}]")).0, "");
+    assert_eq!(answer(&format!(" [1, {one}, []]")).0, format!("[{INVALID},{OK_1},{INVALID}]"));
+    assert_eq!(answer("[]").0, INVALID);
+    assert!(answer(&format!("[{one},]")).0.contains("-32700"));
 }
 
 #[test]
-fn a_reply_that_is_too_long_becomes_an_error_and_the_others_stay() {
+fn a_reply_that_is_too_long_becomes_an_error_in_its_batch() {
     let long = request("3", &format!(r#""echo","params":["{}"]"#, "x".repeat(MAX_DATAGRAM_BYTES)));
-    let (reply, _) = asked(&long);
+    let (reply, _) = answer(&long);
     assert!(
         reply.starts_with(r#"{"jsonrpc":"2.0","error":{"code":500,"message":"reply too large: 655"#),
         "{reply}"
     );
     assert!(reply.ends_with(r#" bytes, limit 65457"},"id":3}"#), "{reply}");
-    let (reply, _) = asked(&format!("[{},{long},{}]", request("1", r#""done""#), request("2", r#""count""#)));
+    let (reply, _) =
+        answer(&format!("[{},{long},{}]", request("1", r#""done""#), request("2", r#""count""#)));
     assert!(reply.starts_with(&format!("[{OK_1},")) && reply.ends_with(&format!(",{NUMBERS_2}]")), "{reply}");
     assert!(reply.contains("too large"));
 }
 
 #[test]
-fn a_reply_of_a_batch_is_not_counted_to_its_end() {
+fn a_reply_of_a_batch_that_is_too_long_is_cut_short() {
     let (endless, done) = (request("1", r#""endless""#), request("1", r#""done""#));
-    let (reply, pieces) = asked(&format!("[{endless},{done}]"));
+    let (reply, pieces) = answer(&format!("[{endless},{done}]"));
     assert!(reply.contains("reply too large") && reply.ends_with(&format!(",{OK_1}]")), "{reply}");
     assert!(pieces < 100, "{pieces}");
 }
 
 #[test]
-fn a_batch_of_large_replies_waits_for_its_reader() {
+fn a_batch_holds_one_large_reply_at_a_time() {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let large = request("1", &format!(r#""echo","params":["{}"]"#, "x".repeat(100_000)));
-    let (mut answerer, mut stream) = (Answerer::default(), crate::wire::Stream::default());
+    let (mut answerer, mut stream) = (JsonRpcAnswerer::default(), crate::wire::Stream::default());
     let text = format!("[{}]", vec![large.as_str(); 20].join(","));
     let mut unfinished =
         answerer.answer(&context, text.as_bytes(), Caller::new("test", &""), &mut stream).unfinished.unwrap();
@@ -185,30 +190,30 @@ fn a_batch_of_large_replies_waits_for_its_reader() {
 }
 
 #[test]
-fn a_batch_has_its_limit() {
+fn a_batch_of_more_than_1024_requests_is_refused() {
     let done = request("1", r#""done""#);
     let batch = |count: usize| format!("[{}]", vec![done.as_str(); count].join(","));
-    assert_eq!(asked(&batch(MAX_BATCH)).0.matches(r#""OK""#).count(), MAX_BATCH);
-    let refused = asked(&batch(MAX_BATCH + 1)).0;
+    assert_eq!(answer(&batch(MAX_BATCH)).0.matches(r#""OK""#).count(), MAX_BATCH);
+    let refused = answer(&batch(MAX_BATCH + 1)).0;
     assert!(refused.contains(r#""data":"1025 requests in a batch, at most 1024"},"id":null}"#), "{refused}");
 }
 
 #[test]
-fn requests_of_a_batch_for_which_there_is_no_time_get_an_error_each() {
+fn requests_of_a_batch_past_the_time_limit_get_an_error_each() {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let (one, two) = (request("1", r#""done""#), request("2", r#""count""#));
     let silent = r#"{"jsonrpc":"2.0","method":"done"}"#;
     let text = format!("[{one},{two},{one},{silent},5,{two}]");
-    let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-    let mut left = answerer
+    let (mut answerer, mut datagram) = (JsonRpcAnswerer::default(), Datagram::new());
+    let mut unfinished = answerer
         .answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram)
         .unfinished
         .unwrap();
-    // The two that have begun are answered.
+    // The first two begin within the time limit.
     let spent = |pieces: u32| if pieces < 2 { Duration::ZERO } else { MAX_BATCH_TIME };
     let mut pieces = 0;
-    while left.go_on(&context, &mut datagram, spent(pieces)) == Progress::More {
+    while unfinished.go_on(&context, &mut datagram, spent(pieces)) == Progress::More {
         pieces += 1;
     }
     let late = |id: u32| {
@@ -217,11 +222,11 @@ fn requests_of_a_batch_for_which_there_is_no_time_get_an_error_each() {
     };
     let wanted = format!("[{OK_1},{NUMBERS_2},{},{INVALID},{}]", late(1), late(2));
     assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
-    assert!(left.is_error);
+    assert!(unfinished.is_error);
 }
 
 #[test]
-fn what_is_given_up_has_an_error_for_each_request() {
+fn an_aborted_text_gets_an_error_for_each_request() {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let fault = Fault::new(503, "Enough");
@@ -238,16 +243,17 @@ fn what_is_given_up_has_an_error_for_each_request() {
         ),
         (format!("[{silent},{silent}]"), 1, String::new()),
     ] {
-        let (mut answerer, mut datagram) = (Answerer::default(), Datagram::new());
-        let mut left = answerer
+        let (mut answerer, mut datagram) = (JsonRpcAnswerer::default(), Datagram::new());
+        let mut unfinished = answerer
             .answer(&context, text.as_bytes(), Caller::new("test", &""), &mut datagram)
             .unfinished
             .unwrap();
-        (0..pieces)
-            .for_each(|_| assert_eq!(left.go_on(&context, &mut datagram, Duration::ZERO), Progress::More));
-        left.give_up(&context, &fault, &mut datagram);
+        (0..pieces).for_each(|_| {
+            assert_eq!(unfinished.go_on(&context, &mut datagram, Duration::ZERO), Progress::More)
+        });
+        unfinished.abort(&context, &fault, &mut datagram);
         assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
-        // Before any of it was run, too.
+        // The same text, refused before any request has run.
         datagram.clear();
         answerer.refuse(&context, text.as_bytes(), &fault, &mut datagram);
         let wanted = wanted.replace(OK_1, &gone("1"));
@@ -256,7 +262,7 @@ fn what_is_given_up_has_an_error_for_each_request() {
 }
 
 #[test]
-fn only_objects_and_arrays_look_like_json_rpc() {
+fn objects_arrays_and_whole_json_values_are_taken_for_json_rpc() {
     for text in ["{", " \r\n\t[", "{}", "\u{feff}{}", "5", "null", "\"x\" "] {
         assert!(is_json(text.as_bytes()), "{text}");
     }
@@ -266,7 +272,7 @@ fn only_objects_and_arrays_look_like_json_rpc() {
 }
 
 #[test]
-fn a_reply_is_told_from_a_request_however_its_server_writes_it() {
+fn replies_of_any_server_differ_from_requests() {
     for reply in [
         r#"{"jsonrpc":"2.0","result":"OK","id":1}"#,
         r#" { "id": 1, "error": {"code": -32600}, "jsonrpc": "2.0" }"#,

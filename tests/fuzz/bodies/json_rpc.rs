@@ -2,7 +2,7 @@
 //! answered once with its own id.
 
 use opensips_mi::mi::{Caller, Progress};
-use opensips_mi::wire::json_rpc::{Answerer, is_json};
+use opensips_mi::wire::json_rpc::{JsonRpcAnswerer, is_json};
 use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES, Output};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +13,8 @@ use super::server::SERVER;
 pub(crate) fn check(input: &[u8]) -> bool {
     let reply = SERVER.with(|server| {
         let mut reply = Datagram::new();
-        let mut answer = Answerer::default().answer(server, input, Caller::new("test", &""), &mut reply);
+        let mut answer =
+            JsonRpcAnswerer::default().answer(server, input, Caller::new("test", &""), &mut reply);
         while let Some(unfinished) = &mut answer.unfinished {
             if unfinished.go_on(server, &mut reply, std::time::Duration::ZERO) == Progress::Done {
                 break;
