@@ -10,7 +10,7 @@ use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::{HttpListener, ListenerConfig, settings};
 use crate::module::{CounterName, Module, ModuleParts, TransportCounter, TransportCounters};
 use crate::wire::http::Route;
-use crate::wire::xml_rpc::Format;
+use crate::wire::xml_rpc::XmlRpcFormat;
 
 const PORT: Param<u16> = Param::u16("port", 1025..=65_535, 8080, "TCP port to listen on");
 const LOG_FILE: Param<Option<&Path>> =
@@ -56,7 +56,7 @@ pub(super) const MODULE: Module = Module {
     statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
-        let format = if settings.get(REPLY_OPTION) == 1 { Format::Array } else { Format::String };
+        let format = if settings.get(REPLY_OPTION) == 1 { XmlRpcFormat::Array } else { XmlRpcFormat::String };
         let config = ListenerConfig {
             module: "mi_xmlrpc",
             description: String::from("MI XMLRPC"),

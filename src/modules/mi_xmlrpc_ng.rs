@@ -6,7 +6,7 @@ use crate::config::{Param, ParameterRow};
 use crate::httpd::settings;
 use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::Route;
-use crate::wire::xml_rpc::Format;
+use crate::wire::xml_rpc::XmlRpcFormat;
 
 const ROOT: Param<&[u8]> =
     Param::text("http_root", "RPC2", "path under which it is served, without the slash");
@@ -35,7 +35,8 @@ pub(super) const MODULE: Module = Module {
     load: Some(|settings, _| {
         let parameter = if settings.is_set(ROOT.name()) { ROOT } else { OLD_ROOT };
         let root = settings::root(settings, parameter)?;
-        let format = if settings.get(FORMAT_VERSION) == 1 { Format::IndentedString } else { Format::Tree };
+        let format =
+            if settings.get(FORMAT_VERSION) == 1 { XmlRpcFormat::IndentedString } else { XmlRpcFormat::Tree };
         Ok(ModuleParts {
             routes: vec![Route::new(&root, parameter.name(), format)],
             ..ModuleParts::default()

@@ -16,7 +16,7 @@ use opensips_mi::system::process::ProcessId;
 use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
 use opensips_mi::wire::tree_json::TreeJson;
-use opensips_mi::wire::xml_rpc::Format;
+use opensips_mi::wire::xml_rpc::XmlRpcFormat;
 use serde_json::Value;
 
 use super::xml_reply::{self, Reply};
@@ -128,7 +128,7 @@ fn decoded_rows_of_1_11() {
     let mut count = 0;
     for row in rows("1.11-xmlrpc.jsonl").iter().filter(|row| row["match"] == "decoded") {
         let request = post(row["request"].as_str().unwrap());
-        let (status, media_type, body) = asked(&Format::String, &context, &request);
+        let (status, media_type, body) = asked(&XmlRpcFormat::String, &context, &request);
         assert_eq!(
             (status.into(), media_type.into()),
             (row["reply"]["status"].clone(), row["reply"]["type"].clone())
@@ -186,7 +186,7 @@ fn added(context: &Context, params: &[&str]) -> String {
     let params: String =
         params.iter().map(|value| format!("<param><value>{value}</value></param>")).collect();
     let add = format!("<methodCall><methodName>ul_add</methodName><params>{params}</params></methodCall>");
-    String::from_utf8(asked(&Format::Tree, context, &post(&add)).2).unwrap()
+    String::from_utf8(asked(&XmlRpcFormat::Tree, context, &post(&add)).2).unwrap()
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn rows_of_2_4() {
     for row in &rows {
         let text = |name: &str| row[name].as_str().unwrap();
         let (door, root): (&dyn Dialect, _) =
-            if row["door"] == "mi_json" { (&TreeJson, "/json") } else { (&Format::Tree, "/RPC2") };
+            if row["door"] == "mi_json" { (&TreeJson, "/json") } else { (&XmlRpcFormat::Tree, "/RPC2") };
         let target = text("target").strip_prefix(root).unwrap();
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
@@ -244,7 +244,8 @@ fn a_dump_comes_in_small_pieces() {
         query: None,
         body: b"",
     };
-    let formats = [Format::String, Format::Array, Format::IndentedString, Format::Tree];
+    let formats =
+        [XmlRpcFormat::String, XmlRpcFormat::Array, XmlRpcFormat::IndentedString, XmlRpcFormat::Tree];
     let mut doors: Vec<(&dyn Dialect, HttpRequest<'_>)> =
         formats.iter().map(|format| (format as &dyn Dialect, dump)).collect();
     doors.push((&TreeJson, get));

@@ -1,4 +1,4 @@
-//! mi_json: commands by GET, replies as JSON.
+//! Answers GET requests with JSON, as mi_json of 2.4 does.
 //!
 //! ```text
 //! GET /json/get_statistics?params=core:,shmem:      {"core:rcv_requests": "0", …}
@@ -6,11 +6,11 @@
 //! GET /json/nope                                    {"error": {"code": 500, "message": "Command not found"}}
 //! ```
 //!
-//! The tree is the classic one, nodes/ has its shape. A command that answers without nodes has an empty reply, and
-//! the status of HTTP is 200 even for an error, as in OpenSIPS.
+//! The reply is the tree of the classic commands; nodes/ defines its shape. The reply of a command without
+//! nodes is empty, and the HTTP status is 200 even for an error, as in OpenSIPS.
 //!
-//! C: `mi_json_answer_to_connection` in mi_json.c and `mi_json_run_mi_cmd` in http_fnc.c of 2.4. Differs: texts of
-//! errors are escaped, and every byte has a form that is JSON.
+//! C: `mi_json_answer_to_connection` in mi_json.c and `mi_json_run_mi_cmd` in http_fnc.c of 2.4. Differs:
+//! texts of errors are escaped, and every byte is encoded as valid JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,18 +26,18 @@ use crate::mi::{
 
 /// C: `MI_HTTP_U_NOT_FOUND`.
 const NOT_FOUND: Fault = Fault::new(500, "Command not found");
-/// C: `MI_HTTP_U_ERROR`, for a request without a command and for one that gives no reply.
+/// For a request without a command, and for a command that fails without an error. C: `MI_HTTP_U_ERROR`.
 const NO_REPLY: Fault = Fault::new(500, "Internal server error");
 /// C: `MI_HTTP_U_METHOD`.
 const UNEXPECTED_METHOD: Fault = Fault::new(406, "Unexpected method");
 
-/// Codes from here on are errors. C: `mi_json_answer_to_connection`.
+/// Codes from this one on are errors. C: `mi_json_answer_to_connection`.
 const FIRST_ERROR: i32 = 400;
 
-/// The type of all replies.
+/// The content type of all replies.
 const JSON: &str = "application/json";
 
-/// The JSON of 2.4, over HTTP.
+/// The dialect of mi_json.
 #[derive(Clone, Copy, Debug)]
 pub struct TreeJson;
 
@@ -50,57 +50,58 @@ impl Dialect for TreeJson {
         JSON
     }
 
-    /// Runs the command that the path names. The parameters are those parts of the argument `params` that commas
-    /// divide; since C divides after it has taken the escapes of URLs out, a comma cannot be part of one.
+    /// Runs the command that the path names. Its parameters are the comma-separated parts of the query
+    /// argument `params`. They are split after percent-decoding, as in C, so no parameter can contain a
+    /// comma.
     fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead {
-        let mut encoder = Encoder::new(output);
+        let mut encoder = TreeJsonEncoder::new(output);
         if request.method != HttpMethod::Get {
             encoder.fail(&UNEXPECTED_METHOD);
-            return ReplyHead { status: 405, ..encoded(true) };
+            return ReplyHead { status: 405, ..reply_head(true) };
         }
         match run(context, request, &mut encoder) {
-            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..encoded(false) },
+            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..reply_head(false) },
             result => {
                 if let Err(fault) = &result {
                     log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
                 }
-                conclude(result.map(Outcome::rest), encoder)
+                finish_or_suspend(result.map(Outcome::rest), encoder)
             }
         }
     }
 
     fn answer_deferred(&self, _envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
-        let mut encoder = Encoder::new(output);
+        let mut encoder = TreeJsonEncoder::new(output);
         let result = reply.tell(&mut encoder).map_err(reworded);
-        conclude(result, encoder)
+        finish_or_suspend(result, encoder)
     }
 }
 
-/// Ends the reply of a command that has run, but for the rest of a long one.
-fn conclude(result: Result<Option<Rest>, Fault>, mut encoder: Encoder<'_>) -> ReplyHead {
+/// Finishes the reply of a command that has run, or keeps the state of a reply that has more pieces.
+fn finish_or_suspend(result: Result<Option<Rest>, Fault>, mut encoder: TreeJsonEncoder<'_>) -> ReplyHead {
     match result {
         Ok(Some(rest)) => {
             let is_error = encoder.state.is_error;
-            let more = Box::new(Unfinished { state: encoder.state, rest });
-            return ReplyHead { rest: Some(more), ..encoded(is_error) };
+            let rest = Box::new(UnfinishedTreeReply { state: encoder.state, rest });
+            return ReplyHead { rest: Some(rest), ..reply_head(is_error) };
         }
         Ok(None) => encoder.finish(),
         Err(fault) => encoder.fail(&fault),
     }
-    encoded(encoder.state.is_error)
+    reply_head(encoder.state.is_error)
 }
 
-/// What a command's fault is called here.
+/// Replaces the generic error of a failed command by that of mi_json.
 fn reworded(fault: Fault) -> Fault {
     if fault.is(&mi::COMMAND_FAILED) { NO_REPLY } else { fault }
 }
 
-fn encoded(is_error: bool) -> ReplyHead {
+fn reply_head(is_error: bool) -> ReplyHead {
     ReplyHead { status: 200, content_type: JSON, is_error, rest: None, deferred: None }
 }
 
 fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> Result<Outcome, Fault> {
-    let name = unescaped(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
+    let name = percent_decoded(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
     if name.is_empty() {
         return Err(NO_REPLY);
     }
@@ -114,24 +115,24 @@ fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> R
     mi::run(command, recipe, context, &params, reply, caller, delivery).map_err(reworded)
 }
 
-/// The parts of the first argument `params`. What follows the last comma is none when it is empty, as in C.
+/// Splits the first query argument `params`. A comma at the end begins no further parameter, as in C.
 fn decode_params(query: &[u8], params: &mut Params) {
     let is_params = |argument: &&[u8]| {
         let name = argument.split(|&byte| byte == b'=').next().unwrap_or_default();
-        unescaped(name, true) == b"params"
+        percent_decoded(name, true) == b"params"
     };
     let Some(argument) = query.split(|&byte| byte == b'&').find(is_params) else { return };
     let Some(equals) = argument.iter().position(|&byte| byte == b'=') else { return };
-    let value = unescaped(&argument[equals + 1..], true);
+    let value = percent_decoded(&argument[equals + 1..], true);
     let whole = value.strip_suffix(b",").unwrap_or(&value);
     if !value.is_empty() {
         whole.split(|&byte| byte == b',').for_each(|part| params.push(b"", part));
     }
 }
 
-/// What a part of a URL stands for. An escape that is none stays as it is. C: `MHD_http_unescape` of libmicrohttpd,
-/// and for arguments its `MHD_unescape_plus`.
-fn unescaped(text: &[u8], is_argument: bool) -> Vec<u8> {
+/// Decodes a part of a URL. An invalid escape stays as it is. In an argument `+` is a blank. C:
+/// `MHD_http_unescape` of libmicrohttpd, and for arguments its `MHD_unescape_plus`.
+fn percent_decoded(text: &[u8], is_argument: bool) -> Vec<u8> {
     let digit = |at: usize| text.get(at).and_then(|&byte| char::from(byte).to_digit(16));
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -152,15 +153,15 @@ fn unescaped(text: &[u8], is_argument: bool) -> Vec<u8> {
     bytes
 }
 
-/// A reply that is not whole yet.
-struct Unfinished {
-    state: State,
+/// A reply that is not completely written.
+struct UnfinishedTreeReply {
+    state: TreeJsonReplyState,
     rest: Rest,
 }
 
-impl Pieces<Stream> for Unfinished {
+impl Pieces<Stream> for UnfinishedTreeReply {
     fn go_on(&mut self, context: &Context, output: &mut Stream, _spent: Duration) -> Progress {
-        let mut encoder = Encoder { output, state: std::mem::take(&mut self.state) };
+        let mut encoder = TreeJsonEncoder { output, state: std::mem::take(&mut self.state) };
         let step = self.rest.go_on(context, &mut encoder);
         match &step {
             Ok(Progress::More) => {}
@@ -180,51 +181,52 @@ impl Pieces<Stream> for Unfinished {
     }
 }
 
+/// The state of a reply between two pieces.
 #[derive(Debug, Default)]
-struct State {
+struct TreeJsonReplyState {
     nodes: nodes::State,
-    /// An error stands there, and nothing else fits.
+    /// An error is written instead of the tree; nodes are ignored.
     is_error: bool,
 }
 
-/// One reply on its way into a stream.
-struct Encoder<'a> {
+/// Writes one reply into a stream.
+struct TreeJsonEncoder<'a> {
     output: &'a mut Stream,
-    state: State,
+    state: TreeJsonReplyState,
 }
 
-impl fmt::Debug for Encoder<'_> {
+impl fmt::Debug for TreeJsonEncoder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.state.fmt(f)
     }
 }
 
-impl<'a> Encoder<'a> {
-    fn new(output: &'a mut Stream) -> Encoder<'a> {
+impl<'a> TreeJsonEncoder<'a> {
+    fn new(output: &'a mut Stream) -> TreeJsonEncoder<'a> {
         output.begin();
-        Encoder { output, state: State::default() }
+        TreeJsonEncoder { output, state: TreeJsonReplyState::default() }
     }
 
     fn finish(&mut self) {
         if !self.state.is_error {
-            self.state.nodes.finish::<Json>(self.output);
+            self.state.nodes.finish::<TreeJsonSyntax>(self.output);
         }
     }
 
-    /// Replaces what was written by an error.
+    /// Replaces the tree by an error. Does nothing when part of the tree has been sent.
     fn fail(&mut self, fault: &Fault) {
         if self.output.take_back() {
             self.state.is_error = true;
             self.output.push(b"{\"error\": {\"code\": ");
             self.output.push(itoa::Buffer::new().format(fault.code).as_bytes());
             self.output.push(b", \"message\": ");
-            Json::text(self.output, fault.reason.as_bytes());
+            TreeJsonSyntax::text(self.output, fault.reason.as_bytes());
             self.output.push(b"}}");
         }
     }
 }
 
-impl Reply for Encoder<'_> {
+impl Reply for TreeJsonEncoder<'_> {
     fn generation(&self) -> Generation {
         Generation::Classic
     }
@@ -237,19 +239,19 @@ impl Reply for Encoder<'_> {
 
     fn open(&mut self, name: &[u8], value: Value<'_>) {
         if !self.state.is_error {
-            self.state.nodes.open::<Json>(self.output, name, value);
+            self.state.nodes.open::<TreeJsonSyntax>(self.output, name, value);
         }
     }
 
     fn attribute(&mut self, name: &[u8], value: Value<'_>) {
         if !self.state.is_error {
-            self.state.nodes.attribute::<Json>(self.output, name, value);
+            self.state.nodes.attribute::<TreeJsonSyntax>(self.output, name, value);
         }
     }
 
     fn close(&mut self) {
         if !self.state.is_error {
-            self.state.nodes.close::<Json>(self.output);
+            self.state.nodes.close::<TreeJsonSyntax>(self.output);
         }
     }
 
@@ -258,10 +260,10 @@ impl Reply for Encoder<'_> {
     }
 }
 
-/// Spaces and escapes as C writes them.
-struct Json;
+/// The syntax of mi_json, with the blanks and escapes of C.
+struct TreeJsonSyntax;
 
-impl Syntax for Json {
+impl Syntax for TreeJsonSyntax {
     const INSIDE: &'static str = "children";
     const PLAIN_ITEMS: bool = false;
     const UNNAMED: Option<&'static str> = None;
@@ -275,14 +277,14 @@ impl Syntax for Json {
     }
 
     fn open_member(output: &mut Stream, key: Key<'_>, is_first: bool) {
-        Json::item(output, is_first);
+        TreeJsonSyntax::item(output, is_first);
         match key {
             Key::Fixed(key) => {
-                Json::text(output, key.as_bytes());
+                TreeJsonSyntax::text(output, key.as_bytes());
                 output.push(b":");
             }
             Key::Name(name) => {
-                Json::text(output, name);
+                TreeJsonSyntax::text(output, name);
                 output.push(b": ");
             }
         }

@@ -1,4 +1,4 @@
-//! Requests, whole, against a table of commands for the purpose.
+//! Tests requests against a table of test commands.
 
 use std::net::Ipv4Addr;
 
@@ -45,7 +45,7 @@ const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Com
     Command { name, help: None, classic, json_rpc: &[], changes: crate::mi::Changes::Data, run }
 }
 
-/// Each shape that a node may have.
+/// Writes nodes of all shapes.
 fn tree(call: &mut Call<'_>) {
     let reply = &mut *call.reply;
     reply.node("leaf", "a/b\r\n\x01");
@@ -72,8 +72,8 @@ fn tree(call: &mut Call<'_>) {
     reply.close();
 }
 
-/// The reply, whether it is an error, and how many pieces it came in.
-fn asked(path: &str, query: &str) -> (String, bool, usize) {
+/// Answers a request. Returns the reply, whether it is an error, and its number of pieces.
+fn answer(path: &str, query: &str) -> (String, bool, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let mut stream = Stream::default();
@@ -84,27 +84,27 @@ fn asked(path: &str, query: &str) -> (String, bool, usize) {
         query: Some(query),
         body: b"",
     };
-    let mut answer = TreeJson.answer(&context, &request, &mut stream);
+    let mut head = TreeJson.answer(&context, &request, &mut stream);
     let mut pieces = 1;
-    while let Some(more) = &mut answer.rest {
+    while let Some(more) = &mut head.rest {
         pieces += 1;
         if more.go_on(&context, &mut stream, Duration::ZERO) == Progress::Done {
             break;
         }
     }
-    assert_eq!((answer.status, answer.content_type), (200, "application/json"));
+    assert_eq!((head.status, head.content_type), (200, "application/json"));
     let reply = String::from_utf8(stream.waiting().to_vec()).unwrap();
     if !reply.is_empty() {
         serde_json::from_str::<serde_json::Value>(&reply).unwrap_or_else(|error| panic!("{error}: {reply}"));
     }
-    (reply, answer.is_error, pieces)
+    (reply, head.is_error, pieces)
 }
 
 #[test]
 fn a_command_without_nodes_has_an_empty_reply() {
-    assert_eq!(asked("/done", "params=ignored"), (String::new(), false, 1));
-    assert_eq!(asked("/synced", ""), (String::new(), false, 1));
-    assert_eq!(asked("/d%6Fne", "").0, "");
+    assert_eq!(answer("/done", "params=ignored"), (String::new(), false, 1));
+    assert_eq!(answer("/synced", ""), (String::new(), false, 1));
+    assert_eq!(answer("/d%6Fne", "").0, "");
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn errors_are_json_with_code_and_message() {
         (format!("{{\"error\": {{\"code\": {code}, \"message\": \"{message}\"}}}}"), true, 1)
     };
     for path in ["", "/"] {
-        assert_eq!(asked(path, ""), wanted(500, "Internal server error"));
+        assert_eq!(answer(path, ""), wanted(500, "Internal server error"));
     }
     for path in ["/nope", "/done/", "/Done", "//done", "/done%00"] {
-        assert_eq!(asked(path, ""), wanted(500, "Command not found"));
+        assert_eq!(answer(path, ""), wanted(500, "Command not found"));
     }
-    assert_eq!(asked("/fails", ""), wanted(500, "Internal server error"));
-    assert_eq!(asked("/status", ""), wanted(480, "say \\\"no\\\""));
-    assert_eq!(asked("/echo", ""), wanted(400, "Too few or too many arguments"));
+    assert_eq!(answer("/fails", ""), wanted(500, "Internal server error"));
+    assert_eq!(answer("/status", ""), wanted(480, "say \\\"no\\\""));
+    assert_eq!(answer("/echo", ""), wanted(400, "Too few or too many arguments"));
     let mut stream = Stream::default();
     let request = HttpRequest {
         client: Ipv4Addr::LOCALHOST.into(),
@@ -135,7 +135,7 @@ fn errors_are_json_with_code_and_message() {
 }
 
 #[test]
-fn parameters_are_parted_by_commas_once_the_escapes_are_out() {
+fn parameters_are_split_at_commas_after_decoding() {
     let values = |query: &str| {
         let mut params = Params::new();
         decode_params(query.as_bytes(), &mut params);
@@ -156,23 +156,23 @@ fn parameters_are_parted_by_commas_once_the_escapes_are_out() {
     ] {
         assert_eq!(values(query), wanted, "{query}");
     }
-    let bytes = unescaped(b"%ff+%2B", false);
+    let bytes = percent_decoded(b"%ff+%2B", false);
     assert_eq!(bytes, b"\xff++");
 }
 
 #[test]
-fn every_shape_of_a_node_has_its_place() {
+fn nodes_of_all_shapes_are_encoded() {
     let wanted = concat!(
         r#"{"leaf": "a\/b\r\n\u0001", "empty": {}, "attributes": {"attributes":{"n": "-1", "none": null}}, "#,
         r#""all": {"value":"v", "attributes":{"a": "1"}, "children":{"item": [{"value":"1"}, {"value":"2"}]}}, "#,
         r#""inside": {"value":"v", "children":{"deep": {"children":{"deeper": "\u00ff"}}, "next": "n"}}, "#,
         r#""value":"unnamed", "none inside": {}}"#
     );
-    assert_eq!(asked("/tree", "").0, wanted);
+    assert_eq!(answer("/tree", "").0, wanted);
 }
 
 #[test]
-fn a_long_reply_comes_in_pieces() {
+fn a_long_reply_is_written_in_pieces() {
     let wanted = r#"{"Number": [{"value":"0"}, {"value":"1"}, {"value":"2"}]}"#;
-    assert_eq!(asked("/long", ""), (wanted.to_owned(), false, 4));
+    assert_eq!(answer("/long", ""), (wanted.to_owned(), false, 4));
 }

@@ -1,186 +1,194 @@
-//! Replies: a value of XML-RPC that is written while the command tells its nodes, or a fault in its place.
+//! Encodes replies: a value that is written while the command runs, or a fault instead.
 //!
-//! C: xr_writer.c of 1.11, http_fnc.c of mi_xmlrpc_ng of 2.4, and what xmlrpc-c writes around a value. Differs: a
-//! `value` of 2.4 does not lie in another one, which no specification knows; names are escaped in all formats.
+//! C: xr_writer.c of 1.11, http_fnc.c of mi_xmlrpc_ng of 2.4, and what xmlrpc-c writes around a value.
+//! Differs: a `value` of 2.4 is not inside another `value`, which no specification allows; names are escaped
+//! in all formats.
 
 use std::fmt::{self, Write as _};
 
-use super::Format;
+use super::XmlRpcFormat;
 use super::call::is_allowed;
 use crate::mi::{Fault, Generation, Reply, Value};
 use crate::wire::nodes::{self, Key, Syntax};
 use crate::wire::{Output, Stream, plain};
 
-/// What stands for a character that XML does not allow. C: `xmlrpc_force_to_xml_chars`.
-const IN_PLACE_OF_FORBIDDEN: &[u8] = b"\x7f";
+/// Replaces a character that XML does not allow. C: `xmlrpc_force_to_xml_chars`.
+const REPLACEMENT_CHARACTER: &[u8] = b"\x7f";
 
-/// What stands once for each level of depth in format 1 of 2.4. C: `MI_XMLRPC_HTTP_NODE_INDENT`.
+/// The indent of one level, in format 1 of 2.4. C: `MI_XMLRPC_HTTP_NODE_INDENT`.
 const INDENT: &[u8] = b"   ";
 
-/// Where a reply stands.
+/// What stands around a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In a document of its own.
+pub(super) enum ReplyFrame {
+    /// A whole document.
     Document,
-    /// Among the replies to the calls of one `system.multicall`.
-    Among,
+    /// The array of a `system.multicall`.
+    MulticallElement,
 }
 
-impl Place {
+impl ReplyFrame {
     fn around_value(self) -> [&'static [u8]; 2] {
         match self {
-            Place::Document => [b"<params>\r\n<param>", b"</param>\r\n</params>\r\n</methodResponse>\r\n"],
-            Place::Among => [b"<value><array><data>\r\n", b"</data></array></value>\r\n"],
+            ReplyFrame::Document => {
+                [b"<params>\r\n<param>", b"</param>\r\n</params>\r\n</methodResponse>\r\n"]
+            }
+            ReplyFrame::MulticallElement => [b"<value><array><data>\r\n", b"</data></array></value>\r\n"],
         }
     }
 
     fn around_fault(self) -> [&'static [u8]; 2] {
         match self {
-            Place::Document => [b"<fault>\r\n", b"\r\n</fault>\r\n</methodResponse>\r\n"],
-            Place::Among => [b"", b"\r\n"],
+            ReplyFrame::Document => [b"<fault>\r\n", b"\r\n</fault>\r\n</methodResponse>\r\n"],
+            ReplyFrame::MulticallElement => [b"", b"\r\n"],
         }
     }
 }
 
-/// How each document begins.
+/// The beginning of each document.
 pub(super) const PROLOGUE: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n";
 
-/// One reply on its way into a stream.
+/// Writes one reply into a stream.
 #[derive(Debug)]
-pub(super) struct Encoder<'a> {
+pub(super) struct XmlRpcEncoder<'a> {
     output: &'a mut Stream,
-    state: State,
+    state: XmlRpcReplyState,
 }
 
-/// How far a reply has come: what an encoder needs to go on with it later.
+/// The state of a reply between two pieces.
 #[derive(Debug)]
-pub(super) struct State {
-    format: Format,
-    place: Place,
-    phase: Phase,
-    /// Nodes that are open, in a format of lines.
+pub(super) struct XmlRpcReplyState {
+    format: XmlRpcFormat,
+    frame: ReplyFrame,
+    phase: ValuePhase,
+    /// The number of open nodes, in a format of lines.
     depth: usize,
-    line: Line,
+    line: LineState,
     nodes: nodes::State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Nothing is written yet but what stands before a value.
-    Blank,
-    Value,
-    /// The value is written as a whole, by someone else.
-    Whole,
+enum ValuePhase {
+    /// The value is not begun.
+    Empty,
+    /// The value is begun, and nodes are added.
+    Nodes,
+    /// The value is complete; a method `system.*` has written it.
+    Complete,
+    /// A fault is written instead of a value.
     Fault,
 }
 
-/// The line of a node.
+/// The state of the current line, in a format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    /// None is begun.
-    Ended,
-    /// It has a name, and what comes next parts it from that. C: `insert_node_separator`.
-    Named,
+enum LineState {
+    /// No line is begun.
+    None,
+    /// The line has a name and needs the separator `:: ` before more. C: `insert_node_separator`.
+    AfterName,
+    /// The line takes attributes.
     Open,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> XmlRpcEncoder<'a> {
     /// Begins a reply.
-    pub(super) fn new(output: &'a mut Stream, format: Format, place: Place) -> Encoder<'a> {
+    pub(super) fn new(output: &'a mut Stream, format: XmlRpcFormat, frame: ReplyFrame) -> XmlRpcEncoder<'a> {
         output.begin();
-        let (phase, line, nodes) = (Phase::Blank, Line::Ended, nodes::State::default());
-        let state = State { format, place, phase, depth: 0, line, nodes };
-        let encoder = Encoder { output, state };
-        if place == Place::Document {
+        let (phase, line, nodes) = (ValuePhase::Empty, LineState::None, nodes::State::default());
+        let state = XmlRpcReplyState { format, frame, phase, depth: 0, line, nodes };
+        let encoder = XmlRpcEncoder { output, state };
+        if frame == ReplyFrame::Document {
             encoder.output.push(PROLOGUE);
         }
-        encoder.output.push(place.around_value()[0]);
+        encoder.output.push(frame.around_value()[0]);
         encoder
     }
 
-    /// Goes on with a reply that was left in `state`.
-    pub(super) fn resume(output: &'a mut Stream, state: State) -> Encoder<'a> {
-        Encoder { output, state }
+    /// Continues a reply from the state that [`into_state`](XmlRpcEncoder::into_state) returned.
+    pub(super) fn resume(output: &'a mut Stream, state: XmlRpcReplyState) -> XmlRpcEncoder<'a> {
+        XmlRpcEncoder { output, state }
     }
 
-    /// Leaves the reply, to go on later.
-    pub(super) fn into_state(self) -> State {
+    /// Suspends the reply until the next piece.
+    pub(super) fn into_state(self) -> XmlRpcReplyState {
         self.state
     }
 
-    /// Whether a fault stands there.
+    /// Whether the reply is a fault.
     pub(super) fn is_fault(&self) -> bool {
-        self.state.phase == Phase::Fault
+        self.state.phase == ValuePhase::Fault
     }
 
-    /// Makes the value what `write` writes.
-    pub(super) fn whole(&mut self, write: impl FnOnce(&mut Stream)) {
-        self.state.phase = Phase::Whole;
+    /// Writes the whole value by `write`.
+    pub(super) fn write_value(&mut self, write: impl FnOnce(&mut Stream)) {
+        self.state.phase = ValuePhase::Complete;
         write(self.output);
     }
 
-    /// Ends the reply.
+    /// Completes the reply.
     pub(super) fn finish(&mut self) {
         match self.state.phase {
-            Phase::Fault => return,
-            Phase::Whole => {}
-            Phase::Blank | Phase::Value => {
+            ValuePhase::Fault => return,
+            ValuePhase::Complete => {}
+            ValuePhase::Empty | ValuePhase::Nodes => {
                 self.begin_value();
                 self.end_line();
                 match self.state.format {
-                    Format::String | Format::IndentedString => self.output.push(b"</string></value>"),
-                    Format::Array => self.output.push(b"</data></array></value>"),
-                    Format::Tree => self.state.nodes.finish::<Xml>(self.output),
+                    XmlRpcFormat::String | XmlRpcFormat::IndentedString => {
+                        self.output.push(b"</string></value>")
+                    }
+                    XmlRpcFormat::Array => self.output.push(b"</data></array></value>"),
+                    XmlRpcFormat::Tree => self.state.nodes.finish::<XmlSyntax>(self.output),
                 }
             }
         }
-        self.output.push(self.state.place.around_value()[1]);
+        self.output.push(self.state.frame.around_value()[1]);
     }
 
-    /// Replaces what was written by a fault.
+    /// Replaces the value by a fault. Does nothing when part of the value has been sent.
     pub(super) fn fail(&mut self, fault: &Fault) {
         if !self.output.take_back() {
             return;
         }
-        self.state.phase = Phase::Fault;
-        let [before, behind] = self.state.place.around_fault();
-        if self.state.place == Place::Document {
+        self.state.phase = ValuePhase::Fault;
+        let [before, behind] = self.state.frame.around_fault();
+        if self.state.frame == ReplyFrame::Document {
             self.output.push(PROLOGUE);
         }
         self.output.push(before);
         self.output.push(b"<value><struct>\r\n<member><name>faultCode</name>\r\n<value><i4>");
         self.output.push(itoa::Buffer::new().format(fault.code).as_bytes());
         self.output.push(b"</i4></value></member>\r\n<member><name>faultString</name>\r\n");
-        string(self.output, fault.reason.as_bytes());
+        write_string(self.output, fault.reason.as_bytes());
         self.output.push(b"</member>\r\n</struct></value>");
         self.output.push(behind);
     }
 
     fn begin_value(&mut self) {
-        if self.state.phase == Phase::Blank {
-            self.state.phase = Phase::Value;
+        if self.state.phase == ValuePhase::Empty {
+            self.state.phase = ValuePhase::Nodes;
             match self.state.format {
-                Format::String | Format::IndentedString => self.output.push(b"<value><string>"),
-                Format::Array => self.output.push(b"<value><array><data>\r\n"),
-                Format::Tree => {}
+                XmlRpcFormat::String | XmlRpcFormat::IndentedString => self.output.push(b"<value><string>"),
+                XmlRpcFormat::Array => self.output.push(b"<value><array><data>\r\n"),
+                XmlRpcFormat::Tree => {}
             }
         }
     }
 
     fn begin_line(&mut self, name: &[u8], value: Value<'_>) {
         self.end_line();
-        let is_indented = self.state.format == Format::IndentedString;
-        if self.state.format == Format::Array {
+        let is_indented = self.state.format == XmlRpcFormat::IndentedString;
+        if self.state.format == XmlRpcFormat::Array {
             self.output.push(b"<value><string>");
         }
-        self.state.line = Line::Open;
+        self.state.line = LineState::Open;
         if !name.is_empty() {
             for _ in 0..if is_indented { self.state.depth } else { 0 } {
                 self.output.push(INDENT);
             }
             characters(self.output, name);
             if is_indented {
-                self.state.line = Line::Named;
+                self.state.line = LineState::AfterName;
             } else {
                 self.output.push(b":: ");
             }
@@ -192,37 +200,37 @@ impl<'a> Encoder<'a> {
         if let Value::Nothing | Value::List | Value::Null | Value::Bytes(b"") = value {
             return;
         }
-        self.part();
+        self.write_separator();
         match value {
             Value::Nothing | Value::List | Value::Null => {}
             Value::Bytes(bytes) => characters(self.output, bytes),
             Value::Signed(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Unsigned(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Text(text) => {
-                // A stream takes everything it is given.
-                let _written = Escaped(self.output).write_fmt(text);
+                // Writing to a stream cannot fail.
+                let _written = XmlEscaped(self.output).write_fmt(text);
             }
         }
     }
 
-    /// Parts the name of a node from what follows.
-    fn part(&mut self) {
-        if self.state.line == Line::Named {
-            self.state.line = Line::Open;
+    /// Writes the separator after the name of a node, if one is missing.
+    fn write_separator(&mut self) {
+        if self.state.line == LineState::AfterName {
+            self.state.line = LineState::Open;
             self.output.push(b":: ");
         }
     }
 
     fn end_line(&mut self) {
-        if self.state.line != Line::Ended {
-            self.state.line = Line::Ended;
-            let is_item = self.state.format == Format::Array;
+        if self.state.line != LineState::None {
+            self.state.line = LineState::None;
+            let is_item = self.state.format == XmlRpcFormat::Array;
             self.output.push(if is_item { b"\n</string></value>\r\n" } else { b"\n" });
         }
     }
 }
 
-impl Reply for Encoder<'_> {
+impl Reply for XmlRpcEncoder<'_> {
     fn generation(&self) -> Generation {
         Generation::Classic
     }
@@ -238,8 +246,8 @@ impl Reply for Encoder<'_> {
             return;
         }
         self.begin_value();
-        if self.state.format == Format::Tree {
-            self.state.nodes.open::<Xml>(self.output, name, value);
+        if self.state.format == XmlRpcFormat::Tree {
+            self.state.nodes.open::<XmlSyntax>(self.output, name, value);
         } else {
             self.begin_line(name, value);
             self.state.depth += 1;
@@ -250,10 +258,10 @@ impl Reply for Encoder<'_> {
         if self.is_fault() {
             return;
         }
-        if self.state.format == Format::Tree {
-            self.state.nodes.attribute::<Xml>(self.output, name, value);
+        if self.state.format == XmlRpcFormat::Tree {
+            self.state.nodes.attribute::<XmlSyntax>(self.output, name, value);
         } else {
-            self.part();
+            self.write_separator();
             self.output.push(b" ");
             characters(self.output, name);
             self.output.push(b"=");
@@ -265,8 +273,8 @@ impl Reply for Encoder<'_> {
         if self.is_fault() {
             return;
         }
-        if self.state.format == Format::Tree {
-            self.state.nodes.close::<Xml>(self.output);
+        if self.state.format == XmlRpcFormat::Tree {
+            self.state.nodes.close::<XmlSyntax>(self.output);
         } else {
             self.state.depth = self.state.depth.saturating_sub(1);
             self.end_line();
@@ -278,22 +286,22 @@ impl Reply for Encoder<'_> {
     }
 }
 
-/// A value that is text.
-pub(super) fn string(output: &mut Stream, bytes: &[u8]) {
+/// Writes a value of type string.
+pub(super) fn write_string(output: &mut Stream, bytes: &[u8]) {
     output.push(b"<value><string>");
     characters(output, bytes);
     output.push(b"</string></value>");
 }
 
-/// A value that is a list of what `write` writes.
-pub(super) fn array(output: &mut Stream, write: impl FnOnce(&mut Stream)) {
+/// Writes a value of type array; `write` writes its elements.
+pub(super) fn write_array(output: &mut Stream, write: impl FnOnce(&mut Stream)) {
     output.push(b"<value><array><data>\r\n");
     write(output);
     output.push(b"</data></array></value>");
 }
 
-/// Text in an element. CR is a reference, since readers take a CR of its own for a line end; what XML does not allow
-/// is replaced; a byte that is no part of UTF-8 becomes the character of its number.
+/// Writes text in an element. CR becomes a reference, as XML readers turn a literal CR into LF; a character
+/// that XML does not allow is replaced; a byte that is not UTF-8 becomes the character with its number.
 pub(super) fn characters(output: &mut Stream, bytes: &[u8]) {
     if plain::all(bytes, is_plain) {
         return output.push(bytes);
@@ -306,7 +314,7 @@ pub(super) fn characters(output: &mut Stream, bytes: &[u8]) {
     }
 }
 
-/// Whether a byte stands for itself.
+/// Whether a byte needs no escape.
 fn is_plain(byte: u8) -> bool {
     ((0x20..0x80).contains(&byte) | (byte == b'\n')) & (byte != b'<') & (byte != b'>') & (byte != b'&')
 }
@@ -320,7 +328,7 @@ fn escape(output: &mut Stream, text: &str) {
             '&' => b"&amp;",
             '\r' => b"&#13;",
             character if is_allowed(character) => continue,
-            _ => IN_PLACE_OF_FORBIDDEN,
+            _ => REPLACEMENT_CHARACTER,
         };
         output.push(&text.as_bytes()[start..at]);
         output.push(instead);
@@ -329,20 +337,20 @@ fn escape(output: &mut Stream, text: &str) {
     output.push(&text.as_bytes()[start..]);
 }
 
-/// Text as the standard formatting machinery writes it.
-struct Escaped<'a>(&'a mut Stream);
+/// Escapes what the formatting macros write to it.
+struct XmlEscaped<'a>(&'a mut Stream);
 
-impl fmt::Write for Escaped<'_> {
+impl fmt::Write for XmlEscaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         characters(self.0, text.as_bytes());
         Ok(())
     }
 }
 
-/// Values as mi_xmlrpc_ng writes them, without types.
-struct Xml;
+/// The syntax of mi_xmlrpc_ng, whose values have no types.
+struct XmlSyntax;
 
-impl Syntax for Xml {
+impl Syntax for XmlSyntax {
     const INSIDE: &'static str = "kids";
     const PLAIN_ITEMS: bool = true;
     const UNNAMED: Option<&'static str> = Some("name");
@@ -385,15 +393,15 @@ impl Syntax for Xml {
     }
 
     fn empty_node(output: &mut Stream) {
-        Xml::text(output, b"");
+        XmlSyntax::text(output, b"");
     }
 
     fn empty_attribute(output: &mut Stream) {
-        Xml::text(output, b"");
+        XmlSyntax::text(output, b"");
     }
 
     fn empty_reply(output: &mut Stream) {
-        Xml::open_object(output);
-        Xml::close_object(output);
+        XmlSyntax::open_object(output);
+        XmlSyntax::close_object(output);
     }
 }

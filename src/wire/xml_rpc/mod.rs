@@ -1,18 +1,20 @@
-//! XML-RPC, as mi_xmlrpc of 1.11 and mi_xmlrpc_ng of 2.4 speak it.
+//! Answers XML-RPC calls, as mi_xmlrpc of 1.11 and mi_xmlrpc_ng of 2.4 do.
 //!
 //! ```text
-//! call.rs        the call: an XML document, taken apart and checked
-//! scalar.rs      what its scalars are as text
-//! encode.rs      the reply: a value, or a fault
-//! introspect.rs  system.*
+//! call.rs        parses and checks a call, which is an XML document
+//! scalar.rs      converts scalar values to the text that commands take
+//! encode.rs      encodes a reply: a value or a fault
+//! introspect.rs  answers the methods system.*
 //! ```
 //!
-//! Faults have MI's code and reason; below zero they are XML-RPC's own, as in OpenSIPS. Both doors answer `system.*`.
+//! Faults have the code and the reason of MI. Codes below zero are those of XML-RPC, as in OpenSIPS. Both
+//! modules answer `system.*`.
 //!
-//! C: `default_method` in xr_server.c of 1.11 and `mi_xmlrpc_http_run_mi_cmd` in http_fnc.c of 2.4. Differs: in
-//! strings, C makes CR LF of two LF to work around its library; here CR arrives as `&#13;` and LF is LF. 2.4 takes
-//! strings alone, and those not when they are empty, and it answers every fault of its own by `401 Empty request`,
-//! since its file has a copy of the variable; here numbers are taken and faults are those of its table.
+//! C: `default_method` in xr_server.c of 1.11 and `mi_xmlrpc_http_run_mi_cmd` in http_fnc.c of 2.4. Differs:
+//! in strings, C turns two LF into CR LF to work around its library; here CR comes as `&#13;` and LF stays
+//! LF. 2.4 takes only strings that are not empty, and answers each of its own faults with `401 Empty
+//! request`, because its file has a copy of the error variable; here numbers are taken, too, and the faults
+//! are those of its table.
 
 mod call;
 mod encode;
@@ -22,8 +24,8 @@ mod scalar;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use call::{Call, Malformed, Value};
-use encode::{Encoder, Place, State};
+use call::{CallValue, InvalidCall, MethodCall};
+use encode::{ReplyFrame, XmlRpcEncoder, XmlRpcReplyState};
 use introspect::MULTICALL;
 
 use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
@@ -33,50 +35,50 @@ use crate::mi::{
     Told,
 };
 
-/// XML-RPC over HTTP, by the way in which a reply tells a command's nodes.
+/// The dialect of mi_xmlrpc or mi_xmlrpc_ng; each variant encodes the nodes of a reply in its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// mi_xmlrpc, `reply_option` 0: one string, a line a node.
+pub enum XmlRpcFormat {
+    /// mi_xmlrpc, `reply_option` 0: one string with a line for each node.
     String,
-    /// mi_xmlrpc, `reply_option` 1: an array of strings, one a node.
+    /// mi_xmlrpc, `reply_option` 1: an array with a string for each node.
     Array,
-    /// mi_xmlrpc_ng, `format_version` 1: one string, a line a node, indented.
+    /// mi_xmlrpc_ng, `format_version` 1: one string with an indented line for each node.
     IndentedString,
     /// mi_xmlrpc_ng, `format_version` 2: structs and arrays.
     Tree,
 }
 
-/// How much of a refused call, and of the reason, the log shows, in bytes.
+/// The most bytes of a refused call, and of the reason, that are logged.
 const SHOWN_BYTES: usize = 100;
 
-impl Format {
-    /// Whether it is one of mi_xmlrpc_ng.
+impl XmlRpcFormat {
+    /// Whether this is a format of mi_xmlrpc_ng.
     fn is_newer(self) -> bool {
-        matches!(self, Format::IndentedString | Format::Tree)
+        matches!(self, XmlRpcFormat::IndentedString | XmlRpcFormat::Tree)
     }
 
-    /// The module that speaks it.
+    /// The name of the module.
     fn module(self) -> &'static str {
         if self.is_newer() { "mi_xmlrpc_ng" } else { "mi_xmlrpc" }
     }
 
-    /// Whether a reply with that code is one. C: `xr_build_response` of 1.11, and of 2.4
-    /// `mi_xmlrpc_http_answer_to_connection`.
+    /// Whether a reply with this code is a success; otherwise it is a fault. C: `xr_build_response` of 1.11,
+    /// and of 2.4 `mi_xmlrpc_http_answer_to_connection`.
     fn is_success(self, code: i32) -> bool {
         if self.is_newer() { code < 400 } else { (200..300).contains(&code) }
     }
 
-    /// The type of a reply.
-    fn returns(self) -> &'static str {
+    /// The XML-RPC type of all replies, for `system.methodSignature`.
+    fn reply_type(self) -> &'static str {
         match self {
-            Format::String | Format::IndentedString => "string",
-            Format::Array => "array",
-            Format::Tree => "struct",
+            XmlRpcFormat::String | XmlRpcFormat::IndentedString => "string",
+            XmlRpcFormat::Array => "array",
+            XmlRpcFormat::Tree => "struct",
         }
     }
 
-    /// There is no such command. C: `XMLRPC_NO_SUCH_METHOD_ERROR`; `ERR_NOT_AVAIL`.
-    fn unknown(self, name: &str) -> Fault {
+    /// The fault for an unknown command. C: `XMLRPC_NO_SUCH_METHOD_ERROR`; `ERR_NOT_AVAIL`.
+    fn unknown_command(self, name: &str) -> Fault {
         if self.is_newer() {
             Fault::new(405, "Command not available")
         } else {
@@ -84,8 +86,8 @@ impl Format {
         }
     }
 
-    /// The body is no call. C: `XMLRPC_PARSE_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
-    fn malformed(self, body: &[u8], reason: &Malformed) -> Fault {
+    /// The fault for a body that is not a call. C: `XMLRPC_PARSE_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
+    fn invalid_call(self, body: &[u8], reason: &InvalidCall) -> Fault {
         match reason {
             _ if self.is_newer() && body.is_empty() => Fault::new(401, "Empty request"),
             reason if self.is_newer() => Fault::because(404, format_args!("Invalid request: {reason}")),
@@ -93,9 +95,9 @@ impl Format {
         }
     }
 
-    /// A parameter is of a type that commands do not take; `number` is C's for it. C: `XMLRPC_TYPE_ERROR`;
-    /// `ERR_MISS_STRING`.
-    fn unsupported(self, number: u8) -> Fault {
+    /// The fault for a parameter of a type that commands do not take. `number` is that of the type in C. C:
+    /// `XMLRPC_TYPE_ERROR`; `ERR_MISS_STRING`.
+    fn unsupported_type(self, number: u8) -> Fault {
         if self.is_newer() {
             Fault::new(407, "Missing node 'string'")
         } else {
@@ -103,7 +105,8 @@ impl Format {
         }
     }
 
-    /// What a command's fault is called here. C: `XMLRPC_INTERNAL_ERROR`; `ERR_CMD_FAILED`.
+    /// Replaces the generic fault of a failed command by that of the module. C: `XMLRPC_INTERNAL_ERROR`;
+    /// `ERR_CMD_FAILED`.
     fn reworded(self, name: &str, fault: Fault) -> Fault {
         match fault {
             fault if !fault.is(&mi::COMMAND_FAILED) => fault,
@@ -122,10 +125,10 @@ const NO_CALLS: Fault =
 /// C: `ERR_UNEXPECTED`.
 const UNEXPECTED_METHOD: Fault = Fault::new(405, "Unexpected method (only POST is accepted)");
 
-/// The type of all replies.
+/// The content type of all replies.
 const XML: &str = "text/xml; charset=utf-8";
 
-impl Dialect for Format {
+impl Dialect for XmlRpcFormat {
     fn allowed(&self) -> &'static str {
         "POST"
     }
@@ -134,77 +137,92 @@ impl Dialect for Format {
         "text/xml"
     }
 
-    /// Runs the command that the body calls. What is below the root does not matter.
+    /// Runs the command that the body calls. The path below the root has no meaning.
     fn answer(&self, context: &Context, request: &HttpRequest<'_>, output: &mut Stream) -> ReplyHead {
         let (format, body) = (*self, request.body);
         if request.method != HttpMethod::Post {
-            return ReplyHead { status: 405, ..refuse(format, body, &UNEXPECTED_METHOD, output) };
+            return ReplyHead { status: 405, ..write_fault(format, body, &UNEXPECTED_METHOD, output) };
         }
         let caller = Caller::new(format.module(), &request.client);
         let call = match call::parse(body) {
             Ok(call) => call,
-            Err(reason) => return refuse(format, body, &format.malformed(body, &reason), output),
+            Err(reason) => return write_fault(format, body, &format.invalid_call(body, &reason), output),
         };
         if call.method == MULTICALL {
-            let Some(calls) = calls_in(call.params) else { return refuse(format, body, &NO_CALLS, output) };
+            let Some(calls) = multicall_calls(call.params) else {
+                return write_fault(format, body, &NO_CALLS, output);
+            };
             if calls.len() > MAX_BATCH {
                 // C: `XMLRPC_LIMIT_EXCEEDED_ERROR`.
                 let reason = format_args!("{} calls in system.multicall, at most {MAX_BATCH}", calls.len());
-                return refuse(format, body, &Fault::because(-509, reason), output);
+                return write_fault(format, body, &Fault::because(-509, reason), output);
             }
-            return begin_all(format, calls, caller, output);
+            return begin_multicall(format, calls, caller, output);
         }
-        let mut encoder = Encoder::new(output, format, Place::Document);
-        let asked = Asked { caller, delivery: Delivery::AtAnyTime { form: call.method.as_bytes() } };
-        match run(format, context, &call, &mut Params::new(), &mut encoder, asked) {
-            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..encoded(false, None) },
-            result => alone(format, result.map(Outcome::rest), &call.method, encoder),
+        let mut encoder = XmlRpcEncoder::new(output, format, ReplyFrame::Document);
+        let origin = CallOrigin { caller, delivery: Delivery::AtAnyTime { form: call.method.as_bytes() } };
+        match run(format, context, &call, &mut Params::new(), &mut encoder, origin) {
+            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..reply_head(false, None) },
+            result => finish_single(format, result.map(Outcome::rest), &call.method, encoder),
         }
     }
 
     fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
         let name = String::from_utf8_lossy(envelope);
-        let mut encoder = Encoder::new(output, *self, Place::Document);
+        let mut encoder = XmlRpcEncoder::new(output, *self, ReplyFrame::Document);
         let result = reply.tell(&mut encoder).map_err(|fault| self.reworded(&name, fault));
-        alone(*self, result, &name, encoder)
+        finish_single(*self, result, &name, encoder)
     }
 }
 
-fn encoded(is_error: bool, rest: Option<Unfinished>) -> ReplyHead {
+fn reply_head(is_error: bool, rest: Option<UnfinishedXmlReplies>) -> ReplyHead {
     let rest = rest.map(|rest| Box::new(rest) as Box<dyn Pieces<Stream>>);
     ReplyHead { status: 200, content_type: XML, is_error, rest, deferred: None }
 }
 
-/// Ends the reply to the only call, but for the rest of a long one.
-fn alone(format: Format, result: Result<Option<Rest>, Fault>, name: &str, encoder: Encoder<'_>) -> ReplyHead {
-    let (is_error, current) = conclude(result, name, encoder);
-    let unfinished =
-        |current| Unfinished { format, current: Some(current), calls: None, has_fault: is_error };
-    encoded(is_error, current.map(unfinished))
+/// Finishes the reply to a call that is not in a multicall, or begins a long one.
+fn finish_single(
+    format: XmlRpcFormat,
+    result: Result<Option<Rest>, Fault>,
+    name: &str,
+    encoder: XmlRpcEncoder<'_>,
+) -> ReplyHead {
+    let (is_error, partial) = finish_or_suspend(result, name, encoder);
+    let unfinished = |partial| UnfinishedXmlReplies {
+        format,
+        partial: Some(partial),
+        multicall: None,
+        has_fault: is_error,
+    };
+    reply_head(is_error, partial.map(unfinished))
 }
 
-fn refuse(format: Format, body: &[u8], fault: &Fault, output: &mut Stream) -> ReplyHead {
+fn write_fault(format: XmlRpcFormat, body: &[u8], fault: &Fault, output: &mut Stream) -> ReplyHead {
     log_fault(fault, body);
-    Encoder::new(output, format, Place::Document).fail(fault);
-    encoded(true, None)
+    XmlRpcEncoder::new(output, format, ReplyFrame::Document).fail(fault);
+    reply_head(true, None)
 }
 
-/// Both may hold what the client has sent.
+/// Logs a fault. The reason and the request are escaped, as both may have bytes of the client.
 fn log_fault(fault: &Fault, request: &[u8]) {
     let shown = |bytes: &[u8]| bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii().to_string();
     log::debug!("{} {}: {}", fault.code, shown(fault.reason.as_bytes()), shown(request));
 }
 
-/// Ends the reply to a call that has run, but for the rest of a long one. True when it is a fault.
-fn conclude(
+/// Finishes the reply to a call that has run; keeps the state of a reply that has more pieces. The first
+/// value is true when the reply is a fault.
+fn finish_or_suspend(
     result: Result<Option<Rest>, Fault>,
     name: &str,
-    mut encoder: Encoder<'_>,
-) -> (bool, Option<Current>) {
+    mut encoder: XmlRpcEncoder<'_>,
+) -> (bool, Option<PartialXmlReply>) {
     match result {
         Ok(Some(rest)) => {
             let is_fault = encoder.is_fault();
-            return (is_fault, Some(Current { name: name.to_owned(), state: encoder.into_state(), rest }));
+            return (
+                is_fault,
+                Some(PartialXmlReply { name: name.to_owned(), state: encoder.into_state(), rest }),
+            );
         }
         Ok(None) => encoder.finish(),
         Err(fault) => {
@@ -215,105 +233,113 @@ fn conclude(
     (encoder.is_fault(), None)
 }
 
-/// Who asks, and when the reply may come.
-struct Asked<'a> {
+/// The caller of a command, and whether its reply may be deferred.
+struct CallOrigin<'a> {
     caller: Caller<'a>,
     delivery: Delivery<'a>,
 }
 
-/// The command is looked up first, then its parameters are looked at, and only if it takes any.
+/// Runs a command, or a method `system.*` if there is no such command. The parameters of a command that takes
+/// none are not checked.
 fn run(
-    format: Format,
+    format: XmlRpcFormat,
     context: &Context,
-    call: &Call,
+    call: &MethodCall,
     params: &mut Params,
-    reply: &mut Encoder<'_>,
-    asked: Asked<'_>,
+    reply: &mut XmlRpcEncoder<'_>,
+    origin: CallOrigin<'_>,
 ) -> Result<Outcome, Fault> {
     let name = &call.method;
     let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
-        let own = introspect::run(context, format, name, &call.params, reply);
-        return own.unwrap_or_else(|| Err(format.unknown(name))).map(|()| Outcome::Now(None));
+        let result = introspect::run(context, format, name, &call.params, reply);
+        return result.unwrap_or_else(|| Err(format.unknown_command(name))).map(|()| Outcome::Now(None));
     };
     params.clear();
     if let Classic::Takes { .. } = entry.command.classic {
         for value in &call.params {
             match value {
-                Value::Scalar(text) => params.push(b"", text),
-                Value::Array(_) => return Err(format.unsupported(6)),
-                Value::Struct(_) => return Err(format.unsupported(7)),
-                Value::Nil => return Err(format.unsupported(9)),
+                CallValue::Scalar(text) => params.push(b"", text),
+                CallValue::Array(_) => return Err(format.unsupported_type(6)),
+                CallValue::Struct(_) => return Err(format.unsupported_type(7)),
+                CallValue::Nil => return Err(format.unsupported_type(9)),
             }
         }
     }
     let recipe = mi::classic_recipe(entry.command, params)?;
-    mi::run(entry.command, recipe, context, params, reply, asked.caller, asked.delivery)
+    mi::run(entry.command, recipe, context, params, reply, origin.caller, origin.delivery)
         .map_err(|fault| format.reworded(name, fault))
 }
 
-/// The calls in the only parameter of `system.multicall`, each with what is wrong with it.
-fn calls_in(params: Vec<Value>) -> Option<VecDeque<Result<Call, Fault>>> {
+/// The calls in the only parameter of `system.multicall`. An invalid call becomes its fault. `None` when the
+/// parameter is not an array.
+fn multicall_calls(params: Vec<CallValue>) -> Option<VecDeque<Result<MethodCall, Fault>>> {
     let mut params = params.into_iter();
     match (params.next(), params.next()) {
-        (Some(Value::Array(calls)), None) => Some(calls.into_iter().map(call_in).collect()),
+        (Some(CallValue::Array(calls)), None) => Some(calls.into_iter().map(multicall_call).collect()),
         _ => None,
     }
 }
 
-fn call_in(value: Value) -> Result<Call, Fault> {
-    let Value::Struct(members) = value else { return Err(NO_CALLS) };
+fn multicall_call(value: CallValue) -> Result<MethodCall, Fault> {
+    let CallValue::Struct(members) = value else { return Err(NO_CALLS) };
     let (mut method, mut params) = (None, None);
     for (name, value) in members {
         match (name.as_str(), value) {
-            ("methodName", Value::Scalar(name)) => method = String::from_utf8(name).ok(),
-            ("params", Value::Array(values)) => params = Some(values),
+            ("methodName", CallValue::Scalar(name)) => method = String::from_utf8(name).ok(),
+            ("params", CallValue::Array(values)) => params = Some(values),
             _ => {}
         }
     }
     let (Some(method), Some(params)) = (method, params) else { return Err(NO_CALLS) };
-    if method == MULTICALL { Err(NO_RECURSION) } else { Ok(Call { method, params }) }
+    if method == MULTICALL { Err(NO_RECURSION) } else { Ok(MethodCall { method, params }) }
 }
 
-/// Begins the reply to several calls: an array of one value each, with structs for faults. None of them has run yet.
-fn begin_all(
-    format: Format,
-    calls: VecDeque<Result<Call, Fault>>,
+/// Begins the reply to a multicall: an array with an array of one value for each call, or a struct for its
+/// fault. Runs no call yet.
+fn begin_multicall(
+    format: XmlRpcFormat,
+    calls: VecDeque<Result<MethodCall, Fault>>,
     caller: Caller<'_>,
     output: &mut Stream,
 ) -> ReplyHead {
     output.push(encode::PROLOGUE);
     output.push(b"<params>\r\n<param><value><array><data>\r\n");
-    let calls = Calls { waiting: calls, caller: caller.keep(), is_out_of_time: false };
-    encoded(false, Some(Unfinished { format, current: None, calls: Some(calls), has_fault: false }))
+    let multicall = Multicall { waiting: calls, caller: caller.keep(), is_out_of_time: false };
+    reply_head(
+        false,
+        Some(UnfinishedXmlReplies { format, partial: None, multicall: Some(multicall), has_fault: false }),
+    )
 }
 
-/// A reply, or the replies of several calls, that are not whole yet.
-struct Unfinished {
-    format: Format,
-    current: Option<Current>,
-    calls: Option<Calls>,
-    /// One of those that have run had a fault.
+/// A reply, or the replies of a multicall, that are not completely written.
+struct UnfinishedXmlReplies {
+    format: XmlRpcFormat,
+    /// The reply that is being written.
+    partial: Option<PartialXmlReply>,
+    multicall: Option<Multicall>,
+    /// One of the calls that have run has a fault.
     has_fault: bool,
 }
 
-/// The reply that is being written.
-struct Current {
-    /// The command.
+/// A reply that is being written.
+struct PartialXmlReply {
+    /// The name of the command.
     name: String,
-    state: State,
+    state: XmlRpcReplyState,
     rest: Rest,
 }
 
-/// The calls of a `system.multicall`.
-struct Calls {
-    waiting: VecDeque<Result<Call, Fault>>,
+/// The calls of a `system.multicall` that have not run.
+struct Multicall {
+    waiting: VecDeque<Result<MethodCall, Fault>>,
     caller: KeptCaller,
+    /// The time limit has passed; no further call runs.
     is_out_of_time: bool,
 }
 
-impl Calls {
-    /// The next call with what is wrong with it, if something is. `spent` as for [`Pieces::go_on`].
-    fn next(&mut self, spent: Duration) -> Option<Result<Call, Fault>> {
+impl Multicall {
+    /// The next call, or its fault. `spent` as for [`Pieces::go_on`].
+    fn next(&mut self, spent: Duration) -> Option<Result<MethodCall, Fault>> {
         let count = self.waiting.len();
         let call = self.waiting.pop_front()?;
         if spent < MAX_BATCH_TIME {
@@ -327,13 +353,13 @@ impl Calls {
     }
 }
 
-impl Pieces<Stream> for Unfinished {
+impl Pieces<Stream> for UnfinishedXmlReplies {
     fn go_on(&mut self, context: &Context, output: &mut Stream, spent: Duration) -> Progress {
-        if let Some(Current { name, state, mut rest }) = self.current.take() {
-            let mut encoder = Encoder::resume(output, state);
+        if let Some(PartialXmlReply { name, state, mut rest }) = self.partial.take() {
+            let mut encoder = XmlRpcEncoder::resume(output, state);
             match rest.go_on(context, &mut encoder) {
                 Ok(Progress::More) => {
-                    self.current = Some(Current { name, state: encoder.into_state(), rest });
+                    self.partial = Some(PartialXmlReply { name, state: encoder.into_state(), rest });
                     return Progress::More;
                 }
                 Ok(Progress::Done) => encoder.finish(),
@@ -341,22 +367,23 @@ impl Pieces<Stream> for Unfinished {
             }
             self.has_fault |= encoder.is_fault();
         }
-        let Some(calls) = &mut self.calls else { return Progress::Done };
-        let Some(call) = calls.next(spent) else {
+        let Some(multicall) = &mut self.multicall else { return Progress::Done };
+        let Some(call) = multicall.next(spent) else {
             output.push(b"</data></array></value></param>\r\n</params>\r\n</methodResponse>\r\n");
             return Progress::Done;
         };
         let is_error = match call {
             Ok(call) => {
-                let mut encoder = Encoder::new(output, self.format, Place::Among);
-                let asked = Asked { caller: calls.caller.caller(), delivery: Delivery::WithOthers };
-                let outcome = run(self.format, context, &call, &mut Params::new(), &mut encoder, asked);
-                let (is_error, current) = conclude(outcome.map(Outcome::rest), &call.method, encoder);
-                self.current = current;
+                let mut encoder = XmlRpcEncoder::new(output, self.format, ReplyFrame::MulticallElement);
+                let origin = CallOrigin { caller: multicall.caller.caller(), delivery: Delivery::WithOthers };
+                let outcome = run(self.format, context, &call, &mut Params::new(), &mut encoder, origin);
+                let (is_error, partial) =
+                    finish_or_suspend(outcome.map(Outcome::rest), &call.method, encoder);
+                self.partial = partial;
                 is_error
             }
             Err(fault) => {
-                Encoder::new(output, self.format, Place::Among).fail(&fault);
+                XmlRpcEncoder::new(output, self.format, ReplyFrame::MulticallElement).fail(&fault);
                 true
             }
         };
@@ -369,8 +396,8 @@ impl Pieces<Stream> for Unfinished {
     }
 
     fn has_work(&self) -> bool {
-        self.calls.as_ref().is_some_and(|calls| !calls.waiting.is_empty())
-            || self.current.as_ref().is_some_and(|current| current.rest.is_change())
+        self.multicall.as_ref().is_some_and(|multicall| !multicall.waiting.is_empty())
+            || self.partial.as_ref().is_some_and(|partial| partial.rest.is_change())
     }
 }
 

@@ -1,51 +1,53 @@
-//! Scalars of calls, each as the text that commands get of it.
+//! Converts the scalar values of calls to the text that commands take.
 //!
-//! C: `xr_parse_tree` in xr_parser.c of 1.11, and how xmlrpc-c reads what stands in the elements. Differs: `i8` and
-//! `dateTime.iso8601` are taken, too; C knows them and refuses them.
+//! C: `xr_parse_tree` in xr_parser.c of 1.11, and the parser of xmlrpc-c. Differs: `i8` and
+//! `dateTime.iso8601` are taken, which C knows and refuses.
 
-/// What stands in an element is not what the element says.
+/// Why a scalar value is invalid. The texts are part of the fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotThat {
+pub(super) enum InvalidScalar {
     #[error("no type is called <{0}>")]
     Type(String),
     #[error("\"{text}\" is no {kind}")]
     Value { kind: &'static str, text: String },
 }
 
-/// How much of what is wrong is told, in characters.
+/// The most characters of the value that a fault quotes.
 const SHOWN_CHARACTERS: usize = 40;
 
-/// The text, or bytes, of the value in an element called `kind`.
-pub(super) fn decode(kind: &str, text: String) -> Result<Vec<u8>, NotThat> {
-    let refused =
-        |kind: &'static str| NotThat::Value { kind, text: text.chars().take(SHOWN_CHARACTERS).collect() };
+/// Converts the text in an element of type `kind`. The result of base64 is bytes.
+pub(super) fn decode(kind: &str, text: String) -> Result<Vec<u8>, InvalidScalar> {
+    let invalid = |kind: &'static str| InvalidScalar::Value {
+        kind,
+        text: text.chars().take(SHOWN_CHARACTERS).collect(),
+    };
     match kind {
         "string" => Ok(text.into_bytes()),
         "int" | "i4" => match text.parse::<i32>() {
             Ok(number) => Ok(number.to_string().into_bytes()),
-            Err(_) => Err(refused("number of 32 bits")),
+            Err(_) => Err(invalid("number of 32 bits")),
         },
         "i8" | "ex:i8" => match text.parse::<i64>() {
             Ok(number) => Ok(number.to_string().into_bytes()),
-            Err(_) => Err(refused("number of 64 bits")),
+            Err(_) => Err(invalid("number of 64 bits")),
         },
         "boolean" if matches!(text.as_str(), "0" | "1") => Ok(text.into_bytes()),
-        "boolean" => Err(refused("boolean, 0 or 1")),
-        "double" => decimal(&text).ok_or_else(|| refused("decimal number")),
+        "boolean" => Err(invalid("boolean, 0 or 1")),
+        "double" => decimal(&text).ok_or_else(|| invalid("decimal number")),
         "dateTime.iso8601" => Ok(text.trim_ascii().as_bytes().to_vec()),
-        "base64" => base64(text.as_bytes()).ok_or_else(|| refused("base64")),
-        _ => Err(NotThat::Type(kind.chars().take(SHOWN_CHARACTERS).collect())),
+        "base64" => base64(text.as_bytes()).ok_or_else(|| invalid("base64")),
+        _ => Err(InvalidScalar::Type(kind.chars().take(SHOWN_CHARACTERS).collect())),
     }
 }
 
-/// As C's `%lf` prints it.
+/// Converts a number to the form of C's `%lf`.
 fn decimal(text: &str) -> Option<Vec<u8>> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let number: f64 = text.parse().ok().filter(|_| is_plain)?;
     number.is_finite().then(|| format!("{number:.6}").into_bytes())
 }
 
-/// The bytes that base64 stands for; blanks do not count.
+/// Decodes base64; ignores blanks.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_has_the_text_that_c_makes_of_it() {
+    fn each_type_is_converted_as_in_c() {
         for (kind, text, wanted) in [
             ("string", " a\n", Some(" a\n")),
             ("int", "+7", Some("7")),

@@ -1,4 +1,4 @@
-//! Calls, whole, against a table of commands for the purpose.
+//! Tests calls against a table of test commands.
 
 use std::net::Ipv4Addr;
 
@@ -72,30 +72,30 @@ fn post(body: &str) -> HttpRequest<'_> {
     }
 }
 
-/// The reply, whether it is a fault, and how many pieces it came in.
-fn asked(format: Format, body: &str) -> (String, bool, usize) {
+/// Answers a call. Returns the reply, whether it is a fault, and its number of pieces.
+fn answer(format: XmlRpcFormat, body: &str) -> (String, bool, usize) {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
     let mut stream = Stream::default();
     stream.push(b"before");
-    let mut answer = format.answer(&context, &post(body), &mut stream);
+    let mut head = format.answer(&context, &post(body), &mut stream);
     let mut pieces = 1;
-    while let Some(more) = &mut answer.rest {
+    while let Some(more) = &mut head.rest {
         pieces += 1;
         let progress = more.go_on(&context, &mut stream, Duration::ZERO);
-        answer.is_error |= more.is_error();
+        head.is_error |= more.is_error();
         if progress == Progress::Done {
             break;
         }
     }
-    assert_eq!((answer.status, answer.content_type), (200, "text/xml; charset=utf-8"));
+    assert_eq!((head.status, head.content_type), (200, "text/xml; charset=utf-8"));
     let reply = String::from_utf8(stream.waiting().to_vec()).unwrap();
-    (reply.strip_prefix("before").unwrap().to_owned(), answer.is_error, pieces)
+    (reply.strip_prefix("before").unwrap().to_owned(), head.is_error, pieces)
 }
 
-/// What stands where the value does.
-fn value(format: Format, body: &str) -> String {
-    let (reply, is_error, _) = asked(format, body);
+/// Answers a call. Returns the value of the reply, without its document.
+fn value(format: XmlRpcFormat, body: &str) -> String {
+    let (reply, is_error, _) = answer(format, body);
     let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<methodResponse>\r\n<params>\r\n<param>";
     let end = "</param>\r\n</params>\r\n</methodResponse>\r\n";
     assert!(!is_error, "{reply}");
@@ -115,21 +115,21 @@ fn whole_fault(code: i32, reason: &str) -> (String, bool, usize) {
 }
 
 #[test]
-fn each_format_tells_nodes_in_its_own_way() {
+fn each_format_encodes_nodes_in_its_own_way() {
     let body = call("tree", "");
     assert_eq!(
-        value(Format::String, &body),
+        value(XmlRpcFormat::String, &body),
         "<value><string>a&amp;b:: &lt;v&gt; n=-1 t=&#13;1\nitem:: \x7fÿ\n\nitem:: \nunnamed\nbare::  ID=0\n</string></value>"
     );
     assert_eq!(
-        value(Format::IndentedString, &body),
+        value(XmlRpcFormat::IndentedString, &body),
         "<value><string>a&amp;b:: &lt;v&gt; n=-1 t=&#13;1\n   item:: \x7fÿ\n\n   item\nunnamed\nbare::  ID=0\n</string></value>"
     );
     let item = |text: &str| format!("<value><string>{text}\n</string></value>\r\n");
     let items = ["a&amp;b:: &lt;v&gt; n=-1 t=&#13;1", "item:: \x7fÿ\n", "item:: ", "unnamed", "bare::  ID=0"];
     let items: String = items.into_iter().map(item).collect();
     assert_eq!(
-        value(Format::Array, &body),
+        value(XmlRpcFormat::Array, &body),
         format!("<value><array><data>\r\n{items}</data></array></value>")
     );
     let member = |name: &str, value: &str| format!("<member><name>{name}</name>{value}</member>");
@@ -144,23 +144,23 @@ fn each_format_tells_nodes_in_its_own_way() {
     let wanted = of(&(member("a&amp;b", &of(&first))
         + &member("name", &text("unnamed"))
         + &member("bare", &of(&last))));
-    assert_eq!(value(Format::Tree, &body), wanted);
+    assert_eq!(value(XmlRpcFormat::Tree, &body), wanted);
 }
 
 #[test]
 fn a_command_without_nodes_has_an_empty_value() {
     for (format, wanted) in [
-        (Format::String, "<value><string></string></value>"),
-        (Format::Array, "<value><array><data>\r\n</data></array></value>"),
-        (Format::IndentedString, "<value><string></string></value>"),
-        (Format::Tree, "<value><struct></struct></value>"),
+        (XmlRpcFormat::String, "<value><string></string></value>"),
+        (XmlRpcFormat::Array, "<value><array><data>\r\n</data></array></value>"),
+        (XmlRpcFormat::IndentedString, "<value><string></string></value>"),
+        (XmlRpcFormat::Tree, "<value><struct></struct></value>"),
     ] {
         assert_eq!(value(format, &call("done", &param("<struct/>"))), wanted);
     }
 }
 
 #[test]
-fn faults_have_the_codes_of_their_door() {
+fn faults_have_the_codes_of_their_module() {
     for (body, old, new) in [
         (
             call("nope", ""),
@@ -201,33 +201,33 @@ fn faults_have_the_codes_of_their_door() {
             ),
         ),
     ] {
-        for format in [Format::String, Format::Array] {
-            assert_eq!(asked(format, &body), whole_fault(old.0, old.1), "{body}");
+        for format in [XmlRpcFormat::String, XmlRpcFormat::Array] {
+            assert_eq!(answer(format, &body), whole_fault(old.0, old.1), "{body}");
         }
-        for format in [Format::IndentedString, Format::Tree] {
-            assert_eq!(asked(format, &body), whole_fault(new.0, new.1), "{body}");
+        for format in [XmlRpcFormat::IndentedString, XmlRpcFormat::Tree] {
+            assert_eq!(answer(format, &body), whole_fault(new.0, new.1), "{body}");
         }
     }
-    assert_eq!(asked(Format::String, &call("status", "")), whole_fault(302, "Elsewhere"));
-    assert!(!asked(Format::Tree, &call("status", "")).1, "a code below 400 is none for 2.4");
-    let many = asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH + 1)));
+    assert_eq!(answer(XmlRpcFormat::String, &call("status", "")), whole_fault(302, "Elsewhere"));
+    assert!(!answer(XmlRpcFormat::Tree, &call("status", "")).1, "2.4 answers a code below 400 with a fault");
+    let many = answer(XmlRpcFormat::String, &multicall(&"<value/>".repeat(MAX_BATCH + 1)));
     assert_eq!(many, whole_fault(-509, "1025 calls in system.multicall, at most 1024"));
-    assert!(!asked(Format::String, &multicall(&"<value/>".repeat(MAX_BATCH))).0.contains("-509"));
+    assert!(!answer(XmlRpcFormat::String, &multicall(&"<value/>".repeat(MAX_BATCH))).0.contains("-509"));
     let mut stream = Stream::default();
     let get = HttpRequest { client: Ipv4Addr::LOCALHOST.into(), method: HttpMethod::Get, ..post("") };
-    assert_eq!(Format::Tree.answer(&context(), &get, &mut stream).status, 405);
+    assert_eq!(XmlRpcFormat::Tree.answer(&context(), &get, &mut stream).status, 405);
     assert_eq!(stream.waiting(), whole_fault(405, "Unexpected method (only POST is accepted)").0.as_bytes());
 }
 
 #[test]
-fn a_long_reply_comes_in_pieces() {
-    let (reply, is_error, pieces) = asked(Format::String, &call("long", ""));
+fn a_long_reply_is_written_in_pieces() {
+    let (reply, is_error, pieces) = answer(XmlRpcFormat::String, &call("long", ""));
     assert!(reply.contains("<string>Number:: 0\nNumber:: 1\nNumber:: 2\n</string>") && !is_error, "{reply}");
     assert_eq!(pieces, 4);
 }
 
-/// A call as one of several.
-fn among(name: &str, params: &str) -> String {
+/// A call in a multicall.
+fn multicall_element(name: &str, params: &str) -> String {
     format!(
         "<value><struct><member><name>methodName</name><value>{name}</value></member>\
          <member><name>params</name><value><array><data>{params}</data></array></value></member></struct></value>"
@@ -239,14 +239,14 @@ fn multicall(calls: &str) -> String {
 }
 
 #[test]
-fn several_calls_are_answered_in_their_order() {
-    let calls = among("echo", "<value>x</value>")
-        + &among("nope", "")
-        + &among("long", "")
-        + &among(MULTICALL, "")
+fn the_calls_of_a_multicall_are_answered_in_order() {
+    let calls = multicall_element("echo", "<value>x</value>")
+        + &multicall_element("nope", "")
+        + &multicall_element("long", "")
+        + &multicall_element(MULTICALL, "")
         + "<value>no struct</value>"
-        + &among("system.methodExist", "<value>done</value>");
-    let (reply, is_error, pieces) = asked(Format::String, &multicall(&calls));
+        + &multicall_element("system.methodExist", "<value>done</value>");
+    let (reply, is_error, pieces) = answer(XmlRpcFormat::String, &multicall(&calls));
     let one = |value: &str| format!("<value><array><data>\r\n{value}</data></array></value>\r\n");
     let wanted = [
         one("<value><string>v:: x\n</string></value>"),
@@ -263,29 +263,36 @@ fn several_calls_are_answered_in_their_order() {
     );
     assert_eq!(reply, wanted);
     assert!(is_error && pieces > 4, "{pieces}");
-    assert!(value(Format::Tree, &multicall("")).starts_with("<value><array>"));
+    assert!(value(XmlRpcFormat::Tree, &multicall("")).starts_with("<value><array>"));
     for params in [String::new(), param("x"), param("<array><data/></array>").repeat(2)] {
         let reason = "Expected one parameter: an array of structs of methodName and params";
-        assert_eq!(asked(Format::String, &call(MULTICALL, &params)), whole_fault(-501, reason));
+        assert_eq!(answer(XmlRpcFormat::String, &call(MULTICALL, &params)), whole_fault(-501, reason));
     }
 }
 
 #[test]
-fn many_calls_do_not_run_in_one_go() {
-    let calls = among("tree", "").repeat(1000);
-    let (reply, is_error, pieces) = asked(Format::Array, &multicall(&calls));
+fn the_calls_of_a_multicall_run_in_pieces() {
+    let calls = multicall_element("tree", "").repeat(1000);
+    let (reply, is_error, pieces) = answer(XmlRpcFormat::Array, &multicall(&calls));
     assert_eq!(reply.matches("unnamed").count(), 1000);
     assert!(!is_error && pieces > 900, "{pieces}");
-    assert!(asked(Format::Array, &multicall(&(calls + &among("nope", "")))).1, "a fault at the end");
+    assert!(
+        answer(XmlRpcFormat::Array, &multicall(&(calls + &multicall_element("nope", "")))).1,
+        "a fault at the end"
+    );
 }
 
 #[test]
-fn calls_for_which_there_is_no_time_get_a_fault_each() {
+fn calls_past_the_time_limit_get_a_fault_each() {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
-    let body = multicall(&(among("tree", "").repeat(2) + &among("nope", "") + &among(MULTICALL, "")));
+    let body = multicall(
+        &(multicall_element("tree", "").repeat(2)
+            + &multicall_element("nope", "")
+            + &multicall_element(MULTICALL, "")),
+    );
     let mut stream = Stream::default();
-    let mut more = Format::String.answer(&context, &post(&body), &mut stream).rest.unwrap();
+    let mut more = XmlRpcFormat::String.answer(&context, &post(&body), &mut stream).rest.unwrap();
     let mut spent = Duration::ZERO;
     while more.go_on(&context, &mut stream, spent) == Progress::More {
         spent = MAX_BATCH_TIME;
@@ -300,9 +307,9 @@ fn calls_for_which_there_is_no_time_get_a_fault_each() {
 }
 
 #[test]
-fn a_server_tells_of_its_methods() {
-    let ask = |name: &str, of: &str| value(Format::String, &call(name, &param(of)));
-    let names = value(Format::String, &call("system.listMethods", ""));
+fn system_methods_describe_all_methods() {
+    let ask = |name: &str, of: &str| value(XmlRpcFormat::String, &call(name, &param(of)));
+    let names = value(XmlRpcFormat::String, &call("system.listMethods", ""));
     for name in ["system.multicall", "system.listMethods", "done", "long"] {
         assert!(names.contains(&format!("<value><string>{name}</string></value>\r\n")), "{names}");
     }
@@ -318,12 +325,14 @@ fn a_server_tells_of_its_methods() {
     assert_eq!(signatures("echo"), "[[ string string][ string string string]]");
     assert_eq!(signatures("system.listMethods"), "[ array]".replace("[ ", "[[ ").replace("]", "]]"));
     assert_eq!(signatures("long"), " undef");
-    assert!(value(Format::Tree, &call("system.getCapabilities", "")).contains("<name>specVersion</name>"));
+    assert!(
+        value(XmlRpcFormat::Tree, &call("system.getCapabilities", "")).contains("<name>specVersion</name>")
+    );
     let unknown = whole_fault(-506, "Requested command (nope) is not available!");
     for name in ["system.methodHelp", "system.methodSignature"] {
-        assert_eq!(asked(Format::String, &call(name, &param("nope"))), unknown);
+        assert_eq!(answer(XmlRpcFormat::String, &call(name, &param("nope"))), unknown);
         let fault = whole_fault(-501, "Expected the name of a method as the only parameter");
-        assert_eq!(asked(Format::String, &call(name, "")), fault);
+        assert_eq!(answer(XmlRpcFormat::String, &call(name, "")), fault);
     }
-    assert!(asked(Format::String, &call("system.shutdown", "")).1);
+    assert!(answer(XmlRpcFormat::String, &call("system.shutdown", "")).1);
 }

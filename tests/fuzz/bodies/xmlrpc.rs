@@ -4,14 +4,15 @@
 use opensips_mi::mi::Progress;
 use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
-use opensips_mi::wire::xml_rpc::Format;
+use opensips_mi::wire::xml_rpc::XmlRpcFormat;
 use serde_json::Value;
 use std::net::Ipv4Addr;
 
 use super::server::SERVER;
 use super::xml_reply::{Reply, read};
 
-const FORMATS: [Format; 4] = [Format::String, Format::Array, Format::IndentedString, Format::Tree];
+const FORMATS: [XmlRpcFormat; 4] =
+    [XmlRpcFormat::String, XmlRpcFormat::Array, XmlRpcFormat::IndentedString, XmlRpcFormat::Tree];
 
 /// Checks one input. True when it is answered by a value.
 pub(crate) fn check(input: &[u8]) -> bool {
@@ -22,14 +23,14 @@ pub(crate) fn check(input: &[u8]) -> bool {
         assert_eq!(is_fault(reply), first, "{format:?}: {reply:?}");
         match (format, reply) {
             (_, Reply::Fault(code, text)) => assert!(*code != 0 && !text.is_empty(), "{reply:?}"),
-            (Format::Tree, Reply::Value(value)) => check_shape(value),
+            (XmlRpcFormat::Tree, Reply::Value(value)) => check_shape(value),
             (_, Reply::Value(_)) => {}
         }
     }
     !first
 }
 
-fn answered(format: Format, input: &[u8]) -> Reply {
+fn answered(format: XmlRpcFormat, input: &[u8]) -> Reply {
     SERVER.with(|server| {
         let request = HttpRequest {
             client: Ipv4Addr::LOCALHOST.into(),
