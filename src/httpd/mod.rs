@@ -145,8 +145,8 @@ impl Service for HttpListener {
         if !address.ip().to_canonical().is_loopback() {
             log::warn!(
                 target: self.config.module,
-                "whoever reaches {address} can run every command, kill as well; unless only those can who may, set ip \
-                 to 127.0.0.1 and put a web server in front that asks for a password"
+                "anyone who can reach {address} can run every command, including kill; unless a firewall prevents \
+                 that, set ip to 127.0.0.1 and put a web server that asks for a password in front"
             );
         }
         let names = machine::names().into_iter().chain(self.config.host_names.iter().cloned()).collect();

@@ -190,12 +190,12 @@ fn on_loopback_the_names_of_the_machine_and_of_the_settings_are_known() {
     setup.refuse().assert_refused("a port", &["host_names", "mi:80", "without port"]);
 }
 
-/// Who listens for other machines is told once what they can do.
+/// The server warns once for each listener that other machines can reach.
 #[test]
-fn an_address_that_others_reach_is_warned_of() {
+fn a_listener_that_other_machines_can_reach_is_warned_of() {
     let told = |server: &Server, module: &str| {
         let stderr = server.stderr();
-        let warning = format!("WARNING:{module}: whoever reaches ");
+        let warning = format!("WARNING:{module}: anyone who can reach ");
         stderr.lines().filter(|line| line.contains(&warning) && line.contains("kill")).count()
     };
     let (server, _, _) = start(|setup| {

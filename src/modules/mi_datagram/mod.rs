@@ -137,8 +137,8 @@ impl Service for Datagrams {
                 self.socket = Some(socket);
                 if !address.ip().to_canonical().is_loopback() {
                     log::warn!(
-                        "whoever reaches udp:{address} can run every command, kill as well; unless only those can who \
-                         may, set socket_name to a UNIX socket or to udp:127.0.0.1:{}",
+                        "anyone who can reach udp:{address} can run every command, including kill; unless a firewall \
+                         prevents that, set socket_name to a UNIX socket or to udp:127.0.0.1:{}",
                         address.port()
                     );
                 }
