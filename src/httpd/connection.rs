@@ -1,4 +1,4 @@
-//! Keeps what one connection is doing, for its deadlines, and how it is to be closed.
+//! Keeps the activity of one connection, which decides on its deadlines, and the reason to close it.
 //!
 //! The worker checks the deadlines of all connections every [`TICK`], so that a request needs no timer.
 
@@ -37,7 +37,7 @@ const fn ticks(seconds: u32) -> u32 {
     seconds * 2
 }
 
-/// What a connection waits for.
+/// The part of a request for which a connection waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionPhase {
     /// The first byte of the next request.
@@ -78,7 +78,7 @@ pub(super) struct Activity {
     blocked_since: Cell<Option<u32>>,
     /// Bytes in the socket's send buffer at the last check, while the connection is blocked.
     unsent_bytes: Cell<Option<usize>>,
-    /// What this connection holds of the worker's memory budget.
+    /// The part of the worker's memory budget that this connection holds.
     memory: Rc<HeldMemory>,
     /// Bytes received of the current head.
     head_bytes: Cell<usize>,
@@ -163,7 +163,7 @@ impl Activity {
         self.clock.get().wrapping_sub(since) >= GRACE_TICKS
     }
 
-    /// What this connection holds of the worker's memory budget.
+    /// The part of the worker's memory budget that this connection holds.
     pub(super) fn memory(&self) -> &Rc<HeldMemory> {
         &self.memory
     }

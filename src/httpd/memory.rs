@@ -1,8 +1,7 @@
 //! Limits the memory that the requests and replies of a worker take together. Pure: no socket.
 //!
 //! The budget is 48 MiB: 32 MiB for the heads and bodies of requests, 16 MiB for replies that clients have
-//! not read. Neither part can use up the other. What a connection needs besides is limited by the number of
-//! connections.
+//! not read. Neither part can use up the other. The number of connections limits the rest.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -45,7 +44,7 @@ pub(super) struct MemoryBudget {
     waiters: RefCell<VecDeque<Waker>>,
 }
 
-/// What one connection holds of the budget.
+/// The part of the budget that one connection holds.
 #[derive(Debug, Default)]
 pub(super) struct HeldMemory {
     bytes: [Cell<usize>; 2],
@@ -127,7 +126,7 @@ impl MemoryBudget {
     }
 }
 
-/// What one request's body holds of the budget; given back on drop.
+/// The part of the budget that one request's body holds; given back on drop.
 #[derive(Debug)]
 pub(super) struct RequestMemory {
     budget: Rc<MemoryBudget>,

@@ -32,7 +32,7 @@ pub(super) struct HttpReply {
     turn: Option<NextTurn>,
 }
 
-/// What the pieces of a reply share. Dropped when the last piece has left or is dropped; a reply that was not
+/// The state that the pieces of a reply share. Dropped when the last piece has left or is dropped; a reply that was not
 /// sent completely is counted then.
 struct ReplyDelivery {
     worker: Rc<HttpWorker>,

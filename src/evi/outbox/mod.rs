@@ -61,7 +61,7 @@ impl EventCounters {
     }
 }
 
-/// What the retry thread needs.
+/// The senders and the counters of the retry thread.
 type ThreadParts = (Vec<Box<dyn Sender>>, EventCounters);
 
 /// The queued messages of a process, and the thread that retries them. The thread is started for the first
@@ -159,7 +159,7 @@ pub(super) struct Destination<'a> {
     pub(super) address: &'a [u8],
 }
 
-/// What happened to a message.
+/// The outcome of sending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendOutcome {
     Sent,
@@ -344,7 +344,7 @@ impl BackloggedSockets {
     }
 }
 
-/// What a retry of a batch has done.
+/// The outcome of retrying a batch.
 #[derive(Debug, Default)]
 struct RetryResult {
     sent: u64,

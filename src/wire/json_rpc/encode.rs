@@ -110,7 +110,7 @@ impl<'a, O: Output> JsonRpcEncoder<'a, O> {
         self.output.push(b"{\"jsonrpc\":\"2.0\",\"result\":");
     }
 
-    /// Writes what precedes a value: comma and member name. False when the reply takes no value here.
+    /// Writes the comma and the member name before a value. False when the reply takes no value here.
     fn begin_member(&mut self, name: &[u8]) -> bool {
         match self.state.phase {
             ResultPhase::Empty => {

@@ -82,7 +82,7 @@ pub struct JsonRpcAnswerer {
     params: Params,
 }
 
-/// What became of a text. Nothing is written for a text of notifications alone.
+/// The outcome of a text. Nothing is written for a text of notifications alone.
 #[derive(Debug)]
 pub struct JsonRpcOutcome {
     /// A reply that is written so far reports an error.
@@ -109,7 +109,7 @@ impl JsonRpcOutcome {
     }
 }
 
-/// What became of one request.
+/// The outcome of one request.
 enum RequestOutcome {
     Replied {
         is_error: bool,

@@ -115,7 +115,7 @@ impl<O: Output> Pieces<O> for UnfinishedReplies {
     }
 }
 
-/// What became of a reply by one piece.
+/// The outcome of writing one piece of a reply.
 enum PieceOutcome {
     More,
     Complete { is_error: bool },

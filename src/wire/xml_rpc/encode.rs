@@ -18,7 +18,7 @@ const REPLACEMENT_CHARACTER: &[u8] = b"\x7f";
 /// The indent of one level, in format 1 of 2.4. C: `MI_XMLRPC_HTTP_NODE_INDENT`.
 const INDENT: &[u8] = b"   ";
 
-/// What stands around a reply.
+/// The markup around a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplyFrame {
     /// A whole document.
