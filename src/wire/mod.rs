@@ -3,12 +3,12 @@
 //! ```text
 //! output.rs     where encoded bytes go: a datagram, a stream
 //! text/         the line protocol of OpenSIPS 1.x and 2.x
-//! http.rs       what a listener for HTTP and the syntax of a body have to do with one another
+//! http.rs       the interface between the HTTP listener and the syntaxes of request bodies
 //! json_rpc/     JSON-RPC 2.0, as OpenSIPS 3.x speaks it
 //! xml_rpc/      XML-RPC, as mi_xmlrpc of 1.x and mi_xmlrpc_ng of 2.x speak it
 //! tree_json/    the JSON of mi_json of 2.x
 //! nodes/        the classic tree as nested values, for the two of 2.x
-//! json_text.rs  text in strings of JSON
+//! json_text.rs  escapes text for JSON strings
 //! plain.rs      whether text stands for itself
 //! frame/        where a request over a FIFO ends, and the next one begins
 //! ```
