@@ -32,8 +32,8 @@ pub(super) struct HttpReply {
     turn: Option<NextTurn>,
 }
 
-/// The state that the pieces of a reply share. Dropped when the last piece has left or is dropped; a reply that was not
-/// sent completely is counted then.
+/// The state that the pieces of a reply share. Dropped when the last piece has left or is dropped; a reply
+/// that was not sent completely is counted then.
 struct ReplyDelivery {
     worker: Rc<HttpWorker>,
     activity: Rc<Activity>,
