@@ -22,8 +22,8 @@ use crate::mi::{self, Command, Context, Registry, States, Table};
 use crate::module::{Lifecycles, Module, ModuleParts, OpenError, RunUser, Service};
 use crate::modules;
 use crate::shm::keyed::Space;
-use crate::shm::{Contiguous, Pending, Persistent, Segment, SegmentError};
-use crate::system::bell::Bell;
+use crate::shm::{Contiguous, PendingRequests, Persistent, Segment, SegmentError};
+use crate::system::pipe_notifier::PipeNotifier;
 use crate::system::process::{self, ProcessId};
 use crate::system::{leftovers, signal, user};
 use crate::timer::Timer;
@@ -39,7 +39,7 @@ const STATE_FILE: &str = ".restart_persistency.cache";
 /// And where it is kept without a working folder.
 const STATE_FOLDER: &str = "/var/lib/opensips";
 
-/// How long a reply may take that comes later, without `mi_reply_timeout`.
+/// The timeout of deferred replies without `mi_reply_timeout`.
 const DEFAULT_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Descriptors of the attendant when it has begun, at a guess.
@@ -52,15 +52,15 @@ const DESCRIPTORS_TO_BEGIN: u64 = 32;
 /// what is opened for a moment.
 const DESCRIPTORS_OF_SERVICES: u64 = 16;
 
-/// Descriptors of a bell.
-const DESCRIPTORS_OF_BELL: u64 = 2;
+/// Descriptors of a [`PipeNotifier`].
+const DESCRIPTORS_PER_NOTIFIER: u64 = 2;
 
 /// Ends replies that take longer.
 const PENDING_TIMER: Timer = Timer {
     name: "pending replies",
     interval: Duration::from_secs(1),
     run: |context| {
-        let late = mi::end_late(context.pending) as u64;
+        let late = mi::answer_overdue(context.pending) as u64;
         let row = context.segment.row(context.slot);
         let cell = context.statistics.counter(row, mi::STATISTICS[1].group, mi::TIMEOUTS);
         cell.into_iter().for_each(|cell| {
@@ -353,8 +353,8 @@ fn build(
     states.add(Box::new(events));
     states.add(Box::new(routes));
     states.add(Box::new(lifecycles));
-    let answers_later = commands.any_answers_later();
-    if answers_later {
+    let may_defer = commands.any_may_defer();
+    if may_defer {
         statistics.add(&mi::STATISTICS);
         timers.push(PENDING_TIMER);
         keyed.push(Space::Pending);
@@ -367,12 +367,12 @@ fn build(
     let bytes = memory_bytes(options, globals, !persistent.is_empty());
     let path = state_file(options, globals);
     let persistent = Persistent { path: &path, spaces: &persistent, run_user: identity.uid };
-    let bells = if answers_later { processes.len() } else { 0 };
+    let notifiers = if may_defer { processes.len() } else { 0 };
     let services = pools.iter().map(|pool| &*pool.service);
-    check_descriptors(services, servers + DESCRIPTORS_OF_BELL * bells as u64)?;
+    check_descriptors(services, servers + DESCRIPTORS_PER_NOTIFIER * notifiers as u64)?;
     let segment = segment(bytes, contiguous, persistent, processes.len(), statistics.counters())?;
     segment.share(&keyed);
-    let pending = pending(globals, segment, bells)?;
+    let pending = pending(globals, segment, notifiers)?;
     let context = Context {
         segment,
         pending,
@@ -431,17 +431,17 @@ fn check_descriptors<'a>(
     if limit < wanted { Err(BootError::Descriptors { limit, wanted }) } else { Ok(()) }
 }
 
-/// Replies that come later, with a bell for each process.
+/// Makes the table of pending requests, with a notifier for each of so many processes.
 fn pending(
     globals: &Globals,
     segment: &'static Segment,
     processes: usize,
-) -> Result<&'static Pending, BootError> {
-    let bells = (0..processes).map(|_| Bell::new()).collect::<Result<_, _>>();
-    let bells = bells.map_err(step("get a pipe for each process", "raise open_files_limit"))?;
-    let patience =
+) -> Result<&'static PendingRequests, BootError> {
+    let notifiers = (0..processes).map(|_| PipeNotifier::new()).collect::<Result<_, _>>();
+    let notifiers = notifiers.map_err(step("get a pipe for each process", "raise open_files_limit"))?;
+    let timeout =
         globals.mi_reply_timeout.map_or(DEFAULT_REPLY_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
-    let pending = Box::leak(Box::new(Pending::new(segment, bells, patience)));
+    let pending = Box::leak(Box::new(PendingRequests::new(segment, notifiers, timeout)));
     capi::provide_pending(pending);
     Ok(pending)
 }

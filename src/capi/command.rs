@@ -9,8 +9,8 @@ use super::layouts::{self, ASYNC_FLAG, ASYNC_REPLY, MiCmd, MiFunction, MiHandler
 use super::tree::{OwnedTree, stored_reply};
 use super::{c_strings, handler};
 use crate::mi::{
-    COMMAND_FAILED, Call, Changes, Classic, Command, Fault, Later, Parameter, Run, SERVER_ERROR, When,
-    optional, required,
+    COMMAND_FAILED, Call, Changes, Classic, Command, CommandFunction, Deferrable, Fault, Parameter,
+    SERVER_ERROR, Timing, optional, required,
 };
 use crate::shm::{InHand, Slot};
 
@@ -115,8 +115,8 @@ fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
     let takes_input = command.flags & NO_INPUT_FLAG == 0;
     let function = CCommand { number, name, function: command.f?, param: command.param, takes_input };
     // The handler is part of the request, and a command without input gets no request. C: the same.
-    let run: Box<Run> = if takes_input && command.flags & ASYNC_FLAG != 0 {
-        Box::new(Later(move |call: &mut Call<'_>, number: u64| run_deferred(&function, call, number)))
+    let run: Box<dyn CommandFunction> = if takes_input && command.flags & ASYNC_FLAG != 0 {
+        Box::new(Deferrable(move |call: &mut Call<'_>, number: u64| run_deferred(&function, call, number)))
     } else {
         Box::new(move |call: &mut Call<'_>| run(&function, call))
     };
@@ -137,8 +137,8 @@ fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
 /// Runs a command that replies at once.
 fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
     match call_function(command, call, None)? {
-        When::Now => Ok(()),
-        When::Later => {
+        Timing::Now => Ok(()),
+        Timing::Deferred => {
             log::error!(often = true; "{}: answers later, and has not said so by MI_ASYNC_RPL_FLAG", command.name);
             Err(COMMAND_FAILED
                 .with_cause("the module answers later and has not said so by MI_ASYNC_RPL_FLAG"))
@@ -147,7 +147,7 @@ fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// Runs a command that may defer its reply. `number` is the number of the pending request.
-fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<When, Fault> {
+fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<Timing, Fault> {
     let handler = handler::for_request(number).ok_or(SERVER_ERROR)?;
     call_function(command, call, Some(handler))
 }
@@ -157,7 +157,7 @@ fn call_function(
     command: &CCommand,
     call: &mut Call<'_>,
     handler: Option<NonNull<MiHandler>>,
-) -> Result<When, Fault> {
+) -> Result<Timing, Fault> {
     let mut request = match command.takes_input {
         true => Some(
             OwnedTree::request(call.args.all())
@@ -175,13 +175,13 @@ fn call_function(
     let returned = unsafe { (command.function)(root, command.param) };
     slot.into_iter().for_each(Slot::leave_command);
     if returned.addr() == ASYNC_REPLY {
-        return Ok(When::Later);
+        return Ok(Timing::Deferred);
     }
     // SAFETY: not null, and a command gives up the tree that it returns.
     let tree = NonNull::new(returned).map(|returned| unsafe { OwnedTree::returned(returned) });
     let reply = stored_reply(tree, command.name);
     // The reply may refer to texts of the request. All of them are copied now.
     drop(request);
-    call.rest = reply.tell(call.reply)?;
-    Ok(When::Now)
+    call.rest = reply.write(call.reply)?;
+    Ok(Timing::Now)
 }

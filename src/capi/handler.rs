@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use super::exports::catch_panics;
 use super::layouts::{HandlerFunction, MiHandler, MiRoot};
 use super::tree::{OwnedTree, stored_reply};
-use crate::shm::Pending;
+use crate::shm::PendingRequests;
 use crate::shm::pending::MAX_PENDING;
 use crate::system::memory::anonymous_file;
 
@@ -39,14 +39,14 @@ const _: () = assert!(
 const FILE_BYTES: usize = HANDLERS_PER_FILE * size_of::<MiHandler>();
 
 /// The server's pending requests. A global variable, as C's functions do not pass a context.
-static PENDING: OnceLock<&'static Pending> = OnceLock::new();
+static PENDING: OnceLock<&'static PendingRequests> = OnceLock::new();
 
 /// The range of handler addresses. Created before the first fork, when a module has a command that defers its
 /// reply.
 static HANDLER_RANGE: OnceLock<HandlerRange> = OnceLock::new();
 
 /// Sets where the pending requests are. Called once, before the first fork.
-pub fn provide_pending(pending: &'static Pending) {
+pub fn provide_pending(pending: &'static PendingRequests) {
     // Only a test calls this twice in one process; the first call counts.
     let _first = PENDING.set(pending);
 }

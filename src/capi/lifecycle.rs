@@ -119,7 +119,7 @@ impl Lifecycle for CModule {
         self.register()?;
         self.command_range.set((commands, command::registered_count()));
         let commands = command::registered_after(commands);
-        if commands.iter().any(|command| command.run.answers_later()) {
+        if commands.iter().any(|command| command.run.may_defer()) {
             handler::create()?;
         }
         let orphaned =

@@ -137,7 +137,7 @@ fn build_reply(
 ) -> Result<(), Fault> {
     let recipe = mi::classic_recipe(command, params)?;
     let caller = Caller::new("core", &"a module in C");
-    let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::WithOthers)?;
+    let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::InBatch)?;
     if let Some(mut rest) = outcome.rest() {
         while rest.go_on(context, reply)? == Progress::More {}
     }

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::c_strings;
 use super::layouts::{self, ARRAY_FLAG, MiHandler, MiNode, MiRoot};
-use crate::mi::{COMMAND_FAILED, Fault, Snapshot, Told};
+use crate::mi::{COMMAND_FAILED, Fault, Snapshot, StoredReply};
 
 /// The deepest level at which a node of a reply may lie.
 const MAX_DEPTH: usize = 200;
@@ -97,11 +97,11 @@ enum TreeError {
 
 /// Copies the reply of the command `name` out of its tree, which is freed. Without a tree, and for a tree
 /// that cannot be copied, the reply is that the command failed.
-pub(super) fn stored_reply(tree: Option<OwnedTree>, name: &str) -> Told {
-    let failed = |cause: &str| Told::from(COMMAND_FAILED.with_cause(cause));
+pub(super) fn stored_reply(tree: Option<OwnedTree>, name: &str) -> StoredReply {
+    let failed = |cause: &str| StoredReply::from(COMMAND_FAILED.with_cause(cause));
     let Some(tree) = tree else { return failed("the module has returned no reply") };
     match tree.copy() {
-        Ok(copy) => Told::new(tree.status(), copy),
+        Ok(copy) => StoredReply::new(tree.status(), copy),
         Err(TreeError::TooDeep) => {
             log::error!("{name}: the nodes of the reply are nested too deep");
             failed("the nodes of the module's reply lie too deep in one another")

@@ -34,7 +34,7 @@ use super::memory::{FREE_HEAD_BYTES, MemoryKind, RequestMemory};
 use super::remaining::{RemainingReply, StartedReply};
 use super::reply::HttpReply;
 use super::worker::{HttpWorker, SHORT_REPLY_BYTES};
-use crate::mi::Told;
+use crate::mi::StoredReply;
 use crate::wire::http::{HttpMethod, HttpRequest, ReplyHead, Route};
 use crate::wire::{Output, Stream};
 
@@ -312,11 +312,13 @@ async fn reply(
         None => head,
         Some(number) => {
             activity.is_deferred().set(true);
-            let due = worker.later.reply(number).await;
+            let answered = worker.deferred.reply(number).await;
             activity.is_deferred().set(false);
-            let Some(due) = due else { return refuse(worker, activity, &Refusal::lost_reply(), true) };
-            let told = Told::from_bytes(&due.answer);
-            worker.while_busy(|_| route.dialect.answer_deferred(&due.form, told, &mut stream))
+            let Some(answered) = answered else {
+                return refuse(worker, activity, &Refusal::lost_reply(), true);
+            };
+            let told = StoredReply::from_bytes(&answered.answer);
+            worker.while_busy(|_| route.dialect.answer_deferred(&answered.envelope, told, &mut stream))
         }
     };
     let ReplyHead { mut status, content_type, mut is_error, rest, .. } = head;

@@ -12,7 +12,7 @@
 //! reply.rs          the body of a reply
 //! remaining.rs      the rest of a reply that takes several time slices
 //! turns.rs          the queue for time slices
-//! later.rs          deferred replies
+//! deferred.rs       deferred replies
 //! memory.rs         the memory budget of requests and replies
 //! access_log.rs     a line for each request
 //! warnings.rs       how often warnings are logged
@@ -25,9 +25,9 @@ mod access_log;
 mod body;
 mod connection;
 mod connection_io;
+mod deferred;
 mod exchange;
 mod host;
-mod later;
 mod memory;
 mod remaining;
 mod reply;

@@ -21,9 +21,9 @@ use super::ListenerConfig;
 use super::access_log::AccessLogWriter;
 use super::connection::{Activity, Closing, TICK};
 use super::connection_io::ConnectionIo;
+use super::deferred;
 use super::exchange::{self, RequestOrigin};
 use super::host::AllowedHosts;
-use super::later;
 use super::worker::{BUFFER_BYTES, HttpWorker, OpenConnection};
 use crate::module::{OpenError, Process, TransportCounter};
 use crate::system::{process, signal, tcp};
@@ -54,10 +54,10 @@ pub(super) fn serve(
     LocalSet::new().block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let stop_signal = UnixStream::from_std(stop_signal)?;
-        if let Some(bell) = worker.later.bell()? {
+        if let Some(notifier) = worker.deferred.notifier()? {
             let worker = Rc::clone(&worker);
             spawn_local(async move {
-                if let Err(error) = worker.later.listen(bell).await {
+                if let Err(error) = worker.deferred.listen(notifier).await {
                     log::error!(target: worker.module, "deferred replies are lost: {error}");
                 }
             });
@@ -193,7 +193,7 @@ async fn watch_deadlines(worker: Rc<HttpWorker>) {
             if activity.closing() != Closing::No {
                 continue;
             }
-            if activity.is_deferred().get() && later::has_left(stream, &mut open_sockets) {
+            if activity.is_deferred().get() && deferred::has_left(stream, &mut open_sockets) {
                 worker.count_dropped_reply();
                 activity.close(Closing::ClientGone);
                 continue;

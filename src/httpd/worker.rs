@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use super::ListenerConfig;
 use super::access_log::{AccessLogEntry, AccessLogWriter};
 use super::connection::{Activity, Closing};
+use super::deferred::DeferredReplies;
 use super::host::AllowedHosts;
-use super::later::Later;
 use super::memory::{MemoryBudget, MemoryKind};
 use super::turns::Turns;
 use super::warnings::WarningThrottles;
@@ -67,7 +67,7 @@ pub(super) struct HttpWorker {
     pub(super) warnings: WarningThrottles,
     /// The host names that a request to a loopback address may have.
     pub(super) hosts: AllowedHosts,
-    pub(super) later: Later,
+    pub(super) deferred: DeferredReplies,
     pub(super) memory: Rc<MemoryBudget>,
     /// The tick at which no client was slow enough to be disconnected for its memory, by [`MemoryKind`].
     /// Until the next tick [`make_room`](HttpWorker::make_room) does not search again.
@@ -120,7 +120,7 @@ impl HttpWorker {
             counters: TransportCounters::find(process, config.counters)?,
             warnings: WarningThrottles::new(config.module),
             hosts,
-            later: Later::new(process.context()),
+            deferred: DeferredReplies::new(process.context()),
             memory: Rc::default(),
             no_room_at: Default::default(),
             peak_bytes: Cell::new(0),

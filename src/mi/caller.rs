@@ -20,12 +20,12 @@ pub struct Caller<'a> {
     pub transport: &'static str,
     /// Who it is, for the log.
     pub peer: &'a dyn Peer,
-    /// How the transport finds the caller, for a reply that comes later.
+    /// The address of the caller for a deferred reply, in the form of the transport.
     pub address: &'a [u8],
 }
 
 impl<'a> Caller<'a> {
-    /// A caller to whom a reply that comes later goes without an address.
+    /// A caller without an address for deferred replies.
     #[must_use]
     pub fn new(transport: &'static str, peer: &'a dyn Peer) -> Caller<'a> {
         Caller { transport, peer, address: b"" }

@@ -2,8 +2,8 @@
 
 use super::caller::Caller;
 use super::context::Context;
+use super::deferred::{CommandOutcome, Delivery};
 use super::fault::{Fault, MISSING_PARAMETER};
-use super::later::{Delivery, Outcome};
 use super::params::{Args, Params};
 use super::reply::{Reply, Rest};
 
@@ -91,28 +91,25 @@ impl Classic {
 }
 
 /// What runs a command: a function for the built-in ones, a closure for those of C modules, either of them in a
-/// [`Later`](super::Later) when the reply may come later.
-pub trait Act: Sync {
+/// [`Deferrable`](super::Deferrable) when the command may defer its reply.
+pub trait CommandFunction: Sync {
     /// Runs it.
     ///
     /// # Errors
     /// What the command answers instead of a reply.
     fn run(&self, call: &mut Call<'_>) -> Result<(), Fault>;
 
-    /// Whether the reply may come later.
-    fn answers_later(&self) -> bool {
+    /// The command may defer its reply.
+    fn may_defer(&self) -> bool {
         false
     }
 }
 
-impl<F: Fn(&mut Call<'_>) -> Result<(), Fault> + Sync> Act for F {
+impl<F: Fn(&mut Call<'_>) -> Result<(), Fault> + Sync> CommandFunction for F {
     fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
         self(call)
     }
 }
-
-/// What a command's row points to.
-pub type Run = dyn Act;
 
 /// What a command changes. A call of one that changes the server itself is logged, with its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +135,7 @@ pub struct Command {
     /// What it changes.
     pub changes: Changes,
     /// What it does.
-    pub run: &'static Run,
+    pub run: &'static dyn CommandFunction,
 }
 
 impl std::fmt::Debug for Command {
@@ -161,10 +158,10 @@ pub struct Call<'a> {
     pub name: &'static str,
     /// Who asks.
     pub(super) caller: Caller<'a>,
-    /// Whether the reply may come later.
+    /// How the caller takes a deferred reply.
     pub(super) delivery: Delivery<'a>,
-    /// The number of the reply, when it comes later.
-    pub(super) later: Option<u64>,
+    /// The number of the pending request, when the reply is deferred.
+    pub(super) deferred: Option<u64>,
 }
 
 /// A command with the module that exports it.
@@ -215,10 +212,10 @@ impl Table {
         self.entries.iter().filter(move |entry| entry.command.serves(generation))
     }
 
-    /// Whether there is a command whose reply may come later.
+    /// There is a command that may defer its reply.
     #[must_use]
-    pub fn any_answers_later(&self) -> bool {
-        self.entries.iter().any(|entry| entry.command.run.answers_later())
+    pub fn any_may_defer(&self) -> bool {
+        self.entries.iter().any(|entry| entry.command.run.may_defer())
     }
 
     fn position(&self, name: &[u8]) -> Result<usize, usize> {
@@ -263,13 +260,13 @@ pub fn run(
     reply: &mut dyn Reply,
     caller: Caller<'_>,
     delivery: Delivery<'_>,
-) -> Result<Outcome, Fault> {
+) -> Result<CommandOutcome, Fault> {
     caller.log_change(command, params);
     let (args, name) = (Args::new(recipe, params), command.name);
-    let mut call = Call { context, args, reply, rest: None, name, caller, delivery, later: None };
+    let mut call = Call { context, args, reply, rest: None, name, caller, delivery, deferred: None };
     command.run.run(&mut call).inspect_err(|fault| caller.log_refusal(name, fault))?;
     let rest = call.rest.map(|rest| rest.of_request(caller.keep(), name));
-    Ok(call.later.map_or(Outcome::Now(rest), Outcome::Later))
+    Ok(call.deferred.map_or(CommandOutcome::Replied(rest), CommandOutcome::Deferred))
 }
 
 #[cfg(test)]
@@ -314,7 +311,7 @@ mod tests {
                         &params,
                         &mut reply,
                         Caller::new("test", &""),
-                        Delivery::Never,
+                        Delivery::Discarded,
                     )
                 })
                 .map(|_| reply.nodes.len())

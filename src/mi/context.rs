@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::command::Table;
 use super::statistics::Registry;
-use crate::shm::{Pending, Segment};
+use crate::shm::{PendingRequests, Segment};
 use crate::system::datagram::Socket;
 use crate::system::process::ProcessId;
 
@@ -14,8 +14,8 @@ use crate::system::process::ProcessId;
 pub struct Context {
     /// The shared state.
     pub segment: &'static Segment,
-    /// Replies that come later.
-    pub pending: &'static Pending,
+    /// The requests whose replies are deferred.
+    pub pending: &'static PendingRequests,
     /// All commands, for `which` and `help`.
     pub commands: Table,
     /// All statistics.

@@ -8,8 +8,8 @@
 mod caller;
 mod command;
 mod context;
+mod deferred;
 mod fault;
-mod later;
 mod number;
 mod params;
 mod reply;
@@ -18,14 +18,17 @@ mod statistics;
 
 pub use caller::{Caller, KeptCaller, Peer};
 pub use command::{
-    Act, Call, Changes, Classic, Command, Entry, Generation, Kind, Parameter, Run, Table, classic_recipe,
-    optional, required, run,
+    Call, Changes, Classic, Command, CommandFunction, Entry, Generation, Kind, Parameter, Table,
+    classic_recipe, optional, required, run,
 };
 pub use context::{Context, States};
+pub use deferred::{
+    CommandOutcome, Deferrable, Delivery, STATISTICS, StoredReply, TIMEOUTS, Timing, answer_all_pending,
+    answer_overdue,
+};
 pub use fault::{
     BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
 };
-pub use later::{Delivery, Later, Outcome, STATISTICS, TIMEOUTS, Told, When, end_all, end_late};
 pub use number::{signed, unsigned};
 pub use params::{Args, OwnedValues, Params};
 pub use reply::{Progress, Reply, Rest, Value};

@@ -3,17 +3,17 @@
 use super::{Context, Fault, Generation, Registry, Reply, States, Table, Value};
 use std::time::Duration;
 
-use crate::shm::{MIN_BYTES, Pending, Segment};
-use crate::system::bell::Bell;
+use crate::shm::{MIN_BYTES, PendingRequests, Segment};
+use crate::system::pipe_notifier::PipeNotifier;
 use crate::system::process::ProcessId;
 
 /// A server with two process slots, eight counters, and nothing loaded.
 pub(crate) fn context() -> Context {
     let segment = Segment::create(MIN_BYTES, 2, 8).unwrap();
-    let bells = (0..2).map(|_| Bell::new().unwrap()).collect();
+    let notifiers = (0..2).map(|_| PipeNotifier::new().unwrap()).collect();
     Context {
         segment,
-        pending: Box::leak(Box::new(Pending::new(segment, bells, Duration::from_secs(60)))),
+        pending: Box::leak(Box::new(PendingRequests::new(segment, notifiers, Duration::from_secs(60)))),
         commands: Table::default(),
         statistics: Registry::default(),
         states: States::default(),

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow};
 use crate::httpd::settings;
-use crate::mi::{Caller, Context, Told};
+use crate::mi::{Caller, Context, StoredReply};
 use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::{Dialect, HttpMethod, HttpRequest, ReplyHead, Route};
 use crate::wire::json_rpc::{self, JsonRpcAnswerer};
@@ -96,7 +96,7 @@ impl Dialect for JsonRpc {
         reply_head(self.answerer.borrow_mut().answer(context, request.body, caller, output))
     }
 
-    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
+    fn answer_deferred(&self, envelope: &[u8], reply: StoredReply, output: &mut Stream) -> ReplyHead {
         reply_head(json_rpc::write_deferred(envelope, reply, output))
     }
 }

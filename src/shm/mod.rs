@@ -37,7 +37,7 @@ pub use backlogs::{Backlog, SocketHash};
 pub use contiguous::Contiguous;
 pub use hot::{Header, InHand, PrivateMemory, Slot, SlotState};
 pub use parcels::{Parcel, Parcels};
-pub use pending::{Inbox, Pending, Unsent};
+pub use pending::{PendingRequests, ReplyInbox, UnsentReply};
 pub use persist::PersistError;
 pub use read_ahead::ReadAhead;
 use region::Region;

@@ -4,7 +4,6 @@
 //! segment, and it keeps no state but the signal flags in [`signal`], the words of [`last_words`], the files of
 //! [`leftovers`] and the way to [`stderr`].
 
-pub mod bell;
 pub mod clock;
 pub mod datagram;
 pub mod endpoint;
@@ -20,6 +19,7 @@ pub mod notify;
 pub mod obstacle;
 pub mod own_file;
 pub mod patience;
+pub mod pipe_notifier;
 pub mod presence;
 pub mod process;
 pub mod queue_probe;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Pieces, Stream};
-use crate::mi::{Context, Told};
+use crate::mi::{Context, StoredReply};
 
 /// The method of a request. The listener refuses all others before a dialect sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub trait Dialect: std::fmt::Debug {
 
     /// Writes a deferred reply, or the first piece of a long one. `envelope` is what the dialect stored with
     /// the request.
-    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead;
+    fn answer_deferred(&self, envelope: &[u8], reply: StoredReply, output: &mut Stream) -> ReplyHead;
 }
 
 /// A path and the dialect that serves it.
@@ -146,7 +146,7 @@ mod tests {
             ReplyHead { status: 200, content_type: "", is_error: false, rest: None, deferred: None }
         }
 
-        fn answer_deferred(&self, _: &[u8], _: Told, _: &mut Stream) -> ReplyHead {
+        fn answer_deferred(&self, _: &[u8], _: StoredReply, _: &mut Stream) -> ReplyHead {
             ReplyHead { status: 200, content_type: "", is_error: false, rest: None, deferred: None }
         }
     }

@@ -11,7 +11,7 @@ use opensips_mi::evi::Events;
 use opensips_mi::mi::{Context, Progress, Registry, States, Table};
 use opensips_mi::module::RunUser;
 use opensips_mi::modules;
-use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
+use opensips_mi::shm::{MIN_BYTES, PendingRequests, Segment};
 use opensips_mi::system::process::ProcessId;
 use opensips_mi::wire::Stream;
 use opensips_mi::wire::http::{Dialect, HttpMethod, HttpRequest};
@@ -54,7 +54,7 @@ fn server() -> Context {
     segment.set_level(1);
     Context {
         segment,
-        pending: Box::leak(Box::new(Pending::new(segment, Vec::new(), Duration::ZERO))),
+        pending: Box::leak(Box::new(PendingRequests::new(segment, Vec::new(), Duration::ZERO))),
         commands,
         statistics,
         states,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opensips_mi::mi::{Context, Registry, States, Table};
 use opensips_mi::modules;
-use opensips_mi::shm::{MIN_BYTES, Pending, Segment};
+use opensips_mi::shm::{MIN_BYTES, PendingRequests, Segment};
 use opensips_mi::system::process::ProcessId;
 
 /// Process slots of the server that answers.
@@ -36,7 +36,7 @@ fn server() -> Context {
     };
     Context {
         segment,
-        pending: Box::leak(Box::new(Pending::new(segment, Vec::new(), Duration::ZERO))),
+        pending: Box::leak(Box::new(PendingRequests::new(segment, Vec::new(), Duration::ZERO))),
         commands,
         statistics,
         states: States::default(),

@@ -20,6 +20,8 @@ mod config;
 mod config_places;
 /// UNIX datagrams: every kind of client, every size.
 mod datagram;
+/// Deferred replies, given by other processes.
+mod deferred;
 /// Events, their subscribers, and the datagrams that reach them.
 mod events;
 /// Requests by a FIFO: framing, reply FIFOs, readers that stop or never come, kills.
@@ -48,8 +50,6 @@ mod http_load;
 mod interop;
 /// Clients that stop, of all kinds at once, beside many that go on.
 mod isolation;
-/// Replies that come later than their requests, from other processes.
-mod later;
 /// Every byte that a client can send, in the log.
 mod log_bytes;
 /// What clients cause in the log, and how much of it.

@@ -23,7 +23,7 @@ impl Supervisor {
         for pool in &mut self.pools {
             pool.service.close();
         }
-        mi::end_all(self.context.pending);
+        mi::answer_all_pending(self.context.pending);
         let deadline = Instant::now() + GRACE;
         let mut killed = Vec::new();
         loop {

@@ -55,7 +55,7 @@ const ROWS: &[GlobalRow] = &[
     ours(
         &["mi_reply_timeout"],
         GlobalForm::Integer { min: 1, max: 86_400 },
-        "seconds that a reply may take which a command gives later; 60 by default",
+        "timeout of deferred replies, in seconds; 60 by default",
     ),
     ours(&["mpath"], GlobalForm::Text, "folder of the modules; /usr/lib/opensips/modules/ by default"),
     ours(&["open_files_limit"], NUMBER, "descriptors a process may open; the system's limit by default"),

@@ -180,20 +180,20 @@ enum Frame {
 
 /// A tree on its way to a reply, piece by piece.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct SnapshotWriter {
     copy: Snapshot,
     frames: Vec<Frame>,
     has_begun: bool,
 }
 
-impl Telling {
+impl SnapshotWriter {
     /// Begins with the first node.
-    pub(super) fn new(copy: Snapshot) -> Telling {
-        Telling { copy, frames: Vec::new(), has_begun: false }
+    pub(super) fn new(copy: Snapshot) -> SnapshotWriter {
+        SnapshotWriter { copy, frames: Vec::new(), has_begun: false }
     }
 
     /// Tells a piece.
-    pub(super) fn go_on(&mut self, reply: &mut dyn Reply) -> Progress {
+    pub(super) fn write_piece(&mut self, reply: &mut dyn Reply) -> Progress {
         if !self.has_begun {
             self.has_begun = true;
             let all = 0..self.copy.nodes.len();

@@ -29,8 +29,8 @@ fn sample() -> Snapshot {
 fn told_as_text(copy: Snapshot) -> String {
     let mut output = Datagram::new();
     let mut encoder = text::Encoder::new(&mut output, b"\t");
-    let mut telling = Telling::new(copy);
-    while telling.go_on(&mut encoder) == Progress::More {}
+    let mut writer = SnapshotWriter::new(copy);
+    while writer.write_piece(&mut encoder) == Progress::More {}
     encoder.finish();
     String::from_utf8(output.bytes().unwrap().to_vec()).unwrap()
 }
@@ -38,8 +38,8 @@ fn told_as_text(copy: Snapshot) -> String {
 fn told_as_json(copy: Snapshot) -> serde_json::Value {
     let mut output = Datagram::new();
     let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
-    let mut telling = Telling::new(copy);
-    while telling.go_on(&mut encoder) == Progress::More {}
+    let mut writer = SnapshotWriter::new(copy);
+    while writer.write_piece(&mut encoder) == Progress::More {}
     encoder.finish();
     let reply: serde_json::Value = serde_json::from_slice(output.bytes().unwrap()).unwrap();
     reply["result"].clone()
@@ -79,9 +79,9 @@ fn a_long_tree_comes_in_pieces() {
     }
     let mut output = Datagram::new();
     let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
-    let mut telling = Telling::new(copy);
+    let mut writer = SnapshotWriter::new(copy);
     let mut pieces = 1;
-    while telling.go_on(&mut encoder) == Progress::More {
+    while writer.write_piece(&mut encoder) == Progress::More {
         pieces += 1;
     }
     encoder.finish();
@@ -100,8 +100,8 @@ fn kids_of_one_name_come_together_where_the_first_stands() {
     }
     let mut output = Datagram::new();
     let mut encoder = json_rpc::JsonRpcEncoder::new(&mut output, "1");
-    let mut telling = Telling::new(copy);
-    while telling.go_on(&mut encoder) == Progress::More {}
+    let mut writer = SnapshotWriter::new(copy);
+    while writer.write_piece(&mut encoder) == Progress::More {}
     encoder.finish();
     let wanted = r#""result":{"z":["1","4"],"a":["2","5"],"m":"3","b":"6"},"#;
     let reply = String::from_utf8(output.bytes().unwrap().to_vec()).unwrap();

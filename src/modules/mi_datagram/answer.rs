@@ -8,10 +8,10 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
 use crate::mi::{
-    self, COMMAND_NOT_AVAILABLE, Caller, Context, Fault, Generation, Outcome, PARSE_ERROR, Params, Progress,
-    Rest, Told,
+    self, COMMAND_NOT_AVAILABLE, Caller, CommandOutcome, Context, Fault, Generation, PARSE_ERROR, Params,
+    Progress, Rest, StoredReply,
 };
-use crate::shm::pending::Due;
+use crate::shm::pending::AnsweredReply;
 use crate::system::datagram::Peer;
 use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::text::{self, Encoder, Refused, State, split_command};
@@ -134,22 +134,22 @@ impl<'a> Answerer<'a> {
     }
 
     /// Writes a reply that has come later.
-    pub(super) fn tell(&mut self, due: &Due) -> Answer<'_> {
+    pub(super) fn tell(&mut self, answered: &AnsweredReply) -> Answer<'_> {
         self.reply.clear();
-        let told = Told::from_bytes(&due.answer);
-        let begun = if due.form.is_empty() {
+        let told = StoredReply::from_bytes(&answered.answer);
+        let begun = if answered.envelope.is_empty() {
             let mut encoder = Encoder::new(&mut self.reply, self.indent);
-            match told.tell(&mut encoder) {
+            match told.write(&mut encoder) {
                 Ok(rest) => {
                     let state = encoder.state();
-                    self.begun_text(rest, state, &due.command)
+                    self.begun_text(rest, state, &answered.command)
                 }
-                Err(fault) => Begun::Whole(self.refuse(&due.command, &fault)),
+                Err(fault) => Begun::Whole(self.refuse(&answered.command, &fault)),
             }
         } else {
-            begun_json_rpc(json_rpc::write_deferred(&due.form, told, &mut self.reply))
+            begun_json_rpc(json_rpc::write_deferred(&answered.envelope, told, &mut self.reply))
         };
-        self.go_on_with(begun, &due.command)
+        self.go_on_with(begun, &answered.command)
     }
 
     /// Gives a reply that was begun its first time slice.
@@ -238,8 +238,8 @@ impl<'a> Answerer<'a> {
         })?;
         let state = encoder.state();
         Ok(match outcome {
-            Outcome::Now(rest) => self.begun_text(rest, state, request),
-            Outcome::Later(number) => Begun::Later(number),
+            CommandOutcome::Replied(rest) => self.begun_text(rest, state, request),
+            CommandOutcome::Deferred(number) => Begun::Later(number),
         })
     }
 

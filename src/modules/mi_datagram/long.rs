@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::answer::Unfinished;
-use crate::shm::Unsent;
+use crate::shm::UnsentReply;
 use crate::system::datagram::Peer;
 
 /// Clients whose requests may be unfinished at the same time. Each holds a reply of up to one datagram.
@@ -22,7 +22,7 @@ pub(super) struct Client {
     /// What is to go on; `None` when the next of its requests is to begin.
     pub(super) unfinished: Option<Box<Unfinished>>,
     /// The row of that reply, when it has come later.
-    pub(super) row: Option<Unsent>,
+    pub(super) row: Option<UnsentReply>,
     behind: VecDeque<Request>,
 }
 
@@ -68,8 +68,8 @@ impl LongRequests {
         &mut self,
         peer: &Peer,
         unfinished: Box<Unfinished>,
-        row: Option<Unsent>,
-    ) -> Result<(), (Box<Unfinished>, Option<Unsent>)> {
+        row: Option<UnsentReply>,
+    ) -> Result<(), (Box<Unfinished>, Option<UnsentReply>)> {
         if self.0.len() >= MAX_CLIENTS {
             return Err((unfinished, row));
         }

@@ -9,7 +9,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::shm::{Parcel, Parcels, Unsent};
+use crate::shm::{Parcel, Parcels, UnsentReply};
 use crate::system::datagram::{Peer, Socket};
 use crate::system::queue_probe::QueueProbe;
 use crate::system::send_pool::{PoolSender, SHORT_BYTES};
@@ -154,7 +154,7 @@ enum Copy<'a> {
     /// A reply that came at once. `None` when there was no room, which is never so: there are as many parcels as replies.
     Parcel(Option<Parcel<'a>>),
     /// One that has come later.
-    Row(Unsent),
+    Row(UnsentReply),
 }
 
 impl Copy<'_> {
@@ -198,7 +198,7 @@ impl<'a> Parked<'a> {
     }
 
     /// Keeps a reply, which has come later when there is a row for it. False when there is no room, or no time to keep it.
-    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer, row: Option<Unsent>) -> bool {
+    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer, row: Option<UnsentReply>) -> bool {
         if self.replies.len() >= MAX_REPLIES || self.keep_for.is_zero() || self.holds(peer) {
             return false;
         }

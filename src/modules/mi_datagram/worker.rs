@@ -17,7 +17,7 @@ use super::settings::Settings;
 use crate::logging::Throttle;
 use crate::mi::Fault;
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
-use crate::shm::{Inbox, Parcels, Unsent};
+use crate::shm::{Parcels, ReplyInbox, UnsentReply};
 use crate::system::datagram::{Peer, Socket, Wait};
 use crate::system::send_pool::{PoolSender, SendPool, UnreadLimit};
 use crate::wire::{MAX_DATAGRAM_BYTES, json_rpc};
@@ -50,7 +50,7 @@ pub(super) struct Worker<'a> {
     process: &'a Process<'a>,
     answerer: Answerer<'a>,
     delivery: Delivery<'a>,
-    inbox: Inbox,
+    inbox: ReplyInbox,
     long: LongRequests,
     request: Vec<u8>,
 }
@@ -76,7 +76,7 @@ impl<'a> Worker<'a> {
                 receive_failed: Throttle::new(module_path!()),
                 undeliverable: Throttle::new(module_path!()),
             },
-            inbox: Inbox::new(process.context().pending, process.context().slot),
+            inbox: ReplyInbox::new(process.context().pending, process.context().slot),
             long: LongRequests::default(),
             request: vec![0; MAX_DATAGRAM_BYTES],
         })
@@ -155,12 +155,12 @@ impl<'a> Worker<'a> {
         if !self.long.is_empty() {
             return doors.bound.receive(&mut self.request, peer, Wait::No);
         }
-        let bell = self.inbox.bell().filter(|_| !self.inbox.is_empty());
+        let notifier = self.inbox.notifier().filter(|_| !self.inbox.is_empty());
         let pause = (!parked.is_empty()).then(|| parked.pause());
-        if pause.is_none() && bell.is_none() {
+        if pause.is_none() && notifier.is_none() {
             return doors.bound.receive(&mut self.request, peer, Wait::Forever);
         }
-        doors.bound.wait(bell, pause)?;
+        doors.bound.wait(notifier, pause)?;
         doors.bound.receive(&mut self.request, peer, Wait::No)
     }
 
@@ -169,15 +169,15 @@ impl<'a> Worker<'a> {
         if self.inbox.is_empty() {
             return;
         }
-        self.inbox.listen();
-        while let Some(due) = self.inbox.take(|address| !self.delivery.is_parked(address), |_| ()) {
-            let Some(peer) = Peer::from_bytes(&due.address) else { continue };
+        self.inbox.drain_notifier();
+        while let Some(answered) = self.inbox.take(|address| !self.delivery.is_parked(address), |_| ()) {
+            let Some(peer) = Peer::from_bytes(&answered.address) else { continue };
             self.process.set_busy(true);
-            match self.answerer.tell(&due) {
+            match self.answerer.tell(&answered) {
                 Answer::Whole { bytes, is_error } => {
-                    self.delivery.conclude(bytes, is_error, &peer, Some(due.unsent));
+                    self.delivery.conclude(bytes, is_error, &peer, Some(answered.unsent));
                 }
-                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer, Some(due.unsent)),
+                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer, Some(answered.unsent)),
                 Answer::Later(_) => {} // never, as it has come
             }
             self.process.set_busy(false);
@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Keeps a request for its next time slice.
-    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer, row: Option<Unsent>) {
+    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer, row: Option<UnsentReply>) {
         if let Err((unfinished, row)) = self.long.add(peer, unfinished, row) {
             let bytes = self.answerer.give_up(*unfinished, &TOO_MANY);
             self.delivery.conclude(bytes, true, peer, row);
@@ -278,7 +278,7 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// Counts a reply and sends it, unless it is one that nobody wants.
-    fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer, row: Option<Unsent>) {
+    fn conclude(&mut self, bytes: &[u8], is_error: bool, peer: &Peer, row: Option<UnsentReply>) {
         if is_error {
             self.counters.count(TransportCounter::Errors);
         }
@@ -288,7 +288,7 @@ impl Delivery<'_> {
     }
 
     /// Sends a reply, or keeps it. One that has come later has a row, which stays until it has left or is dropped.
-    fn deliver(&mut self, bytes: &[u8], peer: &Peer, row: Option<Unsent>) {
+    fn deliver(&mut self, bytes: &[u8], peer: &Peer, row: Option<UnsentReply>) {
         if !peer.has_address() {
             return self.drop_reply(peer, "the client has bound no name to answer to");
         }

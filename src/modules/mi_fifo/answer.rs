@@ -2,8 +2,10 @@
 //!
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
-use crate::mi::{COMMAND_FAILED, Caller, Classic, Context, Fault, Generation, Outcome, Params, Rest, Told};
-use crate::shm::pending::Due;
+use crate::mi::{
+    COMMAND_FAILED, Caller, Classic, CommandOutcome, Context, Fault, Generation, Params, Rest, StoredReply,
+};
+use crate::shm::pending::AnsweredReply;
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State, Unfinished};
 use crate::wire::{Output, Pieces, Stream, json_rpc};
@@ -51,12 +53,14 @@ impl<'a> Answerer<'a> {
         let mut encoder = Encoder::new(output, self.indent);
         let outcome = text::run(entry, request.params, self.context, &mut self.params, &mut encoder, caller);
         match outcome {
-            Ok(Outcome::Later(number)) => Answer { later: Some(number), ..Answer::whole(false) },
+            Ok(CommandOutcome::Deferred(number)) => Answer { later: Some(number), ..Answer::whole(false) },
             Err(Refused::Parse) => refuse_text(request.command, output),
             Err(Refused::Command(fault)) => {
                 self.conclude(Err(fault), request.command, encoder.state(), output)
             }
-            Ok(Outcome::Now(rest)) => self.conclude(Ok(rest), request.command, encoder.state(), output),
+            Ok(CommandOutcome::Replied(rest)) => {
+                self.conclude(Ok(rest), request.command, encoder.state(), output)
+            }
         }
     }
 
@@ -99,15 +103,15 @@ impl<'a> Answerer<'a> {
     }
 
     /// Writes a reply that has come later.
-    pub(super) fn tell(&mut self, due: &Due, output: &mut Stream) -> Answer {
-        let told = Told::from_bytes(&due.answer);
-        if !due.form.is_empty() {
-            return json_answer(json_rpc::write_deferred(&due.form, told, output));
+    pub(super) fn tell(&mut self, answered: &AnsweredReply, output: &mut Stream) -> Answer {
+        let told = StoredReply::from_bytes(&answered.answer);
+        if !answered.envelope.is_empty() {
+            return json_answer(json_rpc::write_deferred(&answered.envelope, told, output));
         }
         let mut encoder = Encoder::new(output, self.indent);
-        let result = told.tell(&mut encoder);
+        let result = told.write(&mut encoder);
         let state = encoder.state();
-        self.conclude(result, &due.command, state, output)
+        self.conclude(result, &answered.command, state, output)
     }
 }
 
@@ -117,9 +121,9 @@ fn json_answer(answer: json_rpc::JsonRpcOutcome) -> Answer {
 }
 
 /// Whether the command of a request in text may answer later.
-pub(super) fn may_answer_later(context: &Context, command: &[u8]) -> bool {
+pub(super) fn may_defer(context: &Context, command: &[u8]) -> bool {
     let entry = context.commands.find(command, Generation::Classic);
-    entry.is_some_and(|entry| entry.command.run.answers_later())
+    entry.is_some_and(|entry| entry.command.run.may_defer())
 }
 
 /// What is known of a command in text.

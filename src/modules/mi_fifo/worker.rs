@@ -19,7 +19,7 @@ use super::{COUNTERS, Open};
 use crate::logging::Throttle;
 use crate::mi::{Caller, Context, Peer};
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
-use crate::shm::{Inbox, ReadAhead};
+use crate::shm::{ReadAhead, ReplyInbox};
 use crate::system::fifo::{self, Identity};
 use crate::wire::frame::{Frame, Framer, Known, Lookup, Mode, Wait, What};
 use crate::wire::json_rpc;
@@ -77,8 +77,8 @@ impl<'a> Worker<'a> {
             ledger: Ledger::new(process)?,
             path: OsString::new(),
             context: process.context(),
-            any_answers_later: process.context().commands.any_answers_later(),
-            inbox: Inbox::new(process.context().pending, process.context().slot),
+            any_may_defer: process.context().commands.any_may_defer(),
+            inbox: ReplyInbox::new(process.context().pending, process.context().slot),
         };
         Ok(Worker {
             process,
@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
 
     /// Reads more; waits for it unless there is something else to do.
     fn read(&mut self, served: Result<(), Wait>) {
-        let bell = self.service.bell();
+        let notifier = self.service.notifier();
         let replies = &mut self.service.replies;
         let limit = match served {
             Ok(()) => return,
@@ -155,8 +155,8 @@ impl<'a> Worker<'a> {
             }
             Err(Wait::Patiently) => None,
         };
-        let waits = limit.is_some() || bell.is_some() || !replies.is_empty();
-        if waits && !replies.wait(self.requests, bell, limit) {
+        let waits = limit.is_some() || notifier.is_some() || !replies.is_empty();
+        if waits && !replies.wait(self.requests, notifier, limit) {
             // Not before it was seen that nothing lies there: this process may have been held up for longer.
             self.is_quiet = self.waits_since.is_some_and(|since| since.elapsed() >= QUIET);
             return;
@@ -234,8 +234,8 @@ struct Service<'a> {
     path: OsString,
     context: &'a Context,
     /// Whether there are commands that answer later.
-    any_answers_later: bool,
-    inbox: Inbox,
+    any_may_defer: bool,
+    inbox: ReplyInbox,
 }
 
 impl<'a> Service<'a> {
@@ -260,9 +260,9 @@ impl<'a> Service<'a> {
                 return self.ledger.counters.count(TransportCounter::Errors);
             }
         };
-        let may_come_later = self.any_answers_later
+        let may_come_later = self.any_may_defer
             && match &what {
-                What::Text(text) => answer::may_answer_later(self.context, text.command),
+                What::Text(text) => answer::may_defer(self.context, text.command),
                 What::Json { text, .. } => json_rpc::may_be_deferred(self.context, text),
                 _ => false,
             };
@@ -304,8 +304,8 @@ impl<'a> Service<'a> {
     }
 
     /// What rings when a reply has come that came not at once; `None` while none is to come, or to be sent.
-    fn bell(&self) -> Option<BorrowedFd<'static>> {
-        self.inbox.bell().filter(|_| !self.inbox.is_empty() && self.replies.has_room())
+    fn notifier(&self) -> Option<BorrowedFd<'static>> {
+        self.inbox.notifier().filter(|_| !self.inbox.is_empty() && self.replies.has_room())
     }
 
     /// Sends replies that come later, of those that have come.
@@ -313,17 +313,17 @@ impl<'a> Service<'a> {
         if self.inbox.is_empty() || !self.replies.has_room() {
             return;
         }
-        self.inbox.listen();
+        self.inbox.drain_notifier();
         while self.replies.has_room()
-            && let Some(due) = self
+            && let Some(answered) = self
                 .inbox
                 .take(|address| target(address).is_none_or(|(_, path)| self.replies.may_wait(path)), |_| ())
         {
-            let Some((identity, path)) = target(&due.address) else { continue };
+            let Some((identity, path)) = target(&answered.address) else { continue };
             match self.replies.begin_to(path, identity) {
                 Ok(mut reply) => {
-                    let answer = self.answerer.tell(&due, &mut reply.stream);
-                    reply.unsent = Some(due.unsent);
+                    let answer = self.answerer.tell(&answered, &mut reply.stream);
+                    reply.unsent = Some(answered.unsent);
                     self.send(reply, answer);
                 }
                 Err(error) => self.ledger.note(Event::Dropped(path, &error)),

@@ -228,9 +228,16 @@ mod tests {
         (0..PIECE_CELLS).for_each(|_| params.push(b"", b"nope"));
         let mut reply = Recorder::default();
         let recipe = classic_recipe(command, &params).unwrap();
-        let ran =
-            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)
-                .unwrap();
+        let ran = run(
+            command,
+            recipe,
+            &context,
+            &params,
+            &mut reply,
+            Caller::new("test", &""),
+            Delivery::Discarded,
+        )
+        .unwrap();
         let mut rest = ran.rest().unwrap();
         let mut pieces = vec![reply.nodes.len()];
         while rest.go_on(&context, &mut reply) == Ok(Progress::More) {
@@ -240,8 +247,16 @@ mod tests {
         params.clear();
         params.push(b"", b"nope");
         assert_eq!(
-            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)
-                .err(),
+            run(
+                command,
+                recipe,
+                &context,
+                &params,
+                &mut reply,
+                Caller::new("test", &""),
+                Delivery::Discarded
+            )
+            .err(),
             Some(NOT_FOUND)
         );
     }
@@ -255,9 +270,16 @@ mod tests {
         params.push(b"", known);
         let mut reply = Recorder::default();
         let recipe = classic_recipe(command, &params).unwrap();
-        let mut rest =
-            run(command, recipe, &context, &params, &mut reply, Caller::new("test", &""), Delivery::Never)?
-                .rest();
+        let mut rest = run(
+            command,
+            recipe,
+            &context,
+            &params,
+            &mut reply,
+            Caller::new("test", &""),
+            Delivery::Discarded,
+        )?
+        .rest();
         let mut pieces = 1;
         while let Some(rest) = &mut rest
             && rest.go_on(&context, &mut reply)? == Progress::More

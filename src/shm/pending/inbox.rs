@@ -1,33 +1,33 @@
-//! A worker's own pending replies: those of its slot, its dead predecessor's among them.
+//! Keeps the numbers of a worker's pending requests, with those of a killed predecessor in the same slot.
 
 use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 
-use super::{Due, Pending, Taken, Unsent, number_of};
-use crate::system::bell::Bell;
+use super::{AnsweredReply, InboxLookup, PendingRequests, UnsentReply, slot_number};
+use crate::system::pipe_notifier::PipeNotifier;
 
-/// The numbers that a worker waits for. Each is in one of three places.
+/// The numbers of a worker's pending requests. Each number is in one of the three lists.
 #[derive(Debug)]
-pub struct Inbox {
-    pending: &'static Pending,
+pub struct ReplyInbox {
+    pending: &'static PendingRequests,
     slot: usize,
-    /// Those that are not answered, as far as is known.
+    /// Requests of which the worker knows no answer.
     waiting: HashSet<u64>,
-    /// Those that are.
+    /// Answered requests, in the order of the answers.
     answered: VecDeque<u64>,
-    /// Those that are, by addresses that could not be served.
+    /// Answered requests whose caller could not be served, by the caller's address.
     held: Vec<(Vec<u8>, VecDeque<u64>)>,
 }
 
-impl Inbox {
-    /// That of the worker in a slot, with what a predecessor has left.
+impl ReplyInbox {
+    /// The inbox of the worker in `slot`. It begins with the requests that a killed predecessor has left.
     #[must_use]
-    pub fn new(pending: &'static Pending, slot: usize) -> Inbox {
+    pub fn new(pending: &'static PendingRequests, slot: usize) -> ReplyInbox {
         let sending =
             pending.segment.slots().get(slot).map_or(0, |slot| slot.sending().load(Ordering::Acquire));
         if sending != 0 {
-            let unsent = Unsent { pending, slot, number: sending };
+            let unsent = UnsentReply { pending, slot, number: sending };
             if pending.is_there(sending) {
                 log::warn!(
                     "the reply to request {sending} may be lost: its process was killed while it sent it"
@@ -35,10 +35,10 @@ impl Inbox {
             }
             drop(unsent);
         }
-        let left = pending.numbers_of(number_of(slot)).into_iter();
+        let left = pending.numbers_of(slot_number(slot)).into_iter();
         let (answered, waiting): (Vec<_>, Vec<_>) = left.partition(|(_, is_answered)| *is_answered);
         let numbers = |rows: Vec<(u64, bool)>| rows.into_iter().map(|(number, _)| number);
-        Inbox {
+        ReplyInbox {
             pending,
             slot,
             waiting: numbers(waiting).collect(),
@@ -47,7 +47,7 @@ impl Inbox {
         }
     }
 
-    /// Forgets all that a predecessor has left: for a worker that has not its connections.
+    /// Removes all requests in the inbox. A worker calls it when its predecessor's connections are gone.
     pub fn clear(&mut self) {
         let held = self.held.drain(..).flat_map(|(_, numbers)| numbers);
         for number in self.waiting.drain().chain(self.answered.drain(..)).chain(held) {
@@ -55,65 +55,70 @@ impl Inbox {
         }
     }
 
-    /// Waits for that number from now on.
+    /// Adds a request that the worker has just made pending.
     pub fn expect(&mut self, number: u64) {
         self.waiting.insert(number);
     }
 
-    /// Waits for it no more, and forgets the row, if it is there.
+    /// Removes a request that the worker no longer waits for.
     pub fn give_up(&mut self, number: u64) {
         self.waiting.remove(&number);
         self.pending.remove(number);
     }
 
-    /// Whether it waits for nothing.
+    /// No request of the worker is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.answered.is_empty() && self.held.is_empty()
     }
 
-    /// Readable when there is something to be heard. `None` when no command answers later.
+    /// The descriptor that is readable when a request was answered. `None` when no command may defer its reply.
     #[must_use]
-    pub fn bell(&self) -> Option<BorrowedFd<'static>> {
-        self.pending.bells.get(self.slot).map(AsFd::as_fd)
+    pub fn notifier(&self) -> Option<BorrowedFd<'static>> {
+        self.pending.notifiers.get(self.slot).map(AsFd::as_fd)
     }
 
-    /// Hears the bell. Does not wait.
-    pub fn listen(&mut self) {
-        let mut rung = Vec::new();
-        self.pending.bells.get(self.slot).into_iter().for_each(|bell| bell.hear(&mut rung));
-        self.note(rung);
+    /// Reads from the notifier which requests were answered. Does not block.
+    pub fn drain_notifier(&mut self) {
+        let mut numbers = Vec::new();
+        self.pending.notifiers.get(self.slot).into_iter().for_each(|notifier| notifier.drain(&mut numbers));
+        self.note_answered(numbers);
     }
 
-    /// Notes what somebody else has read from the bell.
-    pub fn hear(&mut self, bytes: &[u8]) {
-        self.note(Bell::numbers(bytes));
+    /// Notes the requests in `bytes`, which the caller has read from the notifier.
+    pub fn note_notified(&mut self, bytes: &[u8]) {
+        self.note_answered(PipeNotifier::numbers(bytes));
     }
 
-    /// What is known to be answered is rung again each second, and is to be taken once.
-    fn note(&mut self, rung: impl IntoIterator<Item = u64>) {
-        let Inbox { waiting, answered, .. } = self;
-        answered.extend(rung.into_iter().filter(|number| waiting.remove(number)));
+    /// Ignores the numbers that it has noted before: [`PendingRequests::sweep`] notifies of each every second.
+    fn note_answered(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        let ReplyInbox { waiting, answered, .. } = self;
+        answered.extend(numbers.into_iter().filter(|number| waiting.remove(number)));
     }
 
-    /// Takes the next answer that was heard of, of those whose address `may` be served now, if there is one; its row stays in
-    /// the table as long as its [`Unsent`]. Tells `lost` the numbers of those that are there no more, as they have waited here for too long.
-    pub fn take(&mut self, may: impl Fn(&[u8]) -> bool, mut lost: impl FnMut(u64)) -> Option<Due> {
-        while let Some(number) = self.next_held(&may).or_else(|| self.answered.pop_front()) {
-            match self.pending.look(number, self.slot, &may) {
-                Taken::NotAnswered => {
+    /// Takes the next reply whose caller's address passes `is_served`, in the order of the answers. The row stays until
+    /// the [`UnsentReply`] is dropped. Calls `lost` with the number of each request whose answer waited too long for
+    /// this worker and was removed.
+    pub fn take(
+        &mut self,
+        is_served: impl Fn(&[u8]) -> bool,
+        mut lost: impl FnMut(u64),
+    ) -> Option<AnsweredReply> {
+        while let Some(number) = self.next_held(&is_served).or_else(|| self.answered.pop_front()) {
+            match self.pending.look_up(number, self.slot, &is_served) {
+                InboxLookup::NotAnswered => {
                     self.waiting.insert(number);
                 }
-                Taken::NotNow(address) => self.hold(address, number),
-                Taken::Gone => lost(number),
-                Taken::Due(due) => return Some(due),
+                InboxLookup::NotServed(address) => self.hold(address, number),
+                InboxLookup::NotPending => lost(number),
+                InboxLookup::Answered(answered) => return Some(answered),
             }
         }
         None
     }
 
-    fn next_held(&mut self, may: impl Fn(&[u8]) -> bool) -> Option<u64> {
-        let at = self.held.iter().position(|(address, _)| may(address))?;
+    fn next_held(&mut self, is_served: impl Fn(&[u8]) -> bool) -> Option<u64> {
+        let at = self.held.iter().position(|(address, _)| is_served(address))?;
         let number = self.held[at].1.pop_front();
         if self.held[at].1.is_empty() {
             self.held.remove(at);

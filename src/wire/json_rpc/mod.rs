@@ -27,7 +27,9 @@ pub use unfinished::UnfinishedReplies;
 use unfinished::{JsonRpcBatch, PartialReply, finish_or_suspend};
 
 use super::{MAX_BATCH, Output};
-use crate::mi::{self, Caller, Context, Delivery, Fault, Generation, Outcome, Params, Reply, Rest, Told};
+use crate::mi::{
+    self, Caller, CommandOutcome, Context, Delivery, Fault, Generation, Params, Reply, Rest, StoredReply,
+};
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
 const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
@@ -73,7 +75,7 @@ pub fn is_reply(text: &[u8]) -> bool {
 pub fn may_be_deferred(context: &Context, text: &[u8]) -> bool {
     let Some(Ok(request)) = str::from_utf8(text).ok().map(JsonRpcRequest::parse) else { return false };
     let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
-    entry.is_some_and(|entry| entry.command.run.answers_later())
+    entry.is_some_and(|entry| entry.command.run.may_defer())
 }
 
 /// Answers texts that hold a request or a batch. Reuses its buffers from one text to the next.
@@ -207,7 +209,7 @@ impl JsonRpcAnswerer {
             Err(InvalidRequest::NotJson) => NULL,
         };
         let delivery =
-            if is_alone { Delivery::AtAnyTime { form: id.as_bytes() } } else { Delivery::WithOthers };
+            if is_alone { Delivery::Waiting { envelope: id.as_bytes() } } else { Delivery::InBatch };
         let mut encoder = JsonRpcEncoder::new(output, id);
         let result = match (&parsed, refusal) {
             (Ok(_), Some(refusal)) => Err(refusal.clone()),
@@ -219,10 +221,10 @@ impl JsonRpcAnswerer {
             let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
             log::debug!("{} {}: {shown}", fault.code, fault.reason);
         }
-        if let Ok(Outcome::Later(number)) = result {
+        if let Ok(CommandOutcome::Deferred(number)) = result {
             return RequestOutcome::Deferred(number);
         }
-        let (is_error, partial) = finish_or_suspend(result.map(Outcome::rest), encoder, id);
+        let (is_error, partial) = finish_or_suspend(result.map(CommandOutcome::rest), encoder, id);
         RequestOutcome::Replied { is_error, partial }
     }
 
@@ -235,9 +237,9 @@ impl JsonRpcAnswerer {
     ) -> RequestOutcome {
         let mut discarded = DiscardedOutput;
         let encoder = &mut JsonRpcEncoder::new(&mut discarded, NULL);
-        let outcome = self.run(context, request, encoder, caller, Delivery::Never);
+        let outcome = self.run(context, request, encoder, caller, Delivery::Discarded);
         let is_error = outcome.is_err();
-        let rest = outcome.ok().and_then(Outcome::rest).filter(Rest::is_change);
+        let rest = outcome.ok().and_then(CommandOutcome::rest).filter(Rest::is_change);
         let partial = rest.map(|rest| PartialReply { id: None, state: JsonRpcReplyState::default(), rest });
         RequestOutcome::Replied { is_error, partial }
     }
@@ -249,7 +251,7 @@ impl JsonRpcAnswerer {
         reply: &mut dyn Reply,
         caller: Caller<'_>,
         delivery: Delivery<'_>,
-    ) -> Result<Outcome, Fault> {
+    ) -> Result<CommandOutcome, Fault> {
         let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
         let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
         let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
@@ -258,11 +260,11 @@ impl JsonRpcAnswerer {
 }
 
 /// Writes a deferred reply, or its first piece. `id` is the id of its request as JSON text.
-pub fn write_deferred<O: Output>(id: &[u8], reply: Told, output: &mut O) -> JsonRpcOutcome {
+pub fn write_deferred<O: Output>(id: &[u8], reply: StoredReply, output: &mut O) -> JsonRpcOutcome {
     // The id was a part of a valid request.
     let id = str::from_utf8(id).unwrap_or(NULL);
     let mut encoder = JsonRpcEncoder::new(output, id);
-    let result = reply.tell(&mut encoder).map_err(reworded);
+    let result = reply.write(&mut encoder).map_err(reworded);
     let (is_error, partial) = finish_or_suspend(result, encoder, id);
     JsonRpcOutcome::of_reply(is_error, partial)
 }

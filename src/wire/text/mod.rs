@@ -19,8 +19,8 @@ pub use encode::{Encoder, State};
 
 use super::{Output, Pieces};
 use crate::mi::{
-    self, Caller, Classic, Context, Delivery, Entry, Fault, Outcome, PARSE_ERROR, Params, Progress, Reply,
-    Rest,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Entry, Fault, PARSE_ERROR, Params, Progress,
+    Reply, Rest,
 };
 
 /// Why a command that exists answers with an error.
@@ -43,7 +43,7 @@ pub fn run(
     params: &mut Params,
     reply: &mut dyn Reply,
     caller: Caller<'_>,
-) -> Result<Outcome, Refused> {
+) -> Result<CommandOutcome, Refused> {
     let command = entry.command;
     params.clear();
     if let Classic::Takes { .. } = command.classic {
@@ -53,7 +53,7 @@ pub fn run(
         })?;
     }
     let recipe = mi::classic_recipe(command, params).map_err(Refused::Command)?;
-    let delivery = Delivery::AtAnyTime { form: b"" };
+    let delivery = Delivery::Waiting { envelope: b"" };
     mi::run(command, recipe, context, params, reply, caller, delivery).map_err(Refused::Command)
 }
 

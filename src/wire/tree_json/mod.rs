@@ -20,8 +20,8 @@ use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
 use super::{Output, Pieces, Stream};
 use crate::mi::{
-    self, Caller, Classic, Context, Delivery, Fault, Generation, Outcome, Params, Progress, Reply, Rest,
-    Told, Value,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Fault, Generation, Params, Progress, Reply,
+    Rest, StoredReply, Value,
 };
 
 /// C: `MI_HTTP_U_NOT_FOUND`.
@@ -60,19 +60,19 @@ impl Dialect for TreeJson {
             return ReplyHead { status: 405, ..reply_head(true) };
         }
         match run(context, request, &mut encoder) {
-            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..reply_head(false) },
+            Ok(CommandOutcome::Deferred(number)) => ReplyHead { deferred: Some(number), ..reply_head(false) },
             result => {
                 if let Err(fault) = &result {
                     log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
                 }
-                finish_or_suspend(result.map(Outcome::rest), encoder)
+                finish_or_suspend(result.map(CommandOutcome::rest), encoder)
             }
         }
     }
 
-    fn answer_deferred(&self, _envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
+    fn answer_deferred(&self, _envelope: &[u8], reply: StoredReply, output: &mut Stream) -> ReplyHead {
         let mut encoder = TreeJsonEncoder::new(output);
-        let result = reply.tell(&mut encoder).map_err(reworded);
+        let result = reply.write(&mut encoder).map_err(reworded);
         finish_or_suspend(result, encoder)
     }
 }
@@ -100,7 +100,7 @@ fn reply_head(is_error: bool) -> ReplyHead {
     ReplyHead { status: 200, content_type: JSON, is_error, rest: None, deferred: None }
 }
 
-fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> Result<Outcome, Fault> {
+fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> Result<CommandOutcome, Fault> {
     let name = percent_decoded(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
     if name.is_empty() {
         return Err(NO_REPLY);
@@ -111,7 +111,7 @@ fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> R
         decode_params(request.query.unwrap_or_default().as_bytes(), &mut params);
     }
     let recipe = mi::classic_recipe(command, &params)?;
-    let (caller, delivery) = (Caller::new("mi_json", &request.client), Delivery::AtAnyTime { form: b"" });
+    let (caller, delivery) = (Caller::new("mi_json", &request.client), Delivery::Waiting { envelope: b"" });
     mi::run(command, recipe, context, &params, reply, caller, delivery).map_err(reworded)
 }
 

@@ -41,7 +41,7 @@ static ROWS: [Command; 7] = [
     }),
 ];
 
-const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Command {
+const fn row(name: &'static str, classic: Classic, run: &'static dyn mi::CommandFunction) -> Command {
     Command { name, help: None, classic, json_rpc: &[], changes: crate::mi::Changes::Data, run }
 }
 

@@ -31,8 +31,8 @@ use introspect::MULTICALL;
 use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
 use crate::mi::{
-    self, Caller, Classic, Context, Delivery, Fault, Generation, KeptCaller, Outcome, Params, Progress, Rest,
-    Told,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Fault, Generation, KeptCaller, Params,
+    Progress, Rest, StoredReply,
 };
 
 /// The dialect of mi_xmlrpc or mi_xmlrpc_ng; each variant encodes the nodes of a reply in its own way.
@@ -160,17 +160,19 @@ impl Dialect for XmlRpcFormat {
             return begin_multicall(format, calls, caller, output);
         }
         let mut encoder = XmlRpcEncoder::new(output, format, ReplyFrame::Document);
-        let origin = CallOrigin { caller, delivery: Delivery::AtAnyTime { form: call.method.as_bytes() } };
+        let origin = CallOrigin { caller, delivery: Delivery::Waiting { envelope: call.method.as_bytes() } };
         match run(format, context, &call, &mut Params::new(), &mut encoder, origin) {
-            Ok(Outcome::Later(number)) => ReplyHead { deferred: Some(number), ..reply_head(false, None) },
-            result => finish_single(format, result.map(Outcome::rest), &call.method, encoder),
+            Ok(CommandOutcome::Deferred(number)) => {
+                ReplyHead { deferred: Some(number), ..reply_head(false, None) }
+            }
+            result => finish_single(format, result.map(CommandOutcome::rest), &call.method, encoder),
         }
     }
 
-    fn answer_deferred(&self, envelope: &[u8], reply: Told, output: &mut Stream) -> ReplyHead {
+    fn answer_deferred(&self, envelope: &[u8], reply: StoredReply, output: &mut Stream) -> ReplyHead {
         let name = String::from_utf8_lossy(envelope);
         let mut encoder = XmlRpcEncoder::new(output, *self, ReplyFrame::Document);
-        let result = reply.tell(&mut encoder).map_err(|fault| self.reworded(&name, fault));
+        let result = reply.write(&mut encoder).map_err(|fault| self.reworded(&name, fault));
         finish_single(*self, result, &name, encoder)
     }
 }
@@ -248,11 +250,13 @@ fn run(
     params: &mut Params,
     reply: &mut XmlRpcEncoder<'_>,
     origin: CallOrigin<'_>,
-) -> Result<Outcome, Fault> {
+) -> Result<CommandOutcome, Fault> {
     let name = &call.method;
     let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
         let result = introspect::run(context, format, name, &call.params, reply);
-        return result.unwrap_or_else(|| Err(format.unknown_command(name))).map(|()| Outcome::Now(None));
+        return result
+            .unwrap_or_else(|| Err(format.unknown_command(name)))
+            .map(|()| CommandOutcome::Replied(None));
     };
     params.clear();
     if let Classic::Takes { .. } = entry.command.classic {
@@ -375,10 +379,10 @@ impl Pieces<Stream> for UnfinishedXmlReplies {
         let is_error = match call {
             Ok(call) => {
                 let mut encoder = XmlRpcEncoder::new(output, self.format, ReplyFrame::MulticallElement);
-                let origin = CallOrigin { caller: multicall.caller.caller(), delivery: Delivery::WithOthers };
+                let origin = CallOrigin { caller: multicall.caller.caller(), delivery: Delivery::InBatch };
                 let outcome = run(self.format, context, &call, &mut Params::new(), &mut encoder, origin);
                 let (is_error, partial) =
-                    finish_or_suspend(outcome.map(Outcome::rest), &call.method, encoder);
+                    finish_or_suspend(outcome.map(CommandOutcome::rest), &call.method, encoder);
                 self.partial = partial;
                 is_error
             }

@@ -34,7 +34,7 @@ static ROWS: [Command; 6] = [
     }),
 ];
 
-const fn row(name: &'static str, classic: Classic, run: &'static mi::Run) -> Command {
+const fn row(name: &'static str, classic: Classic, run: &'static dyn mi::CommandFunction) -> Command {
     Command { name, help: Some("does <it>"), classic, json_rpc: &[], changes: crate::mi::Changes::Data, run }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::killed::{LOST_AFTER, Random, kill_while, number};
 use super::{built, text};
-use crate::later::LATER;
+use crate::deferred::DEFERRED;
 use crate::support::{Client, Server, Setup, StopOnDrop, children_of, is_alive, wait_for};
 
 /// Clients over datagrams, and over FIFO.
@@ -120,7 +120,7 @@ fn over_fifo(server: &Server, number: usize, stop: &AtomicBool) -> SentRequests 
 #[test]
 fn after_kills_each_deferred_request_has_one_reply() {
     let limit = format!("mi_reply_timeout={REPLY_TIMEOUT_SECONDS}");
-    let Some(setup) = built(Setup::unix().workers(4).fifo().global(&limit), LATER, "") else { return };
+    let Some(setup) = built(Setup::unix().workers(4).fifo().global(&limit), DEFERRED, "") else { return };
     let server = setup.start();
     server.wait_for_workers(4);
     let pending = || number(&text(&server, ":get_statistics:\npending_replies\n"));

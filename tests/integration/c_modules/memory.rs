@@ -10,8 +10,8 @@ use std::process::Command;
 use super::transports::{Connection, Syntax, drive, fifo, with_http, with_modules};
 use super::{SLIPS, built, text};
 use crate::c_processes::{ASKS, EVENTS};
+use crate::deferred::{DEFERRED, finish, json_request, receive, xml_call};
 use crate::events::Subscriber;
-use crate::later::{LATER, finish, json_request, receive, xml_call};
 use crate::support::{DEADLINE, Folder, Http, Server, Setup, Signal, post, skip, wait_for};
 
 /// Rounds of requests, so that what each of them leaves behind is seen.
@@ -51,7 +51,7 @@ const MORE: [&str; 7] = [
     "tests/integration/modules/helpers.c",
     EVENTS,
     ASKS,
-    LATER,
+    DEFERRED,
     SLIPS,
 ];
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Event, Tell};
 use crate::mi::{Context, Progress};
-use crate::shm::{Parcel, Parcels, Unsent};
+use crate::shm::{Parcel, Parcels, UnsentReply};
 use crate::system::fifo::{self, Identity, ReplyError};
 use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::{Pieces, Stream};
@@ -65,7 +65,7 @@ pub(in super::super) struct Reply<'a> {
     /// A copy for a successor, while nothing was written.
     pub(super) parcel: Option<Parcel<'a>>,
     /// Its row in the table, when it has come later and nothing was written.
-    pub(in super::super) unsent: Option<Unsent>,
+    pub(in super::super) unsent: Option<UnsentReply>,
 }
 
 /// What a reply waits for.

@@ -1,4 +1,4 @@
-//! Commands of a C module that answer later, from whatever process: over each transport and in each syntax, after the
+//! Deferred replies of a C module, given by any process: over each transport and in each syntax, after the
 //! process that took the request was killed, too late, twice, and never. C: the `..._close_async` of each transport.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::support::{
     Client, Http, Kind, Server, Setup, Signal, free_udp_port, is_alive, post, send, wait_for,
 };
 
-pub(crate) const LATER: &str = "tests/integration/modules/later.c";
+pub(crate) const DEFERRED: &str = "tests/integration/modules/deferred.c";
 
 /// Long enough that a reply which came at once would have come.
 const QUIET: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The server with its module, by UNIX datagrams; `None` when there is no C compiler.
 #[track_caller]
 fn with_module(setup: Setup) -> Option<Setup> {
-    built(setup, LATER, "")
+    built(setup, DEFERRED, "")
 }
 
 fn text(server: &Server, request: &str) -> String {
@@ -61,7 +61,7 @@ pub(crate) fn receive(client: &Client) -> String {
 }
 
 #[test]
-fn datagrams_are_answered_when_another_command_has_run() {
+fn datagram_clients_get_deferred_replies() {
     let Some(setup) = with_module(Setup::unix().workers(3)) else { return };
     let server = setup.start();
     for kind in [Kind::Bound, Kind::Connected, Kind::Abstract] {
@@ -81,7 +81,7 @@ fn datagrams_are_answered_when_another_command_has_run() {
 }
 
 #[test]
-fn udp_clients_are_answered_later_too() {
+fn udp_clients_get_deferred_replies() {
     let host = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let port = free_udp_port(host);
     let setup = Setup::udp(&format!("udp:127.0.0.1:{port}"), SocketAddr::from((host, port)));
@@ -97,7 +97,7 @@ fn udp_clients_are_answered_later_too() {
 }
 
 #[test]
-fn fifo_clients_get_long_replies_later() {
+fn fifo_clients_get_long_deferred_replies() {
     let Some(setup) = with_module(Setup::unix().fifo()) else { return };
     let server = setup.start();
     let (one, two, other) =
@@ -137,7 +137,7 @@ pub(crate) fn xml_call(key: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_dialect_of_http_waits_for_its_reply() {
+fn each_http_dialect_gets_deferred_replies() {
     let Some((server, own, shared)) = all_http() else { return };
     let requests = [
         (own, xml_call("old"), "Answer:: old said=xy"),
@@ -250,7 +250,7 @@ fn a_reply_survives_the_process_that_took_the_request() {
 }
 
 #[test]
-fn what_nobody_answers_ends_at_its_time() {
+fn an_unanswered_request_times_out() {
     let Some(setup) = with_module(Setup::unix().global("mi_reply_timeout=1").fifo()) else { return };
     let server = setup.start();
     let (one, two, three) = (server.client(), server.client(), server.fifo_client("three"));
@@ -267,7 +267,7 @@ fn what_nobody_answers_ends_at_its_time() {
     assert!(one.receive(QUIET).is_err());
     let said = server.stderr();
     assert!(said.contains("is dropped: its request was answered before, or timed out"), "{said}");
-    assert!(said.contains("later: nobody has answered in time"), "{said}");
+    assert!(said.contains("later: no process has replied in time"), "{said}");
 }
 
 /// A handler that is over was the one of the request after 4096 others.
@@ -335,7 +335,7 @@ fn a_request_is_answered_once_whatever_the_module_does() {
 }
 
 #[test]
-fn a_batch_does_not_wait_and_a_notification_is_not_answered() {
+fn a_batch_is_refused_and_a_notification_gets_no_reply() {
     let Some(setup) = with_module(Setup::unix()) else { return };
     let server = setup.start();
     let batch = format!("[{},{}]", json_request("a"), json!({"jsonrpc": "2.0", "id": 2, "method": "who"}));
@@ -354,7 +354,7 @@ fn a_batch_does_not_wait_and_a_notification_is_not_answered() {
 }
 
 #[test]
-fn one_client_gets_all_replies_that_come_while_it_does_not_read() {
+fn a_client_that_did_not_read_gets_all_deferred_replies() {
     let setup = Setup::unix().workers(2).param("socket_timeout", "30000");
     let Some(setup) = with_module(setup) else { return };
     let server = setup.start();
@@ -373,7 +373,7 @@ fn one_client_gets_all_replies_that_come_while_it_does_not_read() {
 }
 
 #[test]
-fn a_thousand_wait_and_nobody_else_does() {
+fn a_thousand_pending_requests_delay_no_other_client() {
     let Some(setup) = with_module(Setup::unix().workers(2)) else { return };
     let server = setup.start();
     let clients: Vec<Client> = (0..1000).map(|_| server.client()).collect();
@@ -397,7 +397,7 @@ fn a_thousand_wait_and_nobody_else_does() {
 }
 
 #[test]
-fn a_server_that_stops_tells_those_who_wait() {
+fn a_stopping_server_answers_all_pending_requests() {
     let (setup, [_, address]) = with_http(Setup::unix().workers(2).fifo(), 1);
     let Some(setup) = with_module(setup) else { return };
     let server = setup.start();
@@ -417,7 +417,7 @@ fn a_server_that_stops_tells_those_who_wait() {
 }
 
 #[test]
-fn one_who_does_not_read_what_comes_later_holds_up_nobody() {
+fn a_client_that_does_not_read_deferred_replies_delays_no_other() {
     let Some(setup) = with_module(Setup::unix().param("socket_timeout", "30000")) else { return };
     let server = setup.start();
     let client = server.client();

@@ -163,5 +163,5 @@ static mi_export_t mi_cmds[] = {
 };
 
 struct module_exports exports = {
-	"later", MODULE_VERSION, DEFAULT_DLFLAGS, 0, 0, 0, mi_cmds, 0, 0, mod_init, 0, 0, 0,
+	"deferred", MODULE_VERSION, DEFAULT_DLFLAGS, 0, 0, 0, mi_cmds, 0, 0, mod_init, 0, 0, 0,
 };
