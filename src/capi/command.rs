@@ -9,8 +9,8 @@ use super::layouts::{self, ASYNC_FLAG, ASYNC_REPLY, MiCmd, MiFunction, MiHandler
 use super::tree::{OwnedTree, stored_reply};
 use super::{c_strings, handler};
 use crate::mi::{
-    COMMAND_FAILED, Call, Changes, Classic, Command, CommandFunction, Deferrable, Fault, Parameter,
-    SERVER_ERROR, Timing, optional, required,
+    COMMAND_FAILED, Call, Changes, Classic, Command, CommandFunction, Deferrable, Parameter, SERVER_ERROR,
+    Status, Timing, optional, required,
 };
 use crate::shm::{InHand, Slot};
 
@@ -135,7 +135,7 @@ fn command_row(command: &MiCmd, number: u32) -> Option<Command> {
 }
 
 /// Runs a command that replies at once.
-fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
+fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Status> {
     match call_function(command, call, None)? {
         Timing::Now => Ok(()),
         Timing::Deferred => {
@@ -147,7 +147,7 @@ fn run(command: &CCommand, call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// Runs a command that may defer its reply. `number` is the number of the pending request.
-fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<Timing, Fault> {
+fn run_deferred(command: &CCommand, call: &mut Call<'_>, number: u64) -> Result<Timing, Status> {
     let handler = handler::for_request(number).ok_or(SERVER_ERROR)?;
     call_function(command, call, Some(handler))
 }
@@ -157,7 +157,7 @@ fn call_function(
     command: &CCommand,
     call: &mut Call<'_>,
     handler: Option<NonNull<MiHandler>>,
-) -> Result<Timing, Fault> {
+) -> Result<Timing, Status> {
     let mut request = match command.takes_input {
         true => Some(
             OwnedTree::request(call.args.all())

@@ -16,7 +16,7 @@ use super::layouts::{MiCmd, MiRoot, NO_INPUT_FLAG, STAT_IS_FUNC, STAT_NO_RESET, 
 use super::tree_builder::TreeBuilder;
 use super::{c_strings, current_context};
 use crate::mi::{
-    self, Caller, Classic, Command, Context, Delivery, Entry, Fault, Generation, Params, Progress,
+    self, Caller, Classic, Command, Context, Delivery, Entry, Generation, Params, Progress, Status,
 };
 
 thread_local! {
@@ -104,7 +104,7 @@ unsafe extern "C" fn run_server_command(request: *mut MiRoot, param: *mut c_void
         let mut reply = TreeBuilder::default();
         match build_reply(command, &context, &params, &mut reply) {
             Ok(()) => reply.into_raw(),
-            Err(fault) => TreeBuilder::with_status(&fault).into_raw(),
+            Err(status) => TreeBuilder::with_status(&status).into_raw(),
         }
     })
 }
@@ -134,7 +134,7 @@ fn build_reply(
     context: &Context,
     params: &Params,
     reply: &mut TreeBuilder,
-) -> Result<(), Fault> {
+) -> Result<(), Status> {
     let recipe = mi::classic_recipe(command, params)?;
     let caller = Caller::new("core", &"a module in C");
     let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::InBatch)?;

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use super::c_strings;
 use super::layouts::{self, ARRAY_FLAG, MiHandler, MiNode, MiRoot};
-use crate::mi::{COMMAND_FAILED, Fault, Snapshot, StoredReply};
+use crate::mi::{COMMAND_FAILED, Snapshot, Status, StoredReply};
 
 /// The deepest level at which a node of a reply may lie.
 const MAX_DEPTH: usize = 200;
@@ -67,12 +67,12 @@ impl OwnedTree {
     }
 
     /// Code and reason. Line ends and NULs in the reason become blanks.
-    fn status(&self) -> Fault {
+    fn status(&self) -> Status {
         let root = self.root();
         // SAFETY: C made the text with that many bytes, which live until the tree is freed.
         let reason = unsafe { c_strings::bytes(&root.reason) }.unwrap_or_default();
         let reason = String::from_utf8_lossy(reason).replace(['\r', '\n', '\0'], " ");
-        Fault::because(i32::try_from(root.code).unwrap_or(500), reason)
+        Status::formatted(i32::try_from(root.code).unwrap_or(500), reason)
     }
 
     /// Copies all nodes.

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_uint};
 use std::ptr::{null, null_mut};
 
 use super::layouts::{self, ARRAY_FLAG, MiNode, MiRoot};
-use crate::mi::{Fault, Generation, Reply, Value};
+use crate::mi::{Generation, Reply, Status, Value};
 
 /// A C tree under construction.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl TreeBuilder {
     }
 
     /// A tree with code and reason alone.
-    pub(super) fn with_status(fault: &Fault) -> TreeBuilder {
-        TreeBuilder::new(c_uint::try_from(fault.code).unwrap_or(500), &fault.reason)
+    pub(super) fn with_status(status: &Status) -> TreeBuilder {
+        TreeBuilder::new(c_uint::try_from(status.code).unwrap_or(500), &status.reason)
     }
 
     /// Gives the tree away: the caller frees it. Null when there was no memory.
@@ -65,7 +65,7 @@ impl Reply for TreeBuilder {
         Generation::Classic
     }
 
-    fn status(&mut self, status: &Fault) {
+    fn status(&mut self, status: &Status) {
         *self = TreeBuilder::with_status(status);
     }
 

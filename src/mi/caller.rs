@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::command::{Changes, Command};
-use super::fault::Fault;
 use super::params::Params;
+use super::status::Status;
 
 /// OpenSIPS's level of what an operator may want to see.
 const NOTICE: i32 = 2;
@@ -51,11 +51,11 @@ impl<'a> Caller<'a> {
     }
 
     /// Says why a request is refused, when the reply does not.
-    pub fn log_refusal(&self, command: &str, fault: &Fault) {
-        if let Some(reason) = &fault.data {
+    pub fn log_refusal(&self, command: &str, status: &Status) {
+        if let Some(reason) = &status.data {
             log::info!(
                 level = NOTICE, cause = command;
-                "{command} by {self} is refused: {} {}: {reason}", fault.code, fault.reason
+                "{command} by {self} is refused: {} {}: {reason}", status.code, status.reason
             );
         }
     }

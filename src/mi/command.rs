@@ -3,9 +3,9 @@
 use super::caller::Caller;
 use super::context::Context;
 use super::deferred::{CommandOutcome, Delivery};
-use super::fault::{Fault, MISSING_PARAMETER};
 use super::params::{Args, Params};
 use super::reply::{Reply, Rest};
+use super::status::{MISSING_PARAMETER, Status};
 
 /// The two shapes of requests and replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ pub enum Classic {
         /// In their order.
         recipe: &'static [Parameter],
         /// The answer when one is missing; `None` when the command itself looks, after other checks.
-        too_few: Option<Fault>,
+        too_few: Option<Status>,
         /// The answer when there are more; `None` when more are ignored, or the command itself looks.
-        too_many: Option<Fault>,
+        too_many: Option<Status>,
     },
 }
 
@@ -97,7 +97,7 @@ pub trait CommandFunction: Sync {
     ///
     /// # Errors
     /// What the command answers instead of a reply.
-    fn run(&self, call: &mut Call<'_>) -> Result<(), Fault>;
+    fn run(&self, call: &mut Call<'_>) -> Result<(), Status>;
 
     /// The command may defer its reply.
     fn may_defer(&self) -> bool {
@@ -105,8 +105,8 @@ pub trait CommandFunction: Sync {
     }
 }
 
-impl<F: Fn(&mut Call<'_>) -> Result<(), Fault> + Sync> CommandFunction for F {
-    fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
+impl<F: Fn(&mut Call<'_>) -> Result<(), Status> + Sync> CommandFunction for F {
+    fn run(&self, call: &mut Call<'_>) -> Result<(), Status> {
         self(call)
     }
 }
@@ -236,13 +236,13 @@ impl Command {
 ///
 /// # Errors
 /// What the check answers instead of a reply.
-pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Parameter], Fault> {
+pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Parameter], Status> {
     let Classic::Takes { recipe, too_few, too_many } = &command.classic else { return Ok(&[]) };
     let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
     let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
     match (too_few, too_many) {
-        (Some(fault), _) if params.len() < needed => Err(fault.clone()),
-        (_, Some(fault)) if !open_ended && params.len() > recipe.len() => Err(fault.clone()),
+        (Some(status), _) if params.len() < needed => Err(status.clone()),
+        (_, Some(status)) if !open_ended && params.len() > recipe.len() => Err(status.clone()),
         _ => Ok(recipe),
     }
 }
@@ -260,11 +260,11 @@ pub fn run(
     reply: &mut dyn Reply,
     caller: Caller<'_>,
     delivery: Delivery<'_>,
-) -> Result<CommandOutcome, Fault> {
+) -> Result<CommandOutcome, Status> {
     caller.log_change(command, params);
     let (args, name) = (Args::new(recipe, params), command.name);
     let mut call = Call { context, args, reply, rest: None, name, caller, delivery, deferred: None };
-    command.run.run(&mut call).inspect_err(|fault| caller.log_refusal(name, fault))?;
+    command.run.run(&mut call).inspect_err(|status| caller.log_refusal(name, status))?;
     let rest = call.rest.map(|rest| rest.of_request(caller.keep(), name));
     Ok(call.deferred.map_or(CommandOutcome::Replied(rest), CommandOutcome::Deferred))
 }
@@ -278,7 +278,7 @@ mod tests {
         Command { name, help: None, classic, json_rpc: &[], changes: Changes::Data, run: &echo }
     }
 
-    fn echo(call: &mut Call<'_>) -> Result<(), Fault> {
+    fn echo(call: &mut Call<'_>) -> Result<(), Status> {
         for value in call.args.list("a") {
             call.reply.node("arg", value);
         }
@@ -287,8 +287,8 @@ mod tests {
 
     const TWO: Classic = Classic::Takes {
         recipe: &[required("a"), optional("b")],
-        too_few: Some(Fault::new(404, "few")),
-        too_many: Some(Fault::new(404, "many")),
+        too_few: Some(Status::new(404, "few")),
+        too_many: Some(Status::new(404, "many")),
     };
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
                     )
                 })
                 .map(|_| reply.nodes.len())
-                .map_err(|fault| fault.reason)
+                .map_err(|status| status.reason)
         };
         assert_eq!(try_with(&STRICT, 0), Err("few".into()));
         assert_eq!(try_with(&STRICT, 2), Ok(2));

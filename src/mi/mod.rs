@@ -9,12 +9,12 @@ mod caller;
 mod command;
 mod context;
 mod deferred;
-mod fault;
 mod number;
 mod params;
 mod reply;
 mod snapshot;
 mod statistics;
+mod status;
 
 pub use caller::{Caller, KeptCaller, Peer};
 pub use command::{
@@ -26,14 +26,15 @@ pub use deferred::{
     CommandOutcome, Deferrable, Delivery, STATISTICS, StoredReply, TIMEOUTS, Timing, answer_all_pending,
     answer_overdue,
 };
-pub use fault::{
-    BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, Fault, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
-};
 pub use number::{signed, unsigned};
 pub use params::{Args, OwnedValues, Params};
 pub use reply::{Progress, Reply, Rest, Value};
 pub use snapshot::Snapshot;
 pub use statistics::{Cell, Registry, Source, Statistic};
+pub use status::{
+    BAD_PARAMETER, COMMAND_FAILED, COMMAND_NOT_AVAILABLE, MISSING_PARAMETER, PARSE_ERROR, SERVER_ERROR,
+    Status,
+};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -9,7 +9,7 @@ use std::fmt;
 use super::caller::KeptCaller;
 use super::command::Generation;
 use super::context::Context;
-use super::fault::Fault;
+use super::status::Status;
 
 /// What a node or an attribute holds.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ pub trait Reply {
     fn generation(&self) -> Generation;
 
     /// Sets code and reason. Only before the first node.
-    fn status(&mut self, status: &Fault);
+    fn status(&mut self, status: &Status);
 
     /// Opens a node; nodes opened before it is closed lie inside it. An empty name means none.
     fn open(&mut self, name: &[u8], value: Value<'_>);
@@ -123,7 +123,7 @@ impl dyn Reply + '_ {
 }
 
 /// One step of a [`Rest`]: writes a piece of the reply, or changes some entries.
-type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault>>;
+type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status>>;
 
 /// What is left of a command that may take long. Each step takes about a millisecond at most and says whether there is
 /// another one.
@@ -139,13 +139,15 @@ pub struct Rest {
 
 impl Rest {
     /// The rest of a long reply, some kilobytes a step. Dropping it ends the reply early.
-    pub fn of_reply(step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static) -> Rest {
+    pub fn of_reply(
+        step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status> + 'static,
+    ) -> Rest {
         Rest { step: Box::new(step), is_change: false, request: None }
     }
 
     /// The rest of a change, which is to be made whether or not the client reads the reply.
     pub fn of_change(
-        step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Fault> + 'static,
+        step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status> + 'static,
     ) -> Rest {
         Rest { step: Box::new(step), is_change: true, request: None }
     }
@@ -165,10 +167,10 @@ impl Rest {
     ///
     /// # Errors
     /// The error that the command answers. Only while no step has written a node; the last step then.
-    pub fn go_on(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Fault> {
-        (self.step)(context, reply).inspect_err(|fault| {
+    pub fn go_on(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Status> {
+        (self.step)(context, reply).inspect_err(|status| {
             if let Some((caller, command)) = &self.request {
-                caller.caller().log_refusal(command, fault);
+                caller.caller().log_refusal(command, status);
             }
         })
     }

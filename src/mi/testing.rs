@@ -1,6 +1,6 @@
 //! What unit tests of commands need: a server without processes, and a reply that remembers.
 
-use super::{Context, Fault, Generation, Registry, Reply, States, Table, Value};
+use super::{Context, Generation, Registry, Reply, States, Status, Table, Value};
 use std::time::Duration;
 
 use crate::shm::{MIN_BYTES, PendingRequests, Segment};
@@ -37,7 +37,7 @@ impl Reply for Recorder {
     fn generation(&self) -> Generation {
         Generation::Classic
     }
-    fn status(&mut self, _status: &Fault) {}
+    fn status(&mut self, _status: &Status) {}
     fn open(&mut self, name: &[u8], value: Value<'_>) {
         self.nodes.push((String::from_utf8_lossy(name).into_owned(), format!("{value:?}")));
     }

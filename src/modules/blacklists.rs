@@ -2,7 +2,7 @@
 //!
 //! C: `mi_print_blacklists` in blacklists.c, registered under the module name `blacklists`.
 
-use crate::mi::{Call, Changes, Classic, Command, Fault, Value, required};
+use crate::mi::{Call, Changes, Classic, Command, Status, Value, required};
 use crate::module::Module;
 
 /// The module's table.
@@ -22,9 +22,9 @@ pub(super) const MODULE: Module = Module {
     load: None,
 };
 
-fn list(call: &mut Call<'_>) -> Result<(), Fault> {
+fn list(call: &mut Call<'_>) -> Result<(), Status> {
     if call.args.get("name").is_some() && call.reply.is_json() {
-        return Err(Fault::new(404, "Unknown name"));
+        return Err(Status::new(404, "Unknown name"));
     }
     call.reply.around("Lists", Value::List, |_| {});
     Ok(())

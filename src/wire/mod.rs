@@ -26,7 +26,7 @@ pub mod xml_rpc;
 
 use std::time::Duration;
 
-use crate::mi::{Context, Fault, Progress};
+use crate::mi::{Context, Progress, Status};
 pub use output::{Datagram, MAX_DATAGRAM_BYTES, Output, Stream};
 
 /// Replies of several requests stop for a piece when that has so many bytes: for a client that does not read no more is
@@ -38,17 +38,17 @@ pub(crate) const PIECE_BYTES: usize = 16 << 10;
 pub const MAX_BATCH_TIME: Duration = Duration::from_secs(1);
 
 /// What is answered to a request of a batch for which there was no time left.
-const NO_TIME_LEFT: Fault =
-    Fault::new(503, "Not run, the requests before it in the batch took more than 1 s; send it again");
-const _: () = assert!(MAX_BATCH_TIME.as_secs() == 1, "the fault says how much is too much");
+const NO_TIME_LEFT: Status =
+    Status::new(503, "Not run, the requests before it in the batch took more than 1 s; send it again");
+const _: () = assert!(MAX_BATCH_TIME.as_secs() == 1, "the status says how much is too much");
 
 /// Most requests of a batch. One with more is refused whole: each would cost more than its bytes.
 const MAX_BATCH: usize = 1024;
 
 /// What is answered when a `request` or `reply` of so many bytes does not fit a datagram.
 #[must_use]
-pub fn too_large(what: &str, length: usize) -> Fault {
-    Fault::because(500, format_args!("{what} too large: {length} bytes, limit {MAX_DATAGRAM_BYTES}"))
+pub fn too_large(what: &str, length: usize) -> Status {
+    Status::formatted(500, format_args!("{what} too large: {length} bytes, limit {MAX_DATAGRAM_BYTES}"))
 }
 
 /// The rest of a reply that is written in pieces, or of the work behind it.

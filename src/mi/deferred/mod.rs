@@ -6,24 +6,24 @@
 //! C: `MI_ASYNC_RPL_FLAG` and `struct mi_handler` in mi/mi.h.
 
 use super::command::{Call, CommandFunction};
-use super::fault::{Fault, SERVER_ERROR};
 use super::reply::{Progress, Reply, Rest};
 use super::snapshot::{Snapshot, SnapshotWriter};
 use super::statistics::Statistic;
+use super::status::{SERVER_ERROR, Status};
 use crate::shm::PendingRequests;
 use crate::shm::pending::{NewPending, NewPendingError, NotPending};
 
 /// The reply to a request that is still pending after `mi_reply_timeout`.
-const REPLY_TIMEOUT: Fault = Fault::new(408, "Reply timeout");
+const REPLY_TIMEOUT: Status = Status::new(408, "Reply timeout");
 
 /// The reply to a request beyond [`MAX_PENDING`](crate::shm::pending::MAX_PENDING).
-const TOO_MANY_PENDING: Fault = Fault::new(503, "Too many pending replies");
+const TOO_MANY_PENDING: Status = Status::new(503, "Too many pending replies");
 
 /// The reply to a request that is pending when the server stops, or that comes after that.
-const SERVER_STOPPING: Fault = Fault::new(503, "Server is stopping");
+const SERVER_STOPPING: Status = Status::new(503, "Server is stopping");
 
 /// The reply to a request of a batch whose command may defer its reply.
-const NOT_IN_BATCH: Fault = Fault::new(500, "This command answers later, call it alone");
+const NOT_IN_BATCH: Status = Status::new(500, "This command answers later, call it alone");
 
 /// The statistics of pending requests. Registered when a command may defer its reply.
 pub const STATISTICS: [Statistic; 2] = [
@@ -91,8 +91,8 @@ pub enum Timing {
 #[derive(Debug)]
 pub struct Deferrable<F>(pub F);
 
-impl<F: Fn(&mut Call<'_>, u64) -> Result<Timing, Fault> + Sync> CommandFunction for Deferrable<F> {
-    fn run(&self, call: &mut Call<'_>) -> Result<(), Fault> {
+impl<F: Fn(&mut Call<'_>, u64) -> Result<Timing, Status> + Sync> CommandFunction for Deferrable<F> {
+    fn run(&self, call: &mut Call<'_>) -> Result<(), Status> {
         let slot = call.context.slot;
         let (slot, address, envelope) = match call.delivery {
             Delivery::Waiting { envelope } => (Some(slot), call.caller.address, envelope),
@@ -125,28 +125,28 @@ impl<F: Fn(&mut Call<'_>, u64) -> Result<Timing, Fault> + Sync> CommandFunction 
 /// A complete reply: code, reason and nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredReply {
-    status: Fault,
+    status: Status,
     nodes: Snapshot,
 }
 
-impl From<Fault> for StoredReply {
+impl From<Status> for StoredReply {
     /// A reply without nodes.
-    fn from(fault: Fault) -> StoredReply {
-        StoredReply { status: fault, nodes: Snapshot::default() }
+    fn from(status: Status) -> StoredReply {
+        StoredReply { status, nodes: Snapshot::default() }
     }
 }
 
 impl From<Snapshot> for StoredReply {
     /// `200 OK` with these nodes.
     fn from(nodes: Snapshot) -> StoredReply {
-        StoredReply { status: Fault::new(200, "OK"), nodes }
+        StoredReply { status: Status::new(200, "OK"), nodes }
     }
 }
 
 impl StoredReply {
     /// A reply with this code and reason, and these nodes.
     #[must_use]
-    pub fn new(status: Fault, nodes: Snapshot) -> StoredReply {
+    pub fn new(status: Status, nodes: Snapshot) -> StoredReply {
         StoredReply { status, nodes }
     }
 
@@ -155,7 +155,7 @@ impl StoredReply {
     /// # Errors
     /// The code and reason of the reply, when they are an error to the caller: in JSON-RPC any code but 2xx is one.
     /// Without nodes, anything but `200 OK` is one.
-    pub fn write(self, reply: &mut dyn Reply) -> Result<Option<Rest>, Fault> {
+    pub fn write(self, reply: &mut dyn Reply) -> Result<Option<Rest>, Status> {
         let StoredReply { status, nodes } = self;
         let is_ok = status.code == 200 && status.reason == "OK";
         if reply.is_json() && status.code / 100 != 2 || nodes.is_empty() && !is_ok {
@@ -199,8 +199,8 @@ impl StoredReply {
             let (reason, rest) = rest.split_at_checked(length)?;
             let reason = String::from_utf8_lossy(reason);
             let status = match (i32::from_le_bytes(*code), &*reason) {
-                (200, "OK") => Fault::new(200, "OK"),
-                (code, reason) => Fault::because(code, reason),
+                (200, "OK") => Status::new(200, "OK"),
+                (code, reason) => Status::formatted(code, reason),
             };
             Some(StoredReply { status, nodes: Snapshot::read(rest)? })
         };

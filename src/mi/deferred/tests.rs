@@ -7,7 +7,7 @@ use crate::shm::ReplyInbox;
 use crate::shm::pending::RESERVED_ANSWER_BYTES;
 
 /// Replies at once when it has a parameter.
-fn start(call: &mut Call<'_>, number: u64) -> Result<Timing, Fault> {
+fn start(call: &mut Call<'_>, number: u64) -> Result<Timing, Status> {
     if call.args.count() > 0 {
         call.reply.node("number", number.to_string().as_str());
         return Ok(Timing::Now);
@@ -38,7 +38,7 @@ fn run_command(
     command: &'static Command,
     params: &Params,
     delivery: Delivery<'_>,
-) -> Result<CommandOutcome, Fault> {
+) -> Result<CommandOutcome, Status> {
     let caller = Caller { transport: "test", peer: &"", address: b"a" };
     run(command, &[], context, params, &mut Recorder::default(), caller, delivery)
 }
@@ -81,7 +81,7 @@ fn a_stored_reply_survives_encoding_and_decoding() {
     nodes.end(node);
     for reply in [
         StoredReply::from(nodes.clone()),
-        StoredReply::new(Fault::new(202, "Accepted"), nodes),
+        StoredReply::new(Status::new(202, "Accepted"), nodes),
         StoredReply::from(NOT_IN_BATCH),
     ] {
         let bytes = reply.to_bytes();

@@ -21,7 +21,7 @@ use crate::cachedb::{self, Backend, CacheError};
 use crate::config::{DefaultValue, Param, ParameterKind, ParameterRow, Position, Settings};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Progress, Rest, SERVER_ERROR, required,
+    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Progress, Rest, SERVER_ERROR, Status, required,
 };
 use crate::module::{Module, ModuleParts, SettingError};
 use crate::shm::keyed::{NEVER, Space};
@@ -182,7 +182,7 @@ impl Backend for Local {
 /// Removes all values whose key matches a glob. C: `mi_cache_remove_chunk`.
 ///
 /// Differs: a glob has a limit of parts; C's fnmatch(3) may take hours for one key.
-fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
+fn remove_chunk(call: &mut Call<'_>) -> Result<(), Status> {
     let collections = call.context.states.get::<Collections>();
     let collection = call.args.get("collection").map(Collection::new).unwrap_or_default();
     if !collections.is_none_or(|all| all.names.contains(&collection)) {
@@ -191,15 +191,15 @@ fn remove_chunk(call: &mut Call<'_>) -> Result<(), Fault> {
             "collection: there is no \"{}\"; the parameter cache_collections lists them",
             Shown(name)
         );
-        return Err(Fault::new(500, "Internal error").with_cause(cause));
+        return Err(Status::new(500, "Internal error").with_cause(cause));
     }
     let text = call.args.get("glob").unwrap_or_default();
     let glob = Glob::new(text).map_err(|error| {
-        let fault = match error {
+        let status = match error {
             GlobError::Nul => SERVER_ERROR,
             GlobError::TooLong => BAD_PARAMETER,
         };
-        fault.with_cause(format_args!("glob: \"{}\": {error}", Shown(text)))
+        status.with_cause(format_args!("glob: \"{}\": {error}", Shown(text)))
     })?;
     let mut removal = Removal::new(glob, collection, call.context.segment);
     let threshold = collections.map_or(Duration::ZERO, |all| all.threshold);

@@ -5,7 +5,7 @@
 
 use crate::cachedb::{Backend, Backends, CacheError};
 use crate::logging::Shown;
-use crate::mi::{Call, Changes, Classic, Command, Fault, Parameter, Value, optional, required, unsigned};
+use crate::mi::{Call, Changes, Classic, Command, Parameter, Status, Value, optional, required, unsigned};
 
 /// Classic callers are checked in the commands, in C's order and with C's words.
 const fn checked_by_the_command(recipe: &'static [Parameter]) -> Classic {
@@ -47,21 +47,21 @@ pub(super) const REMOVE: Command = Command {
 };
 
 /// An argument that must be there, and must not be empty.
-fn argument<'a>(call: &Call<'a>, name: &str, when_empty: &'static str) -> Result<&'a [u8], Fault> {
+fn argument<'a>(call: &Call<'a>, name: &str, when_empty: &'static str) -> Result<&'a [u8], Status> {
     match call.args.get(name) {
-        None => Err(Fault::new(404, "Too few arguments")),
+        None => Err(Status::new(404, "Too few arguments")),
         Some(b"") => Err(unsuitable(call, when_empty, when_empty)),
         Some(value) => Ok(value),
     }
 }
 
 /// What a caller is told of an argument that does not suit.
-fn unsuitable(call: &Call<'_>, classic: &'static str, json: &'static str) -> Fault {
-    if call.reply.is_json() { Fault::invalid_params(json) } else { Fault::new(404, classic) }
+fn unsuitable(call: &Call<'_>, classic: &'static str, json: &'static str) -> Status {
+    if call.reply.is_json() { Status::invalid_params(json) } else { Status::new(404, classic) }
 }
 
-fn at_most(call: &Call<'_>, count: usize, fault: &'static str) -> Result<(), Fault> {
-    if call.args.count() > count { Err(Fault::new(404, fault)) } else { Ok(()) }
+fn at_most(call: &Call<'_>, count: usize, status: &'static str) -> Result<(), Status> {
+    if call.args.count() > count { Err(Status::new(404, status)) } else { Ok(()) }
 }
 
 fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheError> {
@@ -72,20 +72,20 @@ fn backend<'a>(call: &Call<'a>, system: &[u8]) -> Result<&'a dyn Backend, CacheE
 }
 
 /// The client gets C's words, but is told when memory is full.
-fn failed(error: &CacheError, answer: &'static str) -> Fault {
+fn failed(error: &CacheError, answer: &'static str) -> Status {
     match error {
         CacheError::Full(full) => {
             log::warn!(often = true; "{answer}: {full}");
-            Fault::because(500, full)
+            Status::formatted(500, full)
         }
-        CacheError::Unknown(_) | CacheError::Remote { .. } => Fault::new(500, answer).with_cause(error),
+        CacheError::Unknown(_) | CacheError::Remote { .. } => Status::new(500, answer).with_cause(error),
     }
 }
 
 /// C: `mi_cachestore`.
 ///
 /// Differs: an expiry above 4294967295 is refused; C takes what is left of it in 32 bits.
-fn store(call: &mut Call<'_>) -> Result<(), Fault> {
+fn store(call: &mut Call<'_>) -> Result<(), Status> {
     let system = argument(call, "system", "Empty memory cache id")?;
     let key = argument(call, "attr", "Empty attribute name")?;
     let value = match call.args.get("value") {
@@ -94,7 +94,7 @@ fn store(call: &mut Call<'_>) -> Result<(), Fault> {
     };
     let expires = match call.args.get("expire") {
         None => 0,
-        Some(b"") => return Err(Fault::new(404, "Empty expires argument")),
+        Some(b"") => return Err(Status::new(404, "Empty expires argument")),
         Some(text) => unsigned(text)
             .ok_or_else(|| unsuitable(call, "Bad format for expires argument", "Negative expire value"))?,
     };
@@ -104,7 +104,7 @@ fn store(call: &mut Call<'_>) -> Result<(), Fault> {
         .map_err(|error| failed(&error, "Cache store command failed"))
 }
 
-fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
+fn fetch(call: &mut Call<'_>) -> Result<(), Status> {
     let system = argument(call, "system", "Empty memory cache id")?;
     let key = argument(call, "attr", "Empty attribute name")?;
     at_most(call, 2, "Too many arguments")?;
@@ -114,7 +114,7 @@ fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
         .map_err(|error| failed(&error, "Cache fetch command failed"))?;
     if call.reply.is_json() {
         if !found {
-            return Err(Fault::new(400, "Value not found"));
+            return Err(Status::new(400, "Value not found"));
         }
         call.reply.node("key", key);
         call.reply.node("value", &value[..]);
@@ -127,7 +127,7 @@ fn fetch(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
+fn remove(call: &mut Call<'_>) -> Result<(), Status> {
     let system = argument(call, "system", "Empty memory cache id")?;
     let key = argument(call, "attr", "Empty attribute name")?;
     at_most(call, 2, "Too many parameters")?;

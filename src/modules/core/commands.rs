@@ -6,7 +6,7 @@
 use super::log_level;
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, COMMAND_FAILED, Call, Changes, Classic, Command, Fault, Value, optional, required, signed,
+    BAD_PARAMETER, COMMAND_FAILED, Call, Changes, Classic, Command, Status, Value, optional, required, signed,
 };
 use crate::system::clock;
 use crate::version;
@@ -105,9 +105,9 @@ pub(super) const COMMANDS: [Command; 17] = [
 ];
 
 /// C: `mi_help` and `mi_which_cmd`.
-const UNKNOWN_COMMAND: Fault = Fault::new(404, "unknown MI command");
+const UNKNOWN_COMMAND: Status = Status::new(404, "unknown MI command");
 
-fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
+fn uptime(call: &mut Call<'_>) -> Result<(), Status> {
     let header = call.context.segment.header();
     call.reply.node("Now", clock::ctime(clock::wall_seconds()).as_str());
     call.reply.node("Up since", clock::ctime(header.started()).as_str());
@@ -115,7 +115,7 @@ fn uptime(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn version(call: &mut Call<'_>) -> Result<(), Fault> {
+fn version(call: &mut Call<'_>) -> Result<(), Status> {
     let (version, machine) = (version::VERSION, version::ARCHITECTURE);
     call.reply.node("Server", Value::Text(format_args!("OpenSIPS ({version} ({machine}/linux))")));
     if call.args.get("revision").is_some() {
@@ -124,13 +124,13 @@ fn version(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn pwd(call: &mut Call<'_>) -> Result<(), Fault> {
+fn pwd(call: &mut Call<'_>) -> Result<(), Status> {
     let folder = std::env::current_dir().map_err(|error| COMMAND_FAILED.with_cause(error))?;
     call.reply.node("WD", folder.as_os_str().as_encoded_bytes());
     Ok(())
 }
 
-fn arg(call: &mut Call<'_>) -> Result<(), Fault> {
+fn arg(call: &mut Call<'_>) -> Result<(), Status> {
     call.reply.around("", Value::List, |reply| {
         call.context.arguments.iter().for_each(|argument| reply.node("", argument.as_encoded_bytes()));
     });
@@ -138,7 +138,7 @@ fn arg(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// All commands; or, of one, the names of the parameters that its recipes take.
-fn which(call: &mut Call<'_>) -> Result<(), Fault> {
+fn which(call: &mut Call<'_>) -> Result<(), Status> {
     let (commands, generation) = (&call.context.commands, call.reply.generation());
     let Some(name) = call.args.get("command") else {
         call.reply.around("", Value::List, |reply| {
@@ -157,7 +157,7 @@ fn which(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
+fn ps(call: &mut Call<'_>) -> Result<(), Status> {
     let slots = call.context.segment.slots().iter();
     call.reply.open_around("Processes", Value::List);
     for (id, (slot, description)) in (0..).zip(slots.zip(&call.context.processes)) {
@@ -172,12 +172,12 @@ fn ps(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// Answers first, ends then: the attendant lets the request in hand be finished.
-fn kill(call: &mut Call<'_>) -> Result<(), Fault> {
+fn kill(call: &mut Call<'_>) -> Result<(), Status> {
     call.context.attendant.terminate();
     Ok(())
 }
 
-fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
+fn debug(call: &mut Call<'_>) -> Result<(), Status> {
     let header = call.context.segment.header();
     if let Some(wanted) = call.args.get("level") {
         call.context.segment.set_level(signed(wanted).ok_or_else(|| {
@@ -188,15 +188,15 @@ fn debug(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Fault> {
+fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Status> {
     if call.context.tcp_disabled {
-        return Err(Fault::new(404, "TCP support disabled"));
+        return Err(Status::new(404, "TCP support disabled"));
     }
     call.reply.around("", Value::Null, |_| {});
     Ok(())
 }
 
-fn help(call: &mut Call<'_>) -> Result<(), Fault> {
+fn help(call: &mut Call<'_>) -> Result<(), Status> {
     let Some(name) = call.args.filled("mi_cmd") else {
         if call.reply.is_json() {
             call.reply.node("", "Usage: help mi_cmd - returns information about 'mi_cmd'");

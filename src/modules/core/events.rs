@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::evi::{self, Event, Events, SubscribeError, Subscribers, Subscription};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Fault, Generation, MISSING_PARAMETER, Progress,
-    Reply, Rest, SERVER_ERROR, Value, optional, required, unsigned,
+    BAD_PARAMETER, Call, Changes, Classic, Command, Context, Generation, MISSING_PARAMETER, Progress, Reply,
+    Rest, SERVER_ERROR, Status, Value, optional, required, unsigned,
 };
 use crate::module::ModuleParts;
 use crate::shm::keyed::{NEVER, Space};
@@ -23,7 +23,7 @@ const LOOK_UP_TIME: Duration = Duration::from_millis(500);
 const DEFAULT_EXPIRE: u32 = 3600;
 
 /// C: `init_mi_param_error` of 3.x, when it does not know what is wrong.
-const UNHANDLED_PARAMETER: Fault = Fault {
+const UNHANDLED_PARAMETER: Status = Status {
     code: -32000,
     reason: Cow::Borrowed("Server error"),
     data: Some(Cow::Borrowed("Failed to handle parameter")),
@@ -63,7 +63,7 @@ pub(super) const SUBSCRIBERS: Command = Command {
     run: &subscribers,
 };
 
-fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
+fn subscribe(call: &mut Call<'_>) -> Result<(), Status> {
     let generation = call.reply.generation();
     let missing = match generation {
         Generation::Classic => MISSING_PARAMETER,
@@ -71,7 +71,7 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
     };
     let negative = || match generation {
         Generation::Classic => BAD_PARAMETER.with_cause("expire is no number from 0 to 4294967295"),
-        Generation::JsonRpc => Fault::invalid_params("Negative expire value"),
+        Generation::JsonRpc => Status::invalid_params("Negative expire value"),
     };
     let event = call.args.filled("event").ok_or(missing.clone())?;
     let socket = call.args.filled("socket").ok_or(missing)?;
@@ -94,7 +94,7 @@ fn subscribe(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Fault {
+fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Status {
     match error {
         SubscribeError::UnknownEvent => {
             BAD_PARAMETER.with_cause(format_args!("event: \"{}\": {error}", Shown(event)))
@@ -103,16 +103,16 @@ fn refused(error: &SubscribeError, event: &[u8], socket: &[u8]) -> Fault {
             BAD_PARAMETER.with_cause(format_args!("socket: \"{}\": {error}", Shown(socket)))
         }
         SubscribeError::LookUpPending | SubscribeError::TooManySubscribers | SubscribeError::NoMemory(_) => {
-            Fault::because(500, error)
+            Status::formatted(500, error)
         }
     }
 }
 
-fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Fault> {
+fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Status> {
     call.context.states.get::<Events>().ok_or(SERVER_ERROR)
 }
 
-fn list(call: &mut Call<'_>) -> Result<(), Fault> {
+fn list(call: &mut Call<'_>) -> Result<(), Status> {
     let names = events(call)?.names();
     call.reply.around("Events", Value::List, |reply| {
         for (id, name) in names.iter().enumerate() {
@@ -123,7 +123,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
+fn subscribers(call: &mut Call<'_>) -> Result<(), Status> {
     let events = events(call)?;
     let Some(name) = call.args.get("event") else {
         call.reply.open_around("Events", Value::List);
@@ -145,7 +145,7 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
         }));
         return Ok(());
     };
-    let (id, name) = events.find(name).ok_or(Fault::new(404, "Event not published"))?;
+    let (id, name) = events.find(name).ok_or(Status::new(404, "Event not published"))?;
     let subscribers = Subscribers::of(call.context, name);
     let Some(socket) = call.args.get("socket") else {
         if subscribers.iter().next().is_some() {
@@ -163,7 +163,7 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Fault> {
     }
     let socket = events.canonical(socket);
     let wanted = subscribers.iter().find(|one| socket.as_deref() == Some(one.socket));
-    let wanted = wanted.ok_or(Fault::new(404, "Subscriber does not exist"))?;
+    let wanted = wanted.ok_or(Status::new(404, "Subscriber does not exist"))?;
     call.reply.list();
     open_event(call.reply, id, name);
     call.reply.list();

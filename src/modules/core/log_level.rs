@@ -2,7 +2,7 @@
 //!
 //! C: `w_log_level` and `mi_log_level` in mi/mi_core.c of 3.x.
 
-use crate::mi::{Call, Changes, Classic, Command, Fault, Parameter, Value, required, signed};
+use crate::mi::{Call, Changes, Classic, Command, Parameter, Status, Value, required, signed};
 
 const LEVEL: Parameter = required("level").integer();
 
@@ -15,7 +15,7 @@ pub(super) const COMMAND: Command = Command {
     run: &log_level,
 };
 
-fn log_level(call: &mut Call<'_>) -> Result<(), Fault> {
+fn log_level(call: &mut Call<'_>) -> Result<(), Status> {
     let number = |name| call.args.get(name).and_then(signed);
     let (segment, slots) = (call.context.segment, call.context.segment.slots());
     match (number("level"), number("pid")) {
@@ -37,7 +37,7 @@ fn log_level(call: &mut Call<'_>) -> Result<(), Fault> {
         }
         (Some(level), Some(pid)) => {
             let slot = slots.iter().find(|slot| pid != 0 && slot.pid() == pid);
-            slot.ok_or(Fault::invalid_params("Bad PID"))?.set_level(level);
+            slot.ok_or(Status::invalid_params("Bad PID"))?.set_level(level);
             call.reply.node("Log level", Value::Signed(level.into()));
         }
     }

@@ -8,8 +8,8 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 
 use crate::mi::{
-    self, COMMAND_NOT_AVAILABLE, Caller, CommandOutcome, Context, Fault, Generation, PARSE_ERROR, Params,
-    Progress, Rest, StoredReply,
+    self, COMMAND_NOT_AVAILABLE, Caller, CommandOutcome, Context, Generation, PARSE_ERROR, Params, Progress,
+    Rest, Status, StoredReply,
 };
 use crate::shm::pending::AnsweredReply;
 use crate::system::datagram::Peer;
@@ -121,7 +121,7 @@ impl<'a> Answerer<'a> {
             }
             Generation::Classic => {
                 let begun = self.run(request, caller);
-                begun.unwrap_or_else(|fault| Begun::Whole(self.refuse(request, &fault)))
+                begun.unwrap_or_else(|status| Begun::Whole(self.refuse(request, &status)))
             }
             Generation::JsonRpc if is_cut => {
                 Begun::Whole(json_rpc::write_error(&too_large("request", length), &mut self.reply).is_error)
@@ -144,7 +144,7 @@ impl<'a> Answerer<'a> {
                     let state = encoder.state();
                     self.begun_text(rest, state, &answered.command)
                 }
-                Err(fault) => Begun::Whole(self.refuse(&answered.command, &fault)),
+                Err(status) => Begun::Whole(self.refuse(&answered.command, &status)),
             }
         } else {
             begun_json_rpc(json_rpc::write_deferred(&answered.envelope, told, &mut self.reply))
@@ -187,12 +187,12 @@ impl<'a> Answerer<'a> {
     }
 
     /// Ends an unfinished request now: an error stands in the place of what is not made.
-    pub(super) fn give_up(&mut self, mut unfinished: Unfinished, fault: &Fault) -> &[u8] {
+    pub(super) fn give_up(&mut self, mut unfinished: Unfinished, status: &Status) -> &[u8] {
         self.reply = std::mem::take(&mut unfinished.reply);
         match &mut *unfinished.work {
-            Work::Text(work) => work.give_up(fault, &mut self.reply),
+            Work::Text(work) => work.give_up(status, &mut self.reply),
             Work::JsonRpc(work) => {
-                work.abort(self.context, fault, &mut self.reply);
+                work.abort(self.context, status, &mut self.reply);
                 self.fits_json_rpc();
             }
         }
@@ -200,14 +200,14 @@ impl<'a> Answerer<'a> {
     }
 
     /// Answers a request that is not run with an error.
-    pub(super) fn refuse_unread(&mut self, request: &[u8], fault: &Fault) -> &[u8] {
+    pub(super) fn refuse_unread(&mut self, request: &[u8], status: &Status) -> &[u8] {
         self.reply.clear();
         match self.generation(request) {
             Generation::Classic => {
-                self.refuse(request, fault);
+                self.refuse(request, status);
             }
             Generation::JsonRpc => {
-                self.json_rpc.refuse(self.context, request, fault, &mut self.reply);
+                self.json_rpc.refuse(self.context, request, status, &mut self.reply);
                 self.fits_json_rpc();
             }
         }
@@ -227,14 +227,14 @@ impl<'a> Answerer<'a> {
         if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
-    fn run(&mut self, request: &[u8], caller: Caller<'_>) -> Result<Begun, Fault> {
+    fn run(&mut self, request: &[u8], caller: Caller<'_>) -> Result<Begun, Status> {
         let (name, text) = split_command(request).map_err(|_| COMMAND_NOT_AVAILABLE)?;
         let entry = self.context.commands.find(name, Generation::Classic).ok_or(COMMAND_NOT_AVAILABLE)?;
         let mut encoder = Encoder::new(&mut self.reply, self.indent);
         let outcome = text::run(entry, text, self.context, &mut self.params, &mut encoder, caller);
         let outcome = outcome.map_err(|refused| match refused {
             Refused::Parse => PARSE_ERROR,
-            Refused::Command(fault) => fault,
+            Refused::Command(status) => status,
         })?;
         let state = encoder.state();
         Ok(match outcome {
@@ -259,11 +259,11 @@ impl<'a> Answerer<'a> {
     }
 
     /// Puts an error in the place of the reply. Always true.
-    fn refuse(&mut self, request: &[u8], fault: &Fault) -> bool {
+    fn refuse(&mut self, request: &[u8], status: &Status) -> bool {
         let shown = &request[..request.len().min(SHOWN_BYTES)];
-        log::debug!("{} {}: {}", fault.code, fault.reason, shown.escape_ascii());
+        log::debug!("{} {}: {}", status.code, status.reason, shown.escape_ascii());
         self.reply.clear();
-        Encoder::new(&mut self.reply, self.indent).fail(fault)
+        Encoder::new(&mut self.reply, self.indent).fail(status)
     }
 
     /// Whether a reply in JSON is too long, as one of a batch whose replies fit one by one, but not together; then an

@@ -15,7 +15,7 @@ use super::long::{LongRequests, Request};
 use super::parked::{Doors, Gone, Outcome, Parked};
 use super::settings::Settings;
 use crate::logging::Throttle;
-use crate::mi::Fault;
+use crate::mi::Status;
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
 use crate::shm::{Parcels, ReplyInbox, UnsentReply};
 use crate::system::datagram::{Peer, Socket, Wait};
@@ -39,10 +39,10 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 const BURST: usize = 32;
 
 /// What is answered to a request for which there is no room among those that take long.
-const TOO_MANY: Fault = Fault::new(503, "Too many long requests, send it again later");
+const TOO_MANY: Status = Status::new(503, "Too many long requests, send it again later");
 
 /// What is answered to those that are in hand when the server ends.
-const ENDING: Fault = Fault::new(503, "Server is stopping");
+const ENDING: Status = Status::new(503, "Server is stopping");
 
 /// One worker process.
 #[derive(Debug)]

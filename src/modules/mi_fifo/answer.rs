@@ -3,7 +3,7 @@
 //! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
 
 use crate::mi::{
-    COMMAND_FAILED, Caller, Classic, CommandOutcome, Context, Fault, Generation, Params, Rest, StoredReply,
+    COMMAND_FAILED, Caller, Classic, CommandOutcome, Context, Generation, Params, Rest, Status, StoredReply,
 };
 use crate::shm::pending::AnsweredReply;
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
@@ -55,8 +55,8 @@ impl<'a> Answerer<'a> {
         match outcome {
             Ok(CommandOutcome::Deferred(number)) => Answer { later: Some(number), ..Answer::whole(false) },
             Err(Refused::Parse) => refuse_text(request.command, output),
-            Err(Refused::Command(fault)) => {
-                self.conclude(Err(fault), request.command, encoder.state(), output)
+            Err(Refused::Command(status)) => {
+                self.conclude(Err(status), request.command, encoder.state(), output)
             }
             Ok(CommandOutcome::Replied(rest)) => {
                 self.conclude(Ok(rest), request.command, encoder.state(), output)
@@ -67,7 +67,7 @@ impl<'a> Answerer<'a> {
     /// Ends the reply of a command that has run, but for the rest of a long one.
     fn conclude(
         &self,
-        result: Result<Option<Rest>, Fault>,
+        result: Result<Option<Rest>, Status>,
         command: &[u8],
         state: State,
         output: &mut Stream,
@@ -78,7 +78,7 @@ impl<'a> Answerer<'a> {
                 let more = Unfinished::new(rest, state, self.indent, b"\n");
                 return Answer { more: Some(Box::new(more)), ..Answer::whole(false) };
             }
-            Err(fault) if fault.is(&COMMAND_FAILED) => {
+            Err(status) if status.eq_ignore_data(&COMMAND_FAILED) => {
                 // Nothing has left before the command has returned.
                 output.take_back();
                 output.push(b"500 command '");
@@ -87,9 +87,9 @@ impl<'a> Answerer<'a> {
                 return Answer::whole(true);
             }
             Ok(None) => Encoder::resume(output, self.indent, state).finish(),
-            Err(fault) => {
+            Err(status) => {
                 let mut encoder = Encoder::resume(output, self.indent, state);
-                encoder.fail(&fault);
+                encoder.fail(&status);
                 encoder.finish();
             }
         }
@@ -155,13 +155,13 @@ pub(super) fn refuse_length(is_json: bool, length: Length, output: &mut Stream) 
         Length::Exactly(length) => length.to_string(),
         Length::MoreThan(length) => format!("more than {length}"),
     };
-    let fault =
-        Fault::because(500, format_args!("request too large: {length} bytes, limit {MAX_REQUEST_BYTES}"));
+    let status =
+        Status::formatted(500, format_args!("request too large: {length} bytes, limit {MAX_REQUEST_BYTES}"));
     if is_json {
-        json_rpc::write_error(&fault, output);
+        json_rpc::write_error(&status, output);
     } else {
         let mut encoder = Encoder::new(output, b"");
-        encoder.fail(&fault);
+        encoder.fail(&status);
         encoder.finish();
         output.push(b"\n");
     }

@@ -6,7 +6,7 @@
 mod script;
 
 use crate::mi::{
-    Call, Cell, Changes, Classic, Command, Context, Fault, Parameter, Progress, Reply, Rest, Statistic,
+    Call, Cell, Changes, Classic, Command, Context, Parameter, Progress, Reply, Rest, Statistic, Status,
     Value, required,
 };
 use crate::module::Module;
@@ -70,7 +70,7 @@ pub(super) const MODULE: Module = Module {
 };
 
 /// C: `MI_SSTR("Statistics Not Found")`.
-const NOT_FOUND: Fault = Fault::new(404, "Statistics Not Found");
+const NOT_FOUND: Status = Status::new(404, "Statistics Not Found");
 
 /// With the pages that are only partly in use. The maximum is of the times when somebody asked.
 fn real_used(context: &Context) -> u64 {
@@ -104,10 +104,10 @@ const PIECE_CELLS: usize = 512;
 const LIST: &str = "statistics";
 
 /// What the caller is told when none of its names is known; `None` when that is no error.
-type WhenNone = Option<Fault>;
+type WhenNone = Option<Status>;
 
 /// Shows what the names stand for; what comes after the first piece is left as the rest.
-fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), Fault> {
+fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), Status> {
     let mut names = call.args.list(LIST);
     let (mut shown, mut passed, mut size) = (0, 0, 0);
     call.reply.open_around("", Value::Nothing);
@@ -134,13 +134,13 @@ fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), 
     Ok(())
 }
 
-fn end(reply: &mut dyn Reply, shown: usize, when_none: WhenNone) -> Result<(), Fault> {
+fn end(reply: &mut dyn Reply, shown: usize, when_none: WhenNone) -> Result<(), Status> {
     reply.close_around();
     if shown > 0 { Ok(()) } else { when_none.map_or(Ok(()), Err) }
 }
 
 /// JSON-RPC leaves out what it does not know; classic callers get an error when nothing is known.
-fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+fn get_statistics(call: &mut Call<'_>) -> Result<(), Status> {
     let when_none = (!call.reply.is_json()).then_some(NOT_FOUND);
     show_all(call, when_none, |context, wanted, reply| {
         let mut shown = 0;
@@ -154,7 +154,7 @@ fn get_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// What kind each is. One that is asked for by its name has no group before it. C: `w_mi_list_stats`.
-fn list_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+fn list_statistics(call: &mut Call<'_>) -> Result<(), Status> {
     if call.args.count() == 0 {
         call.reply.open_around("", Value::Nothing);
         list_one(call.context, b"all", call.reply);
@@ -183,7 +183,7 @@ fn reset_one(context: &Context, wanted: &[u8], is_json: bool) -> bool {
     cell.map(|cell| cell.reset(context)).is_some()
 }
 
-fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+fn reset_statistics(call: &mut Call<'_>) -> Result<(), Status> {
     let (is_json, mut reset) = (call.reply.is_json(), 0);
     let mut names = call.args.list_after(LIST, 0);
     let mut step = move |context: &Context| {
@@ -201,7 +201,7 @@ fn reset_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Fault> {
+fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Status> {
     let mut done = 0;
     call.rest = Some(Rest::of_change(move |context, _| {
         let cells = context.statistics.all().skip(done).take(PIECE_CELLS);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     /// What comes of names, the last of which may be a known one.
-    fn outcome(command: &'static Command, unknown: usize, known: &[u8]) -> Result<usize, Fault> {
+    fn outcome(command: &'static Command, unknown: usize, known: &[u8]) -> Result<usize, Status> {
         let mut context = context();
         context.statistics.add([&Statistic::counter("a", "one")]);
         let mut params = Params::new();

@@ -9,7 +9,7 @@ use super::record::{self, Contact};
 use super::{DELETE_EVENT, INSERT_EVENT, show, uri};
 use crate::logging::Shown;
 use crate::mi::{
-    BAD_PARAMETER, Call, Changes, Classic, Command, Fault, MISSING_PARAMETER, Parameter, Rest, SERVER_ERROR,
+    BAD_PARAMETER, Call, Changes, Classic, Command, MISSING_PARAMETER, Parameter, Rest, SERVER_ERROR, Status,
     optional, required, unsigned,
 };
 use crate::shm::keyed::{Full, NEVER, Space, Update};
@@ -108,15 +108,15 @@ pub(super) const COMMANDS: [Command; 7] = [
 ];
 
 /// C: `mi_usrloc_rm_contact` and others.
-pub(super) const AOR_NOT_FOUND: Fault = Fault::new(404, "AOR not found");
+pub(super) const AOR_NOT_FOUND: Status = Status::new(404, "AOR not found");
 
 /// Ours: C's records have no largest size.
-const TOO_LARGE: Fault =
-    Fault::new(500, "too many contacts; those of one AOR take at most 65536 bytes, remove some");
-const _: () = assert!(MAX_RECORD_BYTES == 65_536, "the fault says how much is too large");
+const TOO_LARGE: Status =
+    Status::new(500, "too many contacts; those of one AOR take at most 65536 bytes, remove some");
+const _: () = assert!(MAX_RECORD_BYTES == 65_536, "the status says how much is too large");
 
 /// The tables.
-pub(super) fn locations<'a>(call: &Call<'a>) -> Result<&'a Locations, Fault> {
+pub(super) fn locations<'a>(call: &Call<'a>) -> Result<&'a Locations, Status> {
     call.context.states.get().ok_or(SERVER_ERROR)
 }
 
@@ -124,21 +124,21 @@ pub(super) fn locations<'a>(call: &Call<'a>) -> Result<&'a Locations, Fault> {
 pub(super) fn table_and_aor<'a>(
     call: &Call<'a>,
     locations: &'a Locations,
-) -> Result<(&'a LocationTable, &'a [u8]), Fault> {
+) -> Result<(&'a LocationTable, &'a [u8]), Status> {
     let table = locations.table(call.args.get("table_name").unwrap_or_default());
-    let table = table.ok_or(Fault::new(404, "Table not found"))?;
+    let table = table.ok_or(Status::new(404, "Table not found"))?;
     let aor = locations.aor(call.args.get("aor").unwrap_or_default());
-    Ok((table, aor.ok_or(Fault::new(400, "Domain missing in AOR"))?))
+    Ok((table, aor.ok_or(Status::new(400, "Domain missing in AOR"))?))
 }
 
 /// C answers as to any failure; ours says what to do.
-fn full(full: Full) -> Fault {
+fn full(full: Full) -> Status {
     log::warn!(often = true; "{full}");
-    Fault::because(500, full)
+    Status::formatted(500, full)
 }
 
 /// C: `mi_usrloc_rm_aor`.
-fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
+fn remove(call: &mut Call<'_>) -> Result<(), Status> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     if call.context.segment.table().remove(Space::Location, &table.key(aor)) {
@@ -148,7 +148,7 @@ fn remove(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// C: `mi_usrloc_rm_contact`.
-fn remove_contact(call: &mut Call<'_>) -> Result<(), Fault> {
+fn remove_contact(call: &mut Call<'_>) -> Result<(), Status> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     let uri = call.args.get("contact").unwrap_or_default();
@@ -158,7 +158,7 @@ fn remove_contact(call: &mut Call<'_>) -> Result<(), Fault> {
         return Err(AOR_NOT_FOUND);
     }
     if dropped.contacts == 0 {
-        return Err(Fault::new(404, "Contact not found"));
+        return Err(Status::new(404, "Contact not found"));
     }
     if dropped.is_last {
         table.raise(call.context, DELETE_EVENT, aor);
@@ -170,7 +170,7 @@ fn remove_contact(call: &mut Call<'_>) -> Result<(), Fault> {
 ///
 /// Differs: a number above 4294967295 is a bad parameter; C takes what is left of it in 32 bits. A URI that is
 /// refused raises no events; C inserts a new AoR before it looks, and deletes it again.
-fn add(call: &mut Call<'_>) -> Result<(), Fault> {
+fn add(call: &mut Call<'_>) -> Result<(), Status> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     let uri = call.args.get("contact").unwrap_or_default();
@@ -202,7 +202,7 @@ fn add(call: &mut Call<'_>) -> Result<(), Fault> {
 }
 
 /// Adds a contact to a record, in one step. True when the record is new.
-fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<'_>) -> Result<bool, Fault> {
+fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<'_>) -> Result<bool, Status> {
     let mut buffers = locations.buffers();
     let Buffers { old, new } = &mut *buffers;
     let (mut is_new, mut is_too_large) = (false, false);
@@ -223,14 +223,14 @@ fn insert(call: &Call<'_>, locations: &Locations, key: &[u8], contact: &Contact<
 }
 
 /// C: `mi_usrloc_flush`, which without a database does what the timer does.
-fn flush(call: &mut Call<'_>) -> Result<(), Fault> {
+fn flush(call: &mut Call<'_>) -> Result<(), Status> {
     let mut step = expiry::removal(call.context.segment);
     call.rest = Some(Rest::of_change(move |context, _| Ok(step(context))));
     Ok(())
 }
 
 /// C: `mi_usrloc_sync`, which has nothing to do without a database.
-fn sync(call: &mut Call<'_>) -> Result<(), Fault> {
-    call.reply.status(&Fault::new(200, "Contacts already synced"));
+fn sync(call: &mut Call<'_>) -> Result<(), Status> {
+    call.reply.status(&Status::new(200, "Contacts already synced"));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::commands::{AOR_NOT_FOUND, locations, table_and_aor};
 use super::locations::{LocationTable, Locations};
 use super::record::{self, Contact};
-use crate::mi::{Call, Context, Fault, Progress, Reply, Rest, Value};
+use crate::mi::{Call, Context, Progress, Reply, Rest, Status, Value};
 use crate::shm::keyed::{Entry, NEVER, Space};
 
 /// What every contact of an MI command has. C: the constants of ul_mi.c.
@@ -27,7 +27,7 @@ const PIECE_BUCKETS: usize = 256;
 ///
 /// AORs are written as they are found, and no lock is held meanwhile: `records` is how many there were at the
 /// beginning. With several large tables it may be some seconds old.
-pub(super) fn dump(call: &mut Call<'_>) -> Result<(), Fault> {
+pub(super) fn dump(call: &mut Call<'_>) -> Result<(), Status> {
     locations(call)?;
     let is_brief = call.args.get("brief").is_some_and(|word| match call.reply.is_json() {
         true => word != b"0",
@@ -157,7 +157,7 @@ fn contact_id(table: &LocationTable, aor: &[u8], contact: &Contact<'_>) -> u64 {
 ///
 /// Differs: the time to live is 0 for a permanent contact and never negative; C prints what is left in a signed
 /// 32-bit number.
-pub(super) fn contacts(call: &mut Call<'_>) -> Result<(), Fault> {
+pub(super) fn contacts(call: &mut Call<'_>) -> Result<(), Status> {
     let locations = locations(call)?;
     let (table, aor) = table_and_aor(call, locations)?;
     let (segment, now) = (call.context.segment, call.context.segment.now());
@@ -179,7 +179,7 @@ pub(super) fn contacts(call: &mut Call<'_>) -> Result<(), Fault> {
         call.reply.node("Contact", Value::Bytes(&line));
         is_empty = false;
     }
-    if is_empty { Err(Fault::new(404, "AOR has no contacts")) } else { Ok(()) }
+    if is_empty { Err(Status::new(404, "AOR has no contacts")) } else { Ok(()) }
 }
 
 /// What follows the URI.

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::request::{self, RequestParams};
-use crate::mi::{self, Fault, Kind, Parameter, Params};
+use crate::mi::{self, Kind, Parameter, Params, Status};
 
 /// The parameters of one form of a command.
 type Recipe = &'static [Parameter];
@@ -19,19 +19,19 @@ pub(super) fn bind(
     given: &RequestParams<'_>,
     recipes: &[Recipe],
     params: &mut Params,
-) -> Result<Recipe, Fault> {
+) -> Result<Recipe, Status> {
     params.clear();
     let count = match given {
         RequestParams::Positional(values) => values.len(),
         RequestParams::Named(pairs) => pairs.len(),
     };
     let mut fitting = recipes.iter().copied().filter(|recipe| recipe.len() == count).peekable();
-    fitting.peek().ok_or(Fault::invalid_params("Too few or too many parameters"))?;
+    fitting.peek().ok_or(Status::invalid_params("Too few or too many parameters"))?;
     match given {
         RequestParams::Positional(values) => {
             let recipe = fitting.next().unwrap_or_default();
             if fitting.next().is_some() {
-                return Err(Fault::invalid_params("Ambiguous call, use named parameters instead"));
+                return Err(Status::invalid_params("Ambiguous call, use named parameters instead"));
             }
             recipe.iter().zip(values).try_for_each(|(parameter, value)| put(parameter, value, params))?;
             Ok(recipe)
@@ -41,7 +41,7 @@ pub(super) fn bind(
                 pairs.iter().find(|(name, _)| name == parameter.name).map(|(_, value)| *value)
             };
             let recipe = fitting.find(|recipe| recipe.iter().all(|parameter| value(parameter).is_some()));
-            let recipe = recipe.ok_or(Fault::invalid_params("Named parameters do not match"))?;
+            let recipe = recipe.ok_or(Status::invalid_params("Named parameters do not match"))?;
             let values = recipe.iter().filter_map(|parameter| Some((parameter, value(parameter)?)));
             values.into_iter().try_for_each(|(parameter, value)| put(parameter, value, params))?;
             Ok(recipe)
@@ -50,8 +50,8 @@ pub(super) fn bind(
 }
 
 /// Adds one value, converted to the kind of its parameter.
-fn put(parameter: &Parameter, value: &RawValue, params: &mut Params) -> Result<(), Fault> {
-    let bad = |what: &str| Fault::invalid_params(format!("{what} parameter '{}'", parameter.name));
+fn put(parameter: &Parameter, value: &RawValue, params: &mut Params) -> Result<(), Status> {
+    let bad = |what: &str| Status::invalid_params(format!("{what} parameter '{}'", parameter.name));
     let text = value.get();
     match parameter.kind {
         Kind::Text => text_of(value, params).ok_or_else(|| bad("Bad type for")),
@@ -113,7 +113,7 @@ mod tests {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
         let request = JsonRpcRequest::parse(&text).unwrap();
         let mut params = Params::new();
-        bind(&request.params, RECIPES, &mut params).map_err(|fault| fault.data.unwrap().into_owned())?;
+        bind(&request.params, RECIPES, &mut params).map_err(|status| status.data.unwrap().into_owned())?;
         Ok(params.iter().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).collect())
     }
 

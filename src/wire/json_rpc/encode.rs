@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::mi::{Fault, Generation, Reply, Value};
+use crate::mi::{Generation, Reply, Status, Value};
 use crate::wire::Output;
 use crate::wire::json_text::{self, Escaped};
 
@@ -91,12 +91,12 @@ impl<'a, O: Output> JsonRpcEncoder<'a, O> {
     }
 
     /// Replaces the result by an error. False, and nothing changes, when part of the result has been sent.
-    pub fn fail(&mut self, fault: &Fault) -> bool {
+    pub fn fail(&mut self, status: &Status) -> bool {
         if !self.output.take_back() {
             return false;
         }
         self.state = JsonRpcReplyState::default();
-        self.status(fault);
+        self.status(status);
         true
     }
 
@@ -199,7 +199,7 @@ impl<O: Output> Reply for JsonRpcEncoder<'_, O> {
     }
 
     /// Writes an error. In JSON-RPC a command's own code and reason are an error, even with code 200.
-    fn status(&mut self, status: &Fault) {
+    fn status(&mut self, status: &Status) {
         self.state.phase = ResultPhase::Error;
         self.output.push(b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":");
         self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
@@ -308,11 +308,11 @@ mod tests {
     fn an_error_replaces_the_result() {
         let text = encoded(|e| {
             e.open(b"half", Value::List);
-            assert!(e.fail(&Fault::new(404, "Gone")));
+            assert!(e.fail(&Status::new(404, "Gone")));
         });
         assert_eq!(text, r#""error":{"code":404,"message":"Gone"}"#);
         let text = encoded(|e| {
-            e.fail(&Fault::invalid_params("Bad PID"));
+            e.fail(&Status::invalid_params("Bad PID"));
         });
         assert_eq!(text, r#""error":{"code":-32602,"message":"Invalid params","data":"Bad PID"}"#);
     }

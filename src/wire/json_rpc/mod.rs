@@ -28,28 +28,28 @@ use unfinished::{JsonRpcBatch, PartialReply, finish_or_suspend};
 
 use super::{MAX_BATCH, Output};
 use crate::mi::{
-    self, Caller, CommandOutcome, Context, Delivery, Fault, Generation, Params, Reply, Rest, StoredReply,
+    self, Caller, CommandOutcome, Context, Delivery, Generation, Params, Reply, Rest, Status, StoredReply,
 };
 
 /// C: `JSONRPC_PARSE_ERR_CODE`.
-const PARSE_ERROR: Fault = Fault::new(-32700, "Parse error");
+const PARSE_ERROR: Status = Status::new(-32700, "Parse error");
 /// C: `JSONRPC_INVAL_REQ_CODE`.
-const INVALID_REQUEST: Fault = Fault::new(-32600, "Invalid Request");
+const INVALID_REQUEST: Status = Status::new(-32600, "Invalid Request");
 /// C: `JSONRPC_NOT_FOUND_CODE`.
-const METHOD_NOT_FOUND: Fault = Fault::new(-32601, "Method not found");
+const METHOD_NOT_FOUND: Status = Status::new(-32601, "Method not found");
 
 /// The most bytes of a refused request that are logged.
 const SHOWN_BYTES: usize = 100;
 
 /// Replaces the reason of an error of 1.x by that of 3.x. C: mi/mi_core.c, ul_mi.c, event_interface.c.
-fn reworded(fault: Fault) -> Fault {
-    let Fault { code, .. } = fault;
-    if fault.is(&mi::BAD_PARAMETER) {
-        Fault { data: fault.data, ..Fault::new(code, "Bad parameter value") }
-    } else if fault.is(&mi::SERVER_ERROR) {
-        Fault { data: fault.data, ..Fault::new(code, "Internal Error") }
+fn reworded(status: Status) -> Status {
+    let Status { code, .. } = status;
+    if status.eq_ignore_data(&mi::BAD_PARAMETER) {
+        Status { data: status.data, ..Status::new(code, "Bad parameter value") }
+    } else if status.eq_ignore_data(&mi::SERVER_ERROR) {
+        Status { data: status.data, ..Status::new(code, "Internal Error") }
     } else {
-        fault
+        status
     }
 }
 
@@ -153,13 +153,13 @@ impl JsonRpcAnswerer {
         }
         if elements.len() > MAX_BATCH {
             let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
-            return write_error(&Fault { data: Some(data.into()), ..INVALID_REQUEST }, output);
+            return write_error(&Status { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
         JsonRpcOutcome::of_batch(JsonRpcBatch::new(text, &elements, caller.keep()))
     }
 
     /// Answers each request of `text` with an error, without running it.
-    pub fn refuse<O: Output>(&mut self, context: &Context, text: &[u8], fault: &Fault, output: &mut O) {
+    pub fn refuse<O: Output>(&mut self, context: &Context, text: &[u8], status: &Status, output: &mut O) {
         let Ok(text) = str::from_utf8(text) else {
             write_error(&PARSE_ERROR, output);
             return;
@@ -169,10 +169,10 @@ impl JsonRpcAnswerer {
         match request::elements(text) {
             Some(elements) if (1..=MAX_BATCH).contains(&elements.len()) => {
                 let batch = JsonRpcBatch::new(text, &elements, caller.keep());
-                UnfinishedReplies::new(None, Some(batch)).abort(context, fault, output);
+                UnfinishedReplies::new(None, Some(batch)).abort(context, status, output);
             }
             _ => {
-                self.answer_request(context, text, caller, Framing::Alone, Some(fault), output);
+                self.answer_request(context, text, caller, Framing::Alone, Some(status), output);
             }
         }
     }
@@ -184,7 +184,7 @@ impl JsonRpcAnswerer {
         text: &str,
         caller: Caller<'_>,
         framing: Framing<'_>,
-        refusal: Option<&Fault>,
+        refusal: Option<&Status>,
         output: &mut O,
     ) -> RequestOutcome {
         let parsed = JsonRpcRequest::parse(text);
@@ -217,9 +217,9 @@ impl JsonRpcAnswerer {
             (Err(InvalidRequest::NotRequest(_)), _) => Err(INVALID_REQUEST),
             (Err(InvalidRequest::NotJson), _) => Err(PARSE_ERROR),
         };
-        if let Err(fault) = &result {
+        if let Err(status) = &result {
             let shown = text.as_bytes()[..text.len().min(SHOWN_BYTES)].escape_ascii();
-            log::debug!("{} {}: {shown}", fault.code, fault.reason);
+            log::debug!("{} {}: {shown}", status.code, status.reason);
         }
         if let Ok(CommandOutcome::Deferred(number)) = result {
             return RequestOutcome::Deferred(number);
@@ -251,7 +251,7 @@ impl JsonRpcAnswerer {
         reply: &mut dyn Reply,
         caller: Caller<'_>,
         delivery: Delivery<'_>,
-    ) -> Result<CommandOutcome, Fault> {
+    ) -> Result<CommandOutcome, Status> {
         let entry = context.commands.find(request.method.as_bytes(), Generation::JsonRpc);
         let command = entry.ok_or(METHOD_NOT_FOUND)?.command;
         let recipe = bind::bind(&request.params, command.json_rpc, &mut self.params)?;
@@ -275,9 +275,9 @@ pub fn write_parse_error<O: Output>(output: &mut O) -> JsonRpcOutcome {
 }
 
 /// Writes an error with the id null.
-pub fn write_error<O: Output>(fault: &Fault, output: &mut O) -> JsonRpcOutcome {
+pub fn write_error<O: Output>(status: &Status, output: &mut O) -> JsonRpcOutcome {
     let mut encoder = JsonRpcEncoder::new(output, NULL);
-    encoder.status(fault);
+    encoder.status(status);
     encoder.finish();
     JsonRpcOutcome::of_reply(true, None)
 }

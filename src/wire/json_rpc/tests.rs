@@ -61,7 +61,7 @@ static ROWS: [Command; 5] = [
 ];
 
 /// Writes a reply in three pieces.
-fn count(call: &mut Call<'_>) -> Result<(), Fault> {
+fn count(call: &mut Call<'_>) -> Result<(), Status> {
     call.reply.open(b"Numbers", Value::List);
     let mut next = 0;
     call.rest = Some(Rest::of_reply(move |_, reply| {
@@ -231,7 +231,7 @@ fn requests_of_a_batch_past_the_time_limit_get_an_error_each() {
 fn an_aborted_text_gets_an_error_for_each_request() {
     let mut context = context();
     context.commands.add("test", &ROWS).unwrap();
-    let fault = Fault::new(503, "Enough");
+    let status = Status::new(503, "Enough");
     let gone =
         |id: &str| format!(r#"{{"jsonrpc":"2.0","error":{{"code":503,"message":"Enough"}},"id":{id}}}"#);
     let (done, endless) = (request("1", r#""done""#), request("\"x\"", r#""endless""#));
@@ -253,11 +253,11 @@ fn an_aborted_text_gets_an_error_for_each_request() {
         (0..pieces).for_each(|_| {
             assert_eq!(unfinished.go_on(&context, &mut datagram, Duration::ZERO), Progress::More)
         });
-        unfinished.abort(&context, &fault, &mut datagram);
+        unfinished.abort(&context, &status, &mut datagram);
         assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
         // The same text, refused before any request has run.
         datagram.clear();
-        answerer.refuse(&context, text.as_bytes(), &fault, &mut datagram);
+        answerer.refuse(&context, text.as_bytes(), &status, &mut datagram);
         let wanted = wanted.replace(OK_1, &gone("1"));
         assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
     }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::encode::{JsonRpcEncoder, JsonRpcReplyState};
 use super::request::NULL;
 use super::{DiscardedOutput, Framing, JsonRpcAnswerer, RequestOutcome, reworded};
-use crate::mi::{Context, Fault, KeptCaller, Progress, Rest};
+use crate::mi::{Context, KeptCaller, Progress, Rest, Status};
 use crate::wire::{MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, too_large};
 
 /// A reply, or the replies of a batch, that are not completely written.
@@ -38,7 +38,7 @@ pub(super) struct JsonRpcBatch {
     /// The array has an element already.
     has_replies: bool,
     /// The error for all requests that have not run; `None` while they may run.
-    refusal: Option<Fault>,
+    refusal: Option<Status>,
 }
 
 impl fmt::Debug for UnfinishedReplies {
@@ -87,14 +87,14 @@ impl UnfinishedReplies {
     }
 
     /// Ends the replies now: the current one and those of all requests that have not run become this error.
-    pub fn abort<O: Output>(&mut self, context: &Context, fault: &Fault, output: &mut O) {
+    pub fn abort<O: Output>(&mut self, context: &Context, status: &Status, output: &mut O) {
         if let Some(PartialReply { id: Some(id), state, .. }) = self.partial.take() {
             let mut encoder = JsonRpcEncoder::resume(output, &id, state);
-            encoder.fail(fault);
+            encoder.fail(status);
             encoder.finish();
         }
         if let Some(batch) = &mut self.batch {
-            batch.refusal = Some(fault.clone());
+            batch.refusal = Some(status.clone());
             while self.go_on(context, output, Duration::ZERO) == Progress::More {}
         }
     }
@@ -147,8 +147,8 @@ impl PartialReply {
                 }
                 PieceOutcome::Complete { is_error: finish(encoder) }
             }
-            Err(fault) => {
-                encoder.fail(&reworded(fault));
+            Err(status) => {
+                encoder.fail(&reworded(status));
                 encoder.finish();
                 PieceOutcome::Complete { is_error: true }
             }
@@ -184,7 +184,7 @@ impl JsonRpcBatch {
 /// Finishes the reply of a command that has run; keeps the state of a reply that has more pieces. The first
 /// value is true when the reply is an error.
 pub(super) fn finish_or_suspend<O: Output>(
-    result: Result<Option<Rest>, Fault>,
+    result: Result<Option<Rest>, Status>,
     mut encoder: JsonRpcEncoder<'_, O>,
     id: &str,
 ) -> (bool, Option<PartialReply>) {
@@ -193,8 +193,8 @@ pub(super) fn finish_or_suspend<O: Output>(
             (false, Some(PartialReply { id: Some(id.to_owned()), state: encoder.into_state(), rest }))
         }
         Ok(None) => (finish(encoder), None),
-        Err(fault) => {
-            encoder.fail(&fault);
+        Err(status) => {
+            encoder.fail(&status);
             encoder.finish();
             (true, None)
         }

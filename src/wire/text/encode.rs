@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use crate::mi::{Fault, Generation, Reply, Value};
+use crate::mi::{Generation, Reply, Status, Value};
 use crate::wire::Output;
 
 /// One reply on its way into an [`Output`].
@@ -49,12 +49,12 @@ impl<'a, O: Output> Encoder<'a, O> {
     }
 
     /// Replaces what was written by an error. False when it is too late, as the client has seen the status.
-    pub fn fail(&mut self, fault: &Fault) -> bool {
+    pub fn fail(&mut self, status: &Status) -> bool {
         if !self.output.take_back() {
             return false;
         }
         self.state = State::default();
-        self.status(fault);
+        self.status(status);
         true
     }
 
@@ -104,7 +104,7 @@ impl<O: Output> Reply for Encoder<'_, O> {
         Generation::Classic
     }
 
-    fn status(&mut self, status: &Fault) {
+    fn status(&mut self, status: &Status) {
         self.state.status_written = true;
         self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
         self.output.push(b" ");
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_reply_without_nodes_is_its_status() {
         assert_eq!(encoded(|e| e.finish()), "200 OK\n");
-        let synced = Fault::new(200, "Contacts already synced");
+        let synced = Status::new(200, "Contacts already synced");
         assert_eq!(
             encoded(|e| {
                 e.status(&synced);
@@ -191,7 +191,7 @@ mod tests {
     fn an_error_replaces_what_was_written() {
         let text = encoded(|e| {
             e.open(b"half", "way".into());
-            assert!(e.fail(&Fault::new(404, "Gone")));
+            assert!(e.fail(&Status::new(404, "Gone")));
             e.finish();
         });
         assert_eq!(text, "404 Gone\n");

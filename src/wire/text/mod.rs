@@ -19,8 +19,8 @@ pub use encode::{Encoder, State};
 
 use super::{Output, Pieces};
 use crate::mi::{
-    self, Caller, Classic, CommandOutcome, Context, Delivery, Entry, Fault, PARSE_ERROR, Params, Progress,
-    Reply, Rest,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Entry, PARSE_ERROR, Params, Progress, Reply,
+    Rest, Status,
 };
 
 /// Why a command that exists answers with an error.
@@ -29,7 +29,7 @@ pub enum Refused {
     /// Its parameters do not follow the grammar.
     Parse,
     /// They do not suit the command.
-    Command(Fault),
+    Command(Status),
 }
 
 /// Decodes the parameters of a request and runs its command.
@@ -75,9 +75,9 @@ impl Unfinished {
     }
 
     /// Ends it now, with an error in the place of the reply.
-    pub fn give_up<O: Output>(&mut self, fault: &Fault, output: &mut O) {
+    pub fn give_up<O: Output>(&mut self, status: &Status, output: &mut O) {
         let mut encoder = Encoder::resume(output, &self.indent, self.state);
-        encoder.fail(fault);
+        encoder.fail(status);
         encoder.finish();
         output.push(self.end);
     }
@@ -92,8 +92,8 @@ impl<O: Output> Pieces<O> for Unfinished {
                 return Progress::More;
             }
             Ok(Progress::Done) => {}
-            Err(fault) => {
-                encoder.fail(&fault);
+            Err(status) => {
+                encoder.fail(&status);
                 self.is_error = true;
             }
         }

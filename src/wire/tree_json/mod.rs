@@ -20,16 +20,16 @@ use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
 use super::{Output, Pieces, Stream};
 use crate::mi::{
-    self, Caller, Classic, CommandOutcome, Context, Delivery, Fault, Generation, Params, Progress, Reply,
-    Rest, StoredReply, Value,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Generation, Params, Progress, Reply, Rest,
+    Status, StoredReply, Value,
 };
 
 /// C: `MI_HTTP_U_NOT_FOUND`.
-const NOT_FOUND: Fault = Fault::new(500, "Command not found");
+const NOT_FOUND: Status = Status::new(500, "Command not found");
 /// For a request without a command, and for a command that fails without an error. C: `MI_HTTP_U_ERROR`.
-const NO_REPLY: Fault = Fault::new(500, "Internal server error");
+const NO_REPLY: Status = Status::new(500, "Internal server error");
 /// C: `MI_HTTP_U_METHOD`.
-const UNEXPECTED_METHOD: Fault = Fault::new(406, "Unexpected method");
+const UNEXPECTED_METHOD: Status = Status::new(406, "Unexpected method");
 
 /// Codes from this one on are errors. C: `mi_json_answer_to_connection`.
 const FIRST_ERROR: i32 = 400;
@@ -62,8 +62,8 @@ impl Dialect for TreeJson {
         match run(context, request, &mut encoder) {
             Ok(CommandOutcome::Deferred(number)) => ReplyHead { deferred: Some(number), ..reply_head(false) },
             result => {
-                if let Err(fault) = &result {
-                    log::debug!("{} {}: {}", fault.code, fault.reason, request.path.escape_debug());
+                if let Err(status) = &result {
+                    log::debug!("{} {}: {}", status.code, status.reason, request.path.escape_debug());
                 }
                 finish_or_suspend(result.map(CommandOutcome::rest), encoder)
             }
@@ -78,7 +78,7 @@ impl Dialect for TreeJson {
 }
 
 /// Finishes the reply of a command that has run, or keeps the state of a reply that has more pieces.
-fn finish_or_suspend(result: Result<Option<Rest>, Fault>, mut encoder: TreeJsonEncoder<'_>) -> ReplyHead {
+fn finish_or_suspend(result: Result<Option<Rest>, Status>, mut encoder: TreeJsonEncoder<'_>) -> ReplyHead {
     match result {
         Ok(Some(rest)) => {
             let is_error = encoder.state.is_error;
@@ -86,21 +86,25 @@ fn finish_or_suspend(result: Result<Option<Rest>, Fault>, mut encoder: TreeJsonE
             return ReplyHead { rest: Some(rest), ..reply_head(is_error) };
         }
         Ok(None) => encoder.finish(),
-        Err(fault) => encoder.fail(&fault),
+        Err(status) => encoder.fail(&status),
     }
     reply_head(encoder.state.is_error)
 }
 
 /// Replaces the generic error of a failed command by that of mi_json.
-fn reworded(fault: Fault) -> Fault {
-    if fault.is(&mi::COMMAND_FAILED) { NO_REPLY } else { fault }
+fn reworded(status: Status) -> Status {
+    if status.eq_ignore_data(&mi::COMMAND_FAILED) { NO_REPLY } else { status }
 }
 
 fn reply_head(is_error: bool) -> ReplyHead {
     ReplyHead { status: 200, content_type: JSON, is_error, rest: None, deferred: None }
 }
 
-fn run(context: &Context, request: &HttpRequest<'_>, reply: &mut dyn Reply) -> Result<CommandOutcome, Fault> {
+fn run(
+    context: &Context,
+    request: &HttpRequest<'_>,
+    reply: &mut dyn Reply,
+) -> Result<CommandOutcome, Status> {
     let name = percent_decoded(request.path.strip_prefix('/').unwrap_or_default().as_bytes(), false);
     if name.is_empty() {
         return Err(NO_REPLY);
@@ -166,7 +170,7 @@ impl Pieces<Stream> for UnfinishedTreeReply {
         match &step {
             Ok(Progress::More) => {}
             Ok(Progress::Done) => encoder.finish(),
-            Err(fault) => encoder.fail(&reworded(fault.clone())),
+            Err(status) => encoder.fail(&reworded(status.clone())),
         }
         self.state = encoder.state;
         step.unwrap_or(Progress::Done)
@@ -214,13 +218,13 @@ impl<'a> TreeJsonEncoder<'a> {
     }
 
     /// Replaces the tree by an error. Does nothing when part of the tree has been sent.
-    fn fail(&mut self, fault: &Fault) {
+    fn fail(&mut self, status: &Status) {
         if self.output.take_back() {
             self.state.is_error = true;
             self.output.push(b"{\"error\": {\"code\": ");
-            self.output.push(itoa::Buffer::new().format(fault.code).as_bytes());
+            self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
             self.output.push(b", \"message\": ");
-            TreeJsonSyntax::text(self.output, fault.reason.as_bytes());
+            TreeJsonSyntax::text(self.output, status.reason.as_bytes());
             self.output.push(b"}}");
         }
     }
@@ -231,7 +235,7 @@ impl Reply for TreeJsonEncoder<'_> {
         Generation::Classic
     }
 
-    fn status(&mut self, status: &Fault) {
+    fn status(&mut self, status: &Status) {
         if status.code >= FIRST_ERROR {
             self.fail(status);
         }

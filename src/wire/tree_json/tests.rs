@@ -10,7 +10,7 @@ static ROWS: [Command; 7] = [
     row("done", Classic::NoInput, &|_: &mut mi::Call<'_>| Ok(())),
     row("fails", Classic::NoInput, &|_: &mut mi::Call<'_>| Err(mi::COMMAND_FAILED)),
     row("status", Classic::NoInput, &|call: &mut mi::Call<'_>| {
-        call.reply.status(&Fault::new(480, "say \"no\""));
+        call.reply.status(&Status::new(480, "say \"no\""));
         call.reply.list();
         call.reply.open(b"ignored", "x".into());
         call.reply.attribute(b"a", "x".into());
@@ -18,7 +18,7 @@ static ROWS: [Command; 7] = [
         Ok(())
     }),
     row("synced", Classic::NoInput, &|call: &mut mi::Call<'_>| {
-        call.reply.status(&Fault::new(200, "Contacts already synced"));
+        call.reply.status(&Status::new(200, "Contacts already synced"));
         Ok(())
     }),
     row("echo", Classic::takes(&[required("a").list()]), &|call: &mut mi::Call<'_>| {

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 use super::XmlRpcFormat;
 use super::call::is_allowed;
-use crate::mi::{Fault, Generation, Reply, Value};
+use crate::mi::{Generation, Reply, Status, Value};
 use crate::wire::nodes::{self, Key, Syntax};
 use crate::wire::{Output, Stream, plain};
 
@@ -76,7 +76,7 @@ enum ValuePhase {
     /// The value is complete; a method `system.*` has written it.
     Complete,
     /// A fault is written instead of a value.
-    Fault,
+    Status,
 }
 
 /// The state of the current line, in a format of lines.
@@ -116,7 +116,7 @@ impl<'a> XmlRpcEncoder<'a> {
 
     /// Whether the reply is a fault.
     pub(super) fn is_fault(&self) -> bool {
-        self.state.phase == ValuePhase::Fault
+        self.state.phase == ValuePhase::Status
     }
 
     /// Writes the whole value by `write`.
@@ -128,7 +128,7 @@ impl<'a> XmlRpcEncoder<'a> {
     /// Completes the reply.
     pub(super) fn finish(&mut self) {
         match self.state.phase {
-            ValuePhase::Fault => return,
+            ValuePhase::Status => return,
             ValuePhase::Complete => {}
             ValuePhase::Empty | ValuePhase::Nodes => {
                 self.begin_value();
@@ -146,20 +146,20 @@ impl<'a> XmlRpcEncoder<'a> {
     }
 
     /// Replaces the value by a fault. Does nothing when part of the value has been sent.
-    pub(super) fn fail(&mut self, fault: &Fault) {
+    pub(super) fn fail(&mut self, status: &Status) {
         if !self.output.take_back() {
             return;
         }
-        self.state.phase = ValuePhase::Fault;
+        self.state.phase = ValuePhase::Status;
         let [before, behind] = self.state.frame.around_fault();
         if self.state.frame == ReplyFrame::Document {
             self.output.push(PROLOGUE);
         }
         self.output.push(before);
         self.output.push(b"<value><struct>\r\n<member><name>faultCode</name>\r\n<value><i4>");
-        self.output.push(itoa::Buffer::new().format(fault.code).as_bytes());
+        self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
         self.output.push(b"</i4></value></member>\r\n<member><name>faultString</name>\r\n");
-        write_string(self.output, fault.reason.as_bytes());
+        write_string(self.output, status.reason.as_bytes());
         self.output.push(b"</member>\r\n</struct></value>");
         self.output.push(behind);
     }
@@ -235,7 +235,7 @@ impl Reply for XmlRpcEncoder<'_> {
         Generation::Classic
     }
 
-    fn status(&mut self, status: &Fault) {
+    fn status(&mut self, status: &Status) {
         if !self.state.format.is_success(status.code) {
             self.fail(status);
         }

@@ -6,7 +6,7 @@
 use super::XmlRpcFormat;
 use super::call::CallValue;
 use super::encode::{XmlRpcEncoder, write_array, write_string};
-use crate::mi::{Classic, Context, Fault, Generation, Kind, Parameter};
+use crate::mi::{Classic, Context, Generation, Kind, Parameter, Status};
 use crate::wire::{Output, Stream};
 
 /// The method that calls others; the module above runs it.
@@ -58,7 +58,7 @@ const CAPABILITIES: [[&str; 3]; 3] = [
 ];
 
 /// C: `XMLRPC_TYPE_ERROR`.
-const NO_NAME: Fault = Fault::new(-501, "Expected the name of a method as the only parameter");
+const NO_NAME: Status = Status::new(-501, "Expected the name of a method as the only parameter");
 
 /// Runs a method by its name; `None` when there is no such method.
 pub(super) fn run(
@@ -67,7 +67,7 @@ pub(super) fn run(
     name: &str,
     params: &[CallValue],
     reply: &mut XmlRpcEncoder<'_>,
-) -> Option<Result<(), Fault>> {
+) -> Option<Result<(), Status>> {
     let method = match name {
         "system.listMethods" => return Some(list_methods(context, reply)),
         "system.getCapabilities" => return Some(capabilities(reply)),
@@ -82,14 +82,14 @@ pub(super) fn run(
     })
 }
 
-fn list_methods(context: &Context, reply: &mut XmlRpcEncoder<'_>) -> Result<(), Fault> {
+fn list_methods(context: &Context, reply: &mut XmlRpcEncoder<'_>) -> Result<(), Status> {
     let commands = context.commands.iter(Generation::Classic).map(|entry| entry.command.name);
     let names = METHODS.iter().map(|method| method.name).chain(commands);
     reply.write_value(|output| write_array(output, |output| names.for_each(|name| write_item(output, name))));
     Ok(())
 }
 
-fn capabilities(reply: &mut XmlRpcEncoder<'_>) -> Result<(), Fault> {
+fn capabilities(reply: &mut XmlRpcEncoder<'_>) -> Result<(), Status> {
     reply.write_value(|output| {
         output.push(b"<value><struct>\r\n");
         for [name, url, version] in CAPABILITIES {
@@ -115,7 +115,7 @@ fn exists(
     _: XmlRpcFormat,
     name: &[u8],
     reply: &mut XmlRpcEncoder<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), Status> {
     let is_there =
         system_method(name).is_some() || context.commands.find(name, Generation::Classic).is_some();
     reply.write_value(|output| {
@@ -131,7 +131,7 @@ fn help(
     format: XmlRpcFormat,
     name: &[u8],
     reply: &mut XmlRpcEncoder<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), Status> {
     let text = match (system_method(name), context.commands.find(name, Generation::Classic)) {
         (Some(method), _) => method.help,
         (None, Some(entry)) => entry.command.help.unwrap_or_default(),
@@ -146,7 +146,7 @@ fn signature(
     format: XmlRpcFormat,
     name: &[u8],
     reply: &mut XmlRpcEncoder<'_>,
-) -> Result<(), Fault> {
+) -> Result<(), Status> {
     if let Some(method) = system_method(name) {
         reply.write_value(|output| write_array(output, |output| write_signature(output, method.signature)));
         return Ok(());

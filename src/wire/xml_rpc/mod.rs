@@ -31,8 +31,8 @@ use introspect::MULTICALL;
 use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
 use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
 use crate::mi::{
-    self, Caller, Classic, CommandOutcome, Context, Delivery, Fault, Generation, KeptCaller, Params,
-    Progress, Rest, StoredReply,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Generation, KeptCaller, Params, Progress, Rest,
+    Status, StoredReply,
 };
 
 /// The dialect of mi_xmlrpc or mi_xmlrpc_ng; each variant encodes the nodes of a reply in its own way.
@@ -78,52 +78,52 @@ impl XmlRpcFormat {
     }
 
     /// The fault for an unknown command. C: `XMLRPC_NO_SUCH_METHOD_ERROR`; `ERR_NOT_AVAIL`.
-    fn unknown_command(self, name: &str) -> Fault {
+    fn unknown_command(self, name: &str) -> Status {
         if self.is_newer() {
-            Fault::new(405, "Command not available")
+            Status::new(405, "Command not available")
         } else {
-            Fault::because(-506, format_args!("Requested command ({name}) is not available!"))
+            Status::formatted(-506, format_args!("Requested command ({name}) is not available!"))
         }
     }
 
     /// The fault for a body that is not a call. C: `XMLRPC_PARSE_ERROR`; `ERR_EMPTY` and `ERR_BAD_REQ`.
-    fn invalid_call(self, body: &[u8], reason: &InvalidCall) -> Fault {
+    fn invalid_call(self, body: &[u8], reason: &InvalidCall) -> Status {
         match reason {
-            _ if self.is_newer() && body.is_empty() => Fault::new(401, "Empty request"),
-            reason if self.is_newer() => Fault::because(404, format_args!("Invalid request: {reason}")),
-            reason => Fault::because(-503, format_args!("Call is not a proper XML-RPC call: {reason}")),
+            _ if self.is_newer() && body.is_empty() => Status::new(401, "Empty request"),
+            reason if self.is_newer() => Status::formatted(404, format_args!("Invalid request: {reason}")),
+            reason => Status::formatted(-503, format_args!("Call is not a proper XML-RPC call: {reason}")),
         }
     }
 
     /// The fault for a parameter of a type that commands do not take. `number` is that of the type in C. C:
     /// `XMLRPC_TYPE_ERROR`; `ERR_MISS_STRING`.
-    fn unsupported_type(self, number: u8) -> Fault {
+    fn unsupported_type(self, number: u8) -> Status {
         if self.is_newer() {
-            Fault::new(407, "Missing node 'string'")
+            Status::new(407, "Missing node 'string'")
         } else {
-            Fault::because(-501, format_args!("Unsupported value of type {number} supplied"))
+            Status::formatted(-501, format_args!("Unsupported value of type {number} supplied"))
         }
     }
 
     /// Replaces the generic fault of a failed command by that of the module. C: `XMLRPC_INTERNAL_ERROR`;
     /// `ERR_CMD_FAILED`.
-    fn reworded(self, name: &str, fault: Fault) -> Fault {
-        match fault {
-            fault if !fault.is(&mi::COMMAND_FAILED) => fault,
-            _ if self.is_newer() => Fault::new(501, "Failed to run command"),
-            _ => Fault::because(-500, format_args!("Command ({name}) processing failed.\n")),
+    fn reworded(self, name: &str, status: Status) -> Status {
+        match status {
+            status if !status.eq_ignore_data(&mi::COMMAND_FAILED) => status,
+            _ if self.is_newer() => Status::new(501, "Failed to run command"),
+            _ => Status::formatted(-500, format_args!("Command ({name}) processing failed.\n")),
         }
     }
 }
 
 /// C: `XMLRPC_REQUEST_REFUSED_ERROR`.
-const NO_RECURSION: Fault = Fault::new(-507, "Recursive system.multicall forbidden");
+const NO_RECURSION: Status = Status::new(-507, "Recursive system.multicall forbidden");
 /// C: `XMLRPC_TYPE_ERROR`.
-const NO_CALLS: Fault =
-    Fault::new(-501, "Expected one parameter: an array of structs of methodName and params");
+const NO_CALLS: Status =
+    Status::new(-501, "Expected one parameter: an array of structs of methodName and params");
 
 /// C: `ERR_UNEXPECTED`.
-const UNEXPECTED_METHOD: Fault = Fault::new(405, "Unexpected method (only POST is accepted)");
+const UNEXPECTED_METHOD: Status = Status::new(405, "Unexpected method (only POST is accepted)");
 
 /// The content type of all replies.
 const XML: &str = "text/xml; charset=utf-8";
@@ -155,7 +155,7 @@ impl Dialect for XmlRpcFormat {
             if calls.len() > MAX_BATCH {
                 // C: `XMLRPC_LIMIT_EXCEEDED_ERROR`.
                 let reason = format_args!("{} calls in system.multicall, at most {MAX_BATCH}", calls.len());
-                return write_fault(format, body, &Fault::because(-509, reason), output);
+                return write_fault(format, body, &Status::formatted(-509, reason), output);
             }
             return begin_multicall(format, calls, caller, output);
         }
@@ -172,7 +172,7 @@ impl Dialect for XmlRpcFormat {
     fn answer_deferred(&self, envelope: &[u8], reply: StoredReply, output: &mut Stream) -> ReplyHead {
         let name = String::from_utf8_lossy(envelope);
         let mut encoder = XmlRpcEncoder::new(output, *self, ReplyFrame::Document);
-        let result = reply.write(&mut encoder).map_err(|fault| self.reworded(&name, fault));
+        let result = reply.write(&mut encoder).map_err(|status| self.reworded(&name, status));
         finish_single(*self, result, &name, encoder)
     }
 }
@@ -185,7 +185,7 @@ fn reply_head(is_error: bool, rest: Option<UnfinishedXmlReplies>) -> ReplyHead {
 /// Finishes the reply to a call that is not in a multicall, or begins a long one.
 fn finish_single(
     format: XmlRpcFormat,
-    result: Result<Option<Rest>, Fault>,
+    result: Result<Option<Rest>, Status>,
     name: &str,
     encoder: XmlRpcEncoder<'_>,
 ) -> ReplyHead {
@@ -199,22 +199,22 @@ fn finish_single(
     reply_head(is_error, partial.map(unfinished))
 }
 
-fn write_fault(format: XmlRpcFormat, body: &[u8], fault: &Fault, output: &mut Stream) -> ReplyHead {
-    log_fault(fault, body);
-    XmlRpcEncoder::new(output, format, ReplyFrame::Document).fail(fault);
+fn write_fault(format: XmlRpcFormat, body: &[u8], status: &Status, output: &mut Stream) -> ReplyHead {
+    log_fault(status, body);
+    XmlRpcEncoder::new(output, format, ReplyFrame::Document).fail(status);
     reply_head(true, None)
 }
 
 /// Logs a fault. The reason and the request are escaped, as both may have bytes of the client.
-fn log_fault(fault: &Fault, request: &[u8]) {
+fn log_fault(status: &Status, request: &[u8]) {
     let shown = |bytes: &[u8]| bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii().to_string();
-    log::debug!("{} {}: {}", fault.code, shown(fault.reason.as_bytes()), shown(request));
+    log::debug!("{} {}: {}", status.code, shown(status.reason.as_bytes()), shown(request));
 }
 
 /// Finishes the reply to a call that has run; keeps the state of a reply that has more pieces. The first
 /// value is true when the reply is a fault.
 fn finish_or_suspend(
-    result: Result<Option<Rest>, Fault>,
+    result: Result<Option<Rest>, Status>,
     name: &str,
     mut encoder: XmlRpcEncoder<'_>,
 ) -> (bool, Option<PartialXmlReply>) {
@@ -227,9 +227,9 @@ fn finish_or_suspend(
             );
         }
         Ok(None) => encoder.finish(),
-        Err(fault) => {
-            log_fault(&fault, name.as_bytes());
-            encoder.fail(&fault);
+        Err(status) => {
+            log_fault(&status, name.as_bytes());
+            encoder.fail(&status);
         }
     }
     (encoder.is_fault(), None)
@@ -250,7 +250,7 @@ fn run(
     params: &mut Params,
     reply: &mut XmlRpcEncoder<'_>,
     origin: CallOrigin<'_>,
-) -> Result<CommandOutcome, Fault> {
+) -> Result<CommandOutcome, Status> {
     let name = &call.method;
     let Some(entry) = context.commands.find(name.as_bytes(), Generation::Classic) else {
         let result = introspect::run(context, format, name, &call.params, reply);
@@ -271,12 +271,12 @@ fn run(
     }
     let recipe = mi::classic_recipe(entry.command, params)?;
     mi::run(entry.command, recipe, context, params, reply, origin.caller, origin.delivery)
-        .map_err(|fault| format.reworded(name, fault))
+        .map_err(|status| format.reworded(name, status))
 }
 
 /// The calls in the only parameter of `system.multicall`. An invalid call becomes its fault. `None` when the
 /// parameter is not an array.
-fn multicall_calls(params: Vec<CallValue>) -> Option<VecDeque<Result<MethodCall, Fault>>> {
+fn multicall_calls(params: Vec<CallValue>) -> Option<VecDeque<Result<MethodCall, Status>>> {
     let mut params = params.into_iter();
     match (params.next(), params.next()) {
         (Some(CallValue::Array(calls)), None) => Some(calls.into_iter().map(multicall_call).collect()),
@@ -284,7 +284,7 @@ fn multicall_calls(params: Vec<CallValue>) -> Option<VecDeque<Result<MethodCall,
     }
 }
 
-fn multicall_call(value: CallValue) -> Result<MethodCall, Fault> {
+fn multicall_call(value: CallValue) -> Result<MethodCall, Status> {
     let CallValue::Struct(members) = value else { return Err(NO_CALLS) };
     let (mut method, mut params) = (None, None);
     for (name, value) in members {
@@ -302,7 +302,7 @@ fn multicall_call(value: CallValue) -> Result<MethodCall, Fault> {
 /// fault. Runs no call yet.
 fn begin_multicall(
     format: XmlRpcFormat,
-    calls: VecDeque<Result<MethodCall, Fault>>,
+    calls: VecDeque<Result<MethodCall, Status>>,
     caller: Caller<'_>,
     output: &mut Stream,
 ) -> ReplyHead {
@@ -335,7 +335,7 @@ struct PartialXmlReply {
 
 /// The calls of a `system.multicall` that have not run.
 struct Multicall {
-    waiting: VecDeque<Result<MethodCall, Fault>>,
+    waiting: VecDeque<Result<MethodCall, Status>>,
     caller: KeptCaller,
     /// The time limit has passed; no further call runs.
     is_out_of_time: bool,
@@ -343,7 +343,7 @@ struct Multicall {
 
 impl Multicall {
     /// The next call, or its fault. `spent` as for [`Pieces::go_on`].
-    fn next(&mut self, spent: Duration) -> Option<Result<MethodCall, Fault>> {
+    fn next(&mut self, spent: Duration) -> Option<Result<MethodCall, Status>> {
         let count = self.waiting.len();
         let call = self.waiting.pop_front()?;
         if spent < MAX_BATCH_TIME {
@@ -367,7 +367,7 @@ impl Pieces<Stream> for UnfinishedXmlReplies {
                     return Progress::More;
                 }
                 Ok(Progress::Done) => encoder.finish(),
-                Err(fault) => encoder.fail(&self.format.reworded(&name, fault)),
+                Err(status) => encoder.fail(&self.format.reworded(&name, status)),
             }
             self.has_fault |= encoder.is_fault();
         }
@@ -386,8 +386,8 @@ impl Pieces<Stream> for UnfinishedXmlReplies {
                 self.partial = partial;
                 is_error
             }
-            Err(fault) => {
-                XmlRpcEncoder::new(output, self.format, ReplyFrame::MulticallElement).fail(&fault);
+            Err(status) => {
+                XmlRpcEncoder::new(output, self.format, ReplyFrame::MulticallElement).fail(&status);
                 true
             }
         };

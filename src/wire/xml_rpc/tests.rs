@@ -10,7 +10,7 @@ static ROWS: [Command; 6] = [
     row("done", Classic::NoInput, &|_: &mut mi::Call<'_>| Ok(())),
     row("fails", Classic::NoInput, &|_: &mut mi::Call<'_>| Err(mi::COMMAND_FAILED)),
     row("status", Classic::NoInput, &|call: &mut mi::Call<'_>| {
-        call.reply.status(&Fault::new(302, "Elsewhere"));
+        call.reply.status(&Status::new(302, "Elsewhere"));
         tree(call.reply);
         Ok(())
     }),

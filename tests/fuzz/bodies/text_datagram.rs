@@ -106,16 +106,16 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
             if let Some(mut rest) = outcome.rest() {
                 while match rest.go_on(server, &mut encoder) {
                     Ok(progress) => progress == Progress::More,
-                    Err(fault) => {
-                        encoder.fail(&fault);
+                    Err(status) => {
+                        encoder.fail(&status);
                         false
                     }
                 } {}
             }
             encoder.finish();
         }
-        Err(Refused::Command(fault)) => {
-            encoder.fail(&fault);
+        Err(Refused::Command(status)) => {
+            encoder.fail(&status);
         }
         Err(Refused::Parse) => {
             encoder.fail(&mi::PARSE_ERROR);
