@@ -18,7 +18,7 @@ use crate::cli::Options;
 use crate::config::Globals;
 use crate::evi::{self, Events};
 use crate::logging::Logger;
-use crate::mi::{self, Command, Context, Registry, States, Table};
+use crate::mi::{self, Command, CommandTable, Context, ModuleStates, StatisticRegistry};
 use crate::module::{Lifecycles, Module, ModuleParts, OpenError, RunUser, Service};
 use crate::modules;
 use crate::shm::keyed::Space;
@@ -288,8 +288,8 @@ fn build(
     globals: &Globals,
     identity: RunUser,
 ) -> Result<(Context, Vec<Pool>), BootError> {
-    let mut commands = Table::default();
-    let mut statistics = Registry::default();
+    let mut commands = CommandTable::default();
+    let mut statistics = StatisticRegistry::default();
     let mut events = Events::default();
     let mut add_rows = |module: &'static Module, rows: &'static [Command]| {
         statistics.add(module.statistics);
@@ -323,7 +323,7 @@ fn build(
         }
     }
 
-    let mut states = States::default();
+    let mut states = ModuleStates::default();
     let mut backends = Backends::default();
     // Each process may have a connection to each.
     let mut servers = 0;
@@ -395,7 +395,7 @@ fn build(
 fn number_processes(
     services: Vec<(&'static str, Box<dyn Service>)>,
     private_bytes: u64,
-    statistics: &mut Registry,
+    statistics: &mut StatisticRegistry,
 ) -> (Vec<String>, Vec<Pool>) {
     let mut processes = vec![String::from("attendant")];
     let mut pools = Vec::new();

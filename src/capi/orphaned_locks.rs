@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::c_strings;
 use super::exports::{allocate, catch_panics};
-use crate::mi::{Source, Statistic};
+use crate::mi::{Statistic, StatisticSource};
 
 /// The counter of each C module, by the name of the module. Filled before the first fork.
 static COUNTERS: Mutex<Vec<(&str, &AtomicU64)>> = Mutex::new(Vec::new());
@@ -28,7 +28,7 @@ pub(super) fn register_counter(module: &'static str) -> Option<Statistic> {
     let cell = unsafe { AtomicU64::from_ptr(block.as_ptr()) };
     counters().push((module, cell));
     let name = c_strings::leak(format!("{module}_suspect_locks"));
-    Some(Statistic { group: "mi", name, source: Source::Shared { cell, can_reset: false } })
+    Some(Statistic { group: "mi", name, source: StatisticSource::Shared { cell, can_reset: false } })
 }
 
 /// Counts a lock whose holder died, and writes a line to the log.

@@ -16,7 +16,7 @@ use super::layouts::{MiCmd, MiRoot, NO_INPUT_FLAG, STAT_IS_FUNC, STAT_NO_RESET, 
 use super::tree_builder::TreeBuilder;
 use super::{c_strings, current_context};
 use crate::mi::{
-    self, Caller, Classic, Command, Context, Delivery, Entry, Generation, Params, Progress, Status,
+    self, Caller, Classic, Command, CommandEntry, Context, Delivery, Generation, Params, Progress, Status,
 };
 
 thread_local! {
@@ -68,7 +68,7 @@ fn command_rows(context: &Context) -> &'static [MiCmd] {
 }
 
 /// Module, name and help of a row.
-fn row_texts(entry: &Entry) -> [&'static str; 3] {
+fn row_texts(entry: &CommandEntry) -> [&'static str; 3] {
     [entry.module, entry.command.name, entry.command.help.unwrap_or_default()]
 }
 
@@ -139,7 +139,7 @@ fn build_reply(
     let caller = Caller::new("core", &"a module in C");
     let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::InBatch)?;
     if let Some(mut rest) = outcome.rest() {
-        while rest.go_on(context, reply)? == Progress::More {}
+        while rest.step(context, reply)? == Progress::More {}
     }
     Ok(())
 }

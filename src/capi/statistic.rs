@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::c_strings;
 use super::layouts::{self, RegisteredStat, STAT_IS_FUNC, STAT_NO_RESET};
-use crate::mi::{Source, Statistic};
+use crate::mi::{Statistic, StatisticSource};
 
 /// A module's function that computes a statistic, with its argument.
 struct StatFunction {
@@ -54,12 +54,12 @@ fn statistic_row(stat: &'static RegisteredStat) -> Option<Statistic> {
         // SAFETY: the shim has taken the cell from shared memory and never gives it back; C changes it by
         // atomic operations alone.
         let cell = unsafe { AtomicU64::from_ptr(cell) };
-        Source::Shared { cell, can_reset: stat.var.flags & STAT_NO_RESET == 0 }
+        StatisticSource::Shared { cell, can_reset: stat.var.flags & STAT_NO_RESET == 0 }
     } else {
         // SAFETY: with that flag the union holds a function.
         let function = unsafe { stat.var.source.function };
         let function = StatFunction { function, context: stat.var.context };
-        Source::Function(Box::leak(Box::new(move |_: &_| function.value())))
+        StatisticSource::Function(Box::leak(Box::new(move |_: &_| function.value())))
     };
     Some(Statistic { group, name, source })
 }

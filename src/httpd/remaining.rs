@@ -8,11 +8,11 @@ use super::turns::Turn;
 use super::worker::HttpWorker;
 use crate::mi::Progress;
 use crate::system::time_slice::{Step, TimeSpent};
-use crate::wire::{PIECE_BYTES, Pieces, Stream};
+use crate::wire::{PIECE_BYTES, PieceWriter, Stream};
 
 /// The part of a reply that is not written yet.
 pub(super) struct RemainingReply {
-    pieces: Box<dyn Pieces<Stream>>,
+    pieces: Box<dyn PieceWriter<Stream>>,
     spent: TimeSpent,
     /// The memory of the request's text, while requests of a batch have yet to run.
     memory: Option<RequestMemory>,
@@ -26,7 +26,7 @@ impl fmt::Debug for RemainingReply {
 
 impl RemainingReply {
     /// The rest of a dialect's reply. `memory` is that of the request's body.
-    pub(super) fn new(pieces: Box<dyn Pieces<Stream>>, memory: RequestMemory) -> RemainingReply {
+    pub(super) fn new(pieces: Box<dyn PieceWriter<Stream>>, memory: RequestMemory) -> RemainingReply {
         let memory = Some(memory).filter(|_| pieces.has_work());
         RemainingReply { pieces, spent: TimeSpent::default(), memory }
     }
@@ -48,7 +48,7 @@ impl RemainingReply {
         let mut progress = Progress::More;
         worker.while_busy(|worker| {
             spent.slice(|spent| {
-                progress = pieces.go_on(&worker.context, stream, spent);
+                progress = pieces.write_piece(&worker.context, stream, spent);
                 let is_enough = progress == Progress::Done || stream.waiting().len() >= PIECE_BYTES;
                 if is_enough { Step::Done } else { Step::More }
             });

@@ -19,7 +19,7 @@ pub struct Caller<'a> {
     /// The transport: its module.
     pub transport: &'static str,
     /// Who it is, for the log.
-    pub peer: &'a dyn Peer,
+    pub peer: &'a dyn PeerName,
     /// The address of the caller for a deferred reply, in the form of the transport.
     pub address: &'a [u8],
 }
@@ -27,14 +27,14 @@ pub struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// A caller without an address for deferred replies.
     #[must_use]
-    pub fn new(transport: &'static str, peer: &'a dyn Peer) -> Caller<'a> {
+    pub fn new(transport: &'static str, peer: &'a dyn PeerName) -> Caller<'a> {
         Caller { transport, peer, address: b"" }
     }
 
     /// The caller, for requests that run when the one they came with is gone.
     #[must_use]
-    pub fn keep(&self) -> KeptCaller {
-        KeptCaller { transport: self.transport, peer: self.peer.keep() }
+    pub fn to_owned_caller(&self) -> OwnedCaller {
+        OwnedCaller { transport: self.transport, peer: self.peer.to_boxed() }
     }
 
     /// Says that a command that changes the server is about to run.
@@ -42,7 +42,7 @@ impl<'a> Caller<'a> {
         let is_shown = match command.changes {
             Changes::Data => false,
             Changes::Server => true,
-            Changes::ServerIfGiven => !params.is_empty(),
+            Changes::ServerIfParameters => !params.is_empty(),
         };
         if is_shown {
             let name = command.name;
@@ -74,36 +74,36 @@ impl fmt::Debug for Caller<'_> {
 }
 
 /// A client, shown by a path or an address. That may take system calls; it is done only when a line is written.
-pub trait Peer: fmt::Display {
+pub trait PeerName: fmt::Display {
     /// The client, apart from its request.
-    fn keep(&self) -> Box<dyn Peer>;
+    fn to_boxed(&self) -> Box<dyn PeerName>;
 }
 
-impl Peer for IpAddr {
-    fn keep(&self) -> Box<dyn Peer> {
+impl PeerName for IpAddr {
+    fn to_boxed(&self) -> Box<dyn PeerName> {
         Box::new(*self)
     }
 }
 
-impl Peer for &'static str {
-    fn keep(&self) -> Box<dyn Peer> {
+impl PeerName for &'static str {
+    fn to_boxed(&self) -> Box<dyn PeerName> {
         Box::new(*self)
     }
 }
 
 /// A [`Caller`] without an address that lives by itself.
-pub struct KeptCaller {
+pub struct OwnedCaller {
     transport: &'static str,
-    peer: Box<dyn Peer>,
+    peer: Box<dyn PeerName>,
 }
 
-impl fmt::Debug for KeptCaller {
+impl fmt::Debug for OwnedCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.caller().fmt(f)
     }
 }
 
-impl KeptCaller {
+impl OwnedCaller {
     /// The caller.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
@@ -145,6 +145,6 @@ mod tests {
     #[test]
     fn a_kept_caller_is_the_same_to_the_log() {
         let caller = Caller { transport: "mi_fifo", peer: &"somebody", address: b"x" };
-        assert_eq!(caller.keep().caller().to_string(), caller.to_string());
+        assert_eq!(caller.to_owned_caller().caller().to_string(), caller.to_string());
     }
 }

@@ -18,7 +18,7 @@ pub enum Generation {
 
 /// What a parameter's value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParameterKind {
     /// Any bytes.
     Text,
     /// A number.
@@ -33,7 +33,7 @@ pub struct Parameter {
     /// As JSON-RPC callers name it; the classic form goes by position.
     pub name: &'static str,
     /// What its value must be.
-    pub kind: Kind,
+    pub kind: ParameterKind,
     /// Whether the command does without.
     pub optional: bool,
 }
@@ -41,26 +41,26 @@ pub struct Parameter {
 /// A text parameter that must be there.
 #[must_use]
 pub const fn required(name: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Text, optional: false }
+    Parameter { name, kind: ParameterKind::Text, optional: false }
 }
 
 /// A text parameter that may be left out.
 #[must_use]
 pub const fn optional(name: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Text, optional: true }
+    Parameter { name, kind: ParameterKind::Text, optional: true }
 }
 
 impl Parameter {
     /// The same parameter, as a number.
     #[must_use]
     pub const fn integer(self) -> Parameter {
-        Parameter { kind: Kind::Integer, ..self }
+        Parameter { kind: ParameterKind::Integer, ..self }
     }
 
     /// The same parameter, as one or more values.
     #[must_use]
     pub const fn list(self) -> Parameter {
-        Parameter { kind: Kind::List, ..self }
+        Parameter { kind: ParameterKind::List, ..self }
     }
 }
 
@@ -119,7 +119,7 @@ pub enum Changes {
     /// How the server itself goes on.
     Server,
     /// The same, when it has parameters; without any it only shows.
-    ServerIfGiven,
+    ServerIfParameters,
 }
 
 /// One command: a row of its module's table.
@@ -166,7 +166,7 @@ pub struct Call<'a> {
 
 /// A command with the module that exports it.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct CommandEntry {
     /// The row.
     pub command: &'static Command,
     /// The module's name.
@@ -175,25 +175,25 @@ pub struct Entry {
 
 /// All commands of the loaded modules.
 #[derive(Debug, Default)]
-pub struct Table {
-    entries: Vec<Entry>,
+pub struct CommandTable {
+    entries: Vec<CommandEntry>,
     /// Positions in `entries`, by name.
     sorted: Vec<usize>,
 }
 
-impl Table {
+impl CommandTable {
     /// Adds a module's commands, in their order. Returns the first name that is taken already, if any; that
     /// command and the rest of the module's are not added.
     ///
     /// # Errors
     /// The entry that has the name.
-    pub fn add(&mut self, module: &'static str, commands: &'static [Command]) -> Result<(), Entry> {
+    pub fn add(&mut self, module: &'static str, commands: &'static [Command]) -> Result<(), CommandEntry> {
         for command in commands {
             match self.position(command.name.as_bytes()) {
                 Ok(taken) => return Err(self.entries[self.sorted[taken]]),
                 Err(place) => {
                     self.sorted.insert(place, self.entries.len());
-                    self.entries.push(Entry { command, module });
+                    self.entries.push(CommandEntry { command, module });
                 }
             }
         }
@@ -202,13 +202,13 @@ impl Table {
 
     /// The command of that name, as a caller of that generation may call it. Case counts.
     #[must_use]
-    pub fn find(&self, name: &[u8], generation: Generation) -> Option<&Entry> {
+    pub fn find(&self, name: &[u8], generation: Generation) -> Option<&CommandEntry> {
         let entry = &self.entries[self.sorted[self.position(name).ok()?]];
         entry.command.serves(generation).then_some(entry)
     }
 
     /// All that callers of that generation may call, in the order of registration.
-    pub fn iter(&self, generation: Generation) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self, generation: Generation) -> impl Iterator<Item = &CommandEntry> {
         self.entries.iter().filter(move |entry| entry.command.serves(generation))
     }
 
@@ -239,7 +239,7 @@ impl Command {
 pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Parameter], Status> {
     let Classic::Takes { recipe, too_few, too_many } = &command.classic else { return Ok(&[]) };
     let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
-    let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == Kind::List);
+    let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == ParameterKind::List);
     match (too_few, too_many) {
         (Some(status), _) if params.len() < needed => Err(status.clone()),
         (_, Some(status)) if !open_ended && params.len() > recipe.len() => Err(status.clone()),
@@ -265,7 +265,7 @@ pub fn run(
     let (args, name) = (Args::new(recipe, params), command.name);
     let mut call = Call { context, args, reply, rest: None, name, caller, delivery, deferred: None };
     command.run.run(&mut call).inspect_err(|status| caller.log_refusal(name, status))?;
-    let rest = call.rest.map(|rest| rest.of_request(caller.keep(), name));
+    let rest = call.rest.map(|rest| rest.of_request(caller.to_owned_caller(), name));
     Ok(call.deferred.map_or(CommandOutcome::Replied(rest), CommandOutcome::Deferred))
 }
 
@@ -330,7 +330,7 @@ mod tests {
     fn commands_are_found_by_exact_name_and_listed_in_order() {
         static ROWS: [Command; 3] =
             [row("which", Classic::NoInput), row("arg", Classic::NoInput), row("new", Classic::Absent)];
-        let mut table = Table::default();
+        let mut table = CommandTable::default();
         table.add("core", &ROWS).unwrap();
         assert_eq!(table.find(b"arg", Generation::Classic).unwrap().module, "core");
         for missing in [&b"ARG"[..], b"ar", b"args", b"", b"new"] {

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::ffi::OsString;
 
-use super::command::Table;
-use super::statistics::Registry;
+use super::command::CommandTable;
+use super::statistics::StatisticRegistry;
 use crate::shm::{PendingRequests, Segment};
 use crate::system::datagram::Socket;
 use crate::system::process::ProcessId;
@@ -17,11 +17,11 @@ pub struct Context {
     /// The requests whose replies are deferred.
     pub pending: &'static PendingRequests,
     /// All commands, for `which` and `help`.
-    pub commands: Table,
+    pub commands: CommandTable,
     /// All statistics.
-    pub statistics: Registry,
+    pub statistics: StatisticRegistry,
     /// What modules have made of their settings.
-    pub states: States,
+    pub states: ModuleStates,
     /// What each process is for, by slot: `attendant`, `MI Datagram`.
     pub processes: Vec<String>,
     /// The command line the server was started with.
@@ -39,9 +39,9 @@ pub struct Context {
 /// What modules have made of their settings, each found by its type. Fixed at the first fork: what changes lies
 /// in the segment.
 #[derive(Debug, Default)]
-pub struct States(Vec<Box<dyn Any>>);
+pub struct ModuleStates(Vec<Box<dyn Any>>);
 
-impl States {
+impl ModuleStates {
     /// Adds a module's state.
     pub fn add(&mut self, state: Box<dyn Any>) {
         self.0.push(state);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::caller::KeptCaller;
+use super::caller::OwnedCaller;
 use super::command::Generation;
 use super::context::Context;
 use super::status::Status;
@@ -134,7 +134,7 @@ pub struct Rest {
     step: Step,
     is_change: bool,
     /// Who has asked for what, when a command has left it.
-    request: Option<(KeptCaller, &'static str)>,
+    request: Option<(OwnedCaller, &'static str)>,
 }
 
 impl Rest {
@@ -159,7 +159,7 @@ impl Rest {
     }
 
     /// The same, with whose it is, for the log.
-    pub(super) fn of_request(self, caller: KeptCaller, command: &'static str) -> Rest {
+    pub(super) fn of_request(self, caller: OwnedCaller, command: &'static str) -> Rest {
         Rest { request: Some((caller, command)), ..self }
     }
 
@@ -167,7 +167,7 @@ impl Rest {
     ///
     /// # Errors
     /// The error that the command answers. Only while no step has written a node; the last step then.
-    pub fn go_on(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Status> {
+    pub fn step(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Status> {
         (self.step)(context, reply).inspect_err(|status| {
             if let Some((caller, command)) = &self.request {
                 caller.caller().log_refusal(command, status);

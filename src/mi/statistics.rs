@@ -11,7 +11,7 @@ use super::context::Context;
 
 /// Where a statistic's value comes from.
 #[derive(Clone, Copy)]
-pub enum Source {
+pub enum StatisticSource {
     /// Counted by the processes; can be reset.
     Counter,
     /// Counted by all processes in one cell, which lies in shared memory.
@@ -27,13 +27,13 @@ pub enum Source {
     Function(&'static (dyn Fn(&Context) -> u64 + Sync)),
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for StatisticSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Source::Counter => "Counter",
-            Source::Shared { .. } => "Shared",
-            Source::Never => "Never",
-            Source::Function(_) => "Function",
+            StatisticSource::Counter => "Counter",
+            StatisticSource::Shared { .. } => "Shared",
+            StatisticSource::Never => "Never",
+            StatisticSource::Function(_) => "Function",
         })
     }
 }
@@ -46,20 +46,20 @@ pub struct Statistic {
     /// The name, without the group.
     pub name: &'static str,
     /// Where the value comes from.
-    pub source: Source,
+    pub source: StatisticSource,
 }
 
 impl Statistic {
     /// A row that is counted.
     #[must_use]
     pub const fn counter(group: &'static str, name: &'static str) -> Statistic {
-        Statistic { group, name, source: Source::Counter }
+        Statistic { group, name, source: StatisticSource::Counter }
     }
 
     /// A row that is counted elsewhere and never here.
     #[must_use]
     pub const fn never(group: &'static str, name: &'static str) -> Statistic {
-        Statistic { group, name, source: Source::Never }
+        Statistic { group, name, source: StatisticSource::Never }
     }
 
     /// A row that is computed.
@@ -69,22 +69,22 @@ impl Statistic {
         name: &'static str,
         value: &'static (dyn Fn(&Context) -> u64 + Sync),
     ) -> Statistic {
-        Statistic { group, name, source: Source::Function(value) }
+        Statistic { group, name, source: StatisticSource::Function(value) }
     }
 }
 
 /// A registered statistic.
 #[derive(Debug)]
-pub struct Cell {
+pub struct RegisteredStatistic {
     /// `group:name`, as replies show it.
     pub full_name: Box<[u8]>,
     group_length: usize,
-    source: Source,
+    source: StatisticSource,
     /// The cell in each row, for a counter.
     index: usize,
 }
 
-impl Cell {
+impl RegisteredStatistic {
     /// The name without the group.
     #[must_use]
     pub fn name(&self) -> &[u8] {
@@ -94,33 +94,33 @@ impl Cell {
     /// Whether it is counted, and not computed.
     #[must_use]
     pub fn is_counter(&self) -> bool {
-        !matches!(self.source, Source::Function(_))
+        !matches!(self.source, StatisticSource::Function(_))
     }
 
     /// The value now.
     #[must_use]
     pub fn value(&self, context: &Context) -> u64 {
         match self.source {
-            Source::Counter => context.segment.total(self.index),
-            Source::Shared { cell, .. } => cell.load(Ordering::Relaxed),
-            Source::Never => 0,
-            Source::Function(compute) => compute(context),
+            StatisticSource::Counter => context.segment.total(self.index),
+            StatisticSource::Shared { cell, .. } => cell.load(Ordering::Relaxed),
+            StatisticSource::Never => 0,
+            StatisticSource::Function(compute) => compute(context),
         }
     }
 
     /// Sets a counter back to zero; a function has nothing to reset.
     pub fn reset(&self, context: &Context) {
         match self.source {
-            Source::Counter => context.segment.reset(self.index),
-            Source::Shared { cell, can_reset: true } => cell.store(0, Ordering::Relaxed),
-            Source::Shared { .. } | Source::Never | Source::Function(_) => {}
+            StatisticSource::Counter => context.segment.reset(self.index),
+            StatisticSource::Shared { cell, can_reset: true } => cell.store(0, Ordering::Relaxed),
+            StatisticSource::Shared { .. } | StatisticSource::Never | StatisticSource::Function(_) => {}
         }
     }
 }
 
 /// All statistics, group by group.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub struct StatisticRegistry {
     groups: Vec<Group>,
     counters: usize,
     /// The first cell of each name, by the name as it is written.
@@ -135,18 +135,18 @@ type Place = (usize, usize);
 #[derive(Debug)]
 struct Group {
     name: &'static str,
-    cells: Vec<Cell>,
+    cells: Vec<RegisteredStatistic>,
 }
 
-impl Registry {
+impl StatisticRegistry {
     /// Adds rows; a group that exists already grows.
     pub fn add<'a>(&mut self, statistics: impl IntoIterator<Item = &'a Statistic>) {
         for statistic in statistics {
             let index = self.counters;
-            if let Source::Counter = statistic.source {
+            if let StatisticSource::Counter = statistic.source {
                 self.counters += 1;
             }
-            let cell = Cell {
+            let cell = RegisteredStatistic {
                 full_name: [statistic.group, ":", statistic.name].concat().into_bytes().into(),
                 group_length: statistic.group.len(),
                 source: statistic.source,
@@ -178,13 +178,13 @@ impl Registry {
     }
 
     /// All statistics, in the order of registration of their groups.
-    pub fn all(&self) -> impl Iterator<Item = &Cell> {
+    pub fn all(&self) -> impl Iterator<Item = &RegisteredStatistic> {
         self.groups.iter().flat_map(|group| &group.cells)
     }
 
     /// A group's statistics; `None` for an unknown group. Case does not count in a group's name.
     #[must_use]
-    pub fn group(&self, name: &[u8]) -> Option<&[Cell]> {
+    pub fn group(&self, name: &[u8]) -> Option<&[RegisteredStatistic]> {
         let found = self.groups.iter().find(|group| group.name.as_bytes().eq_ignore_ascii_case(name));
         found.map(|group| &group.cells[..])
     }
@@ -192,17 +192,17 @@ impl Registry {
     /// A statistic by its name without the group. Case counts: C compares without it, but looks only in the
     /// hash bucket of the name as written.
     #[must_use]
-    pub fn find(&self, name: &[u8]) -> Option<&Cell> {
+    pub fn find(&self, name: &[u8]) -> Option<&RegisteredStatistic> {
         self.by_name.get(name).map(|&place| self.cell(place))
     }
 
     /// A statistic by its name without the group, whatever its case.
     #[must_use]
-    pub fn find_in_any_case(&self, name: &[u8]) -> Option<&Cell> {
+    pub fn find_in_any_case(&self, name: &[u8]) -> Option<&RegisteredStatistic> {
         self.by_small_name.get(&*name.to_ascii_lowercase()).map(|&place| self.cell(place))
     }
 
-    fn cell(&self, (group, cell): Place) -> &Cell {
+    fn cell(&self, (group, cell): Place) -> &RegisteredStatistic {
         &self.groups[group].cells[cell]
     }
 
@@ -210,7 +210,7 @@ impl Registry {
     #[must_use]
     pub fn counter<'s>(&self, row: &'s [AtomicU64], group: &str, name: &str) -> Option<&'s AtomicU64> {
         let cell = self.group(group.as_bytes())?.iter().find(|cell| cell.name() == name.as_bytes())?;
-        matches!(cell.source, Source::Counter).then(|| row.get(cell.index)).flatten()
+        matches!(cell.source, StatisticSource::Counter).then(|| row.get(cell.index)).flatten()
     }
 }
 
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn groups_keep_their_order_and_grow() {
-        let mut registry = Registry::default();
+        let mut registry = StatisticRegistry::default();
         registry.add(&ROWS);
         registry.add(&[Statistic::counter("a", "four")]);
         let names: Vec<_> = registry.all().map(|cell| String::from_utf8_lossy(&cell.full_name)).collect();
@@ -241,11 +241,12 @@ mod tests {
 
     #[test]
     fn of_one_name_the_cell_that_is_listed_first_is_found() {
-        let mut registry = Registry::default();
+        let mut registry = StatisticRegistry::default();
         registry.add(&ROWS);
         registry.add(&[Statistic::counter("b", "Twin"), Statistic::counter("a", "Twin")]);
         registry.add(&[Statistic::counter("b", "TWIN"), Statistic::counter("a", "twin")]);
-        let found = |cell: Option<&Cell>| String::from_utf8(cell.unwrap().full_name.to_vec()).unwrap();
+        let found =
+            |cell: Option<&RegisteredStatistic>| String::from_utf8(cell.unwrap().full_name.to_vec()).unwrap();
         assert_eq!(found(registry.find(b"Twin")), "a:Twin");
         assert_eq!(found(registry.find(b"TWIN")), "b:TWIN");
         assert_eq!(found(registry.find_in_any_case(b"tWIN")), "a:Twin");

@@ -1,6 +1,6 @@
 //! What unit tests of commands need: a server without processes, and a reply that remembers.
 
-use super::{Context, Generation, Registry, Reply, States, Status, Table, Value};
+use super::{CommandTable, Context, Generation, ModuleStates, Reply, StatisticRegistry, Status, Value};
 use std::time::Duration;
 
 use crate::shm::{MIN_BYTES, PendingRequests, Segment};
@@ -14,9 +14,9 @@ pub(crate) fn context() -> Context {
     Context {
         segment,
         pending: Box::leak(Box::new(PendingRequests::new(segment, notifiers, Duration::from_secs(60)))),
-        commands: Table::default(),
-        statistics: Registry::default(),
-        states: States::default(),
+        commands: CommandTable::default(),
+        statistics: StatisticRegistry::default(),
+        states: ModuleStates::default(),
         processes: vec![String::from("attendant"), String::from("MI Datagram")],
         arguments: vec!["opensips-mi".into(), "-F".into()],
         attendant: ProcessId::own(),

@@ -11,7 +11,7 @@ use crate::mi::{Caller, Context, StoredReply};
 use crate::module::{self, Module, ModuleParts};
 use crate::wire::http::{Dialect, HttpMethod, HttpRequest, ReplyHead, Route};
 use crate::wire::json_rpc::{self, JsonRpcAnswerer};
-use crate::wire::{Output, Pieces, Stream};
+use crate::wire::{Output, PieceWriter, Stream};
 
 const ROOT: Param<&[u8]> = Param::text("root", "mi", "path under which it is served, without the slash");
 
@@ -102,7 +102,7 @@ impl Dialect for JsonRpc {
 }
 
 fn reply_head(outcome: json_rpc::JsonRpcOutcome) -> ReplyHead {
-    let rest = outcome.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
+    let rest = outcome.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn PieceWriter<Stream>>);
     ReplyHead {
         status: 200,
         content_type: JSON,

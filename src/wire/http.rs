@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{Pieces, Stream};
+use super::{PieceWriter, Stream};
 use crate::mi::{Context, StoredReply};
 
 /// The method of a request. The listener refuses all others before a dialect sees them.
@@ -45,7 +45,7 @@ pub struct ReplyHead {
     /// The reply reports an error, so the listener counts one.
     pub is_error: bool,
     /// Writes the rest of a long body; `None` when the body is complete.
-    pub rest: Option<Box<dyn Pieces<Stream>>>,
+    pub rest: Option<Box<dyn PieceWriter<Stream>>>,
     /// The number of a deferred reply. Nothing is written then; [`Dialect::answer_deferred`] writes the reply
     /// later.
     pub deferred: Option<u64>,

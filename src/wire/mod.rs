@@ -52,10 +52,10 @@ pub fn too_large(what: &str, length: usize) -> Status {
 }
 
 /// The rest of a reply that is written in pieces, or of the work behind it.
-pub trait Pieces<O> {
+pub trait PieceWriter<O> {
     /// Writes the next piece, or does the next part of the work; takes about a millisecond. Called when the client has
     /// room for a piece; between two calls other requests are served. `spent` is the time of all calls before this one.
-    fn go_on(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress;
+    fn write_piece(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress;
 
     /// Whether something went wrong in a piece so far.
     fn is_error(&self) -> bool {
@@ -68,7 +68,7 @@ pub trait Pieces<O> {
     }
 }
 
-impl<O> std::fmt::Debug for dyn Pieces<O> {
+impl<O> std::fmt::Debug for dyn PieceWriter<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.has_work() { "Pieces and work" } else { "Pieces" })
     }

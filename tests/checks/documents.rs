@@ -100,7 +100,7 @@ fn call_of(command: &mi::Command) -> String {
         Classic::Absent => (command.json_rpc.last().copied().unwrap_or_default(), shortest),
     };
     let words = recipe.iter().enumerate().map(|(at, parameter)| {
-        let name = if parameter.kind == mi::Kind::List { "NAME..." } else { parameter.name };
+        let name = if parameter.kind == mi::ParameterKind::List { "NAME..." } else { parameter.name };
         if parameter.optional || at >= needed { format!(" [{name}]") } else { format!(" {name}") }
     });
     format!("{}{}", command.name, words.collect::<String>())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use opensips_mi::cachedb::Backends;
 use opensips_mi::config::Settings;
 use opensips_mi::evi::Events;
-use opensips_mi::mi::{Context, Progress, Registry, States, Table};
+use opensips_mi::mi::{CommandTable, Context, ModuleStates, Progress, StatisticRegistry};
 use opensips_mi::module::RunUser;
 use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, PendingRequests, Segment};
@@ -33,8 +33,8 @@ const CONTACT: [&str; 9] =
 
 fn server() -> Context {
     let (mut commands, mut statistics, mut events) =
-        (Table::default(), Registry::default(), Events::default());
-    let (mut states, mut backends) = (States::default(), Backends::default());
+        (CommandTable::default(), StatisticRegistry::default(), Events::default());
+    let (mut states, mut backends) = (ModuleStates::default(), Backends::default());
     let loaded = LOADED.map(|name| modules::find(name).unwrap());
     for module in modules::ALWAYS.into_iter().chain(loaded) {
         statistics.add(module.statistics);
@@ -76,7 +76,7 @@ fn asked(
     let mut stream = Stream::default();
     let mut answer = dialect.answer(context, request, &mut stream);
     while let Some(more) = &mut answer.rest {
-        if more.go_on(context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
+        if more.write_piece(context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
             break;
         }
     }
@@ -257,7 +257,7 @@ fn a_dump_comes_in_small_pieces() {
             assert!(stream.waiting().len() < MAX_PIECE_BYTES, "{door:?}: {}", stream.waiting().len());
             whole.extend(stream.take());
             pieces += 1;
-            if more.go_on(&context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
+            if more.write_piece(&context, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use opensips_mi::mi::{Context, Registry, States, Table};
+use opensips_mi::mi::{CommandTable, Context, ModuleStates, StatisticRegistry};
 use opensips_mi::modules;
 use opensips_mi::shm::{MIN_BYTES, PendingRequests, Segment};
 use opensips_mi::system::process::ProcessId;
@@ -18,8 +18,8 @@ thread_local! {
 }
 
 fn server() -> Context {
-    let mut commands = Table::default();
-    let mut statistics = Registry::default();
+    let mut commands = CommandTable::default();
+    let mut statistics = StatisticRegistry::default();
     for module in modules::ALWAYS.into_iter().chain(modules::LOADABLE) {
         let taken = commands.add(module.name, module.commands).err();
         assert!(taken.is_none(), "two modules export {taken:?}");
@@ -39,7 +39,7 @@ fn server() -> Context {
         pending: Box::leak(Box::new(PendingRequests::new(segment, Vec::new(), Duration::ZERO))),
         commands,
         statistics,
-        states: States::default(),
+        states: ModuleStates::default(),
         processes: vec![String::from("attendant"), String::from("MI Datagram")],
         arguments: vec!["opensips-mi".into(), "-F".into()],
         attendant,

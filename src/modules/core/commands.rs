@@ -76,7 +76,7 @@ pub(super) const COMMANDS: [Command; 17] = [
         help: Some("gets/sets the value of the debug core variable"),
         classic: Classic::takes(&[optional("level").integer()]),
         json_rpc: &[],
-        changes: Changes::ServerIfGiven,
+        changes: Changes::ServerIfParameters,
         run: &debug,
     },
     log_level::COMMAND,

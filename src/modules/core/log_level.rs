@@ -11,7 +11,7 @@ pub(super) const COMMAND: Command = Command {
     help: Some("gets/sets the per process or global log level in OpenSIPS"),
     classic: Classic::Absent,
     json_rpc: &[&[], &[LEVEL], &[LEVEL, required("pid").integer()]],
-    changes: Changes::ServerIfGiven,
+    changes: Changes::ServerIfParameters,
     run: &log_level,
 };
 

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::mi::{Context, Source, Statistic};
+use crate::mi::{Context, Statistic, StatisticSource};
 use crate::shm::{PrivateMemory, Slot};
 use crate::system::clock;
 
@@ -126,7 +126,7 @@ fn row(group: &'static str, name: String, value: impl Fn(&Context) -> u64 + Sync
     Statistic {
         group,
         name: Box::leak(name.into_boxed_str()),
-        source: Source::Function(Box::leak(Box::new(value))),
+        source: StatisticSource::Function(Box::leak(Box::new(value))),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::shm::pending::AnsweredReply;
 use crate::system::datagram::Peer;
 use crate::system::time_slice::{Step, TimeSpent};
 use crate::wire::text::{self, Encoder, Refused, State, split_command};
-use crate::wire::{Datagram, Output, Pieces, json_rpc, too_large};
+use crate::wire::{Datagram, Output, PieceWriter, json_rpc, too_large};
 
 /// How much of a refused request the log shows, in bytes.
 const SHOWN_BYTES: usize = 40;
@@ -43,8 +43,8 @@ impl<P: Borrow<Peer>> fmt::Display for Sender<P> {
     }
 }
 
-impl<P: Borrow<Peer>> mi::Peer for Sender<P> {
-    fn keep(&self) -> Box<dyn mi::Peer> {
+impl<P: Borrow<Peer>> mi::PeerName for Sender<P> {
+    fn to_boxed(&self) -> Box<dyn mi::PeerName> {
         Box::new(Sender(*self.0.borrow()))
     }
 }
@@ -82,7 +82,7 @@ enum Work {
 }
 
 impl Work {
-    fn pieces(&mut self) -> &mut dyn Pieces<Datagram> {
+    fn pieces(&mut self) -> &mut dyn PieceWriter<Datagram> {
         match self {
             Work::Text(work) => work,
             Work::JsonRpc(work) => work,
@@ -170,7 +170,7 @@ impl<'a> Answerer<'a> {
     /// Gives an unfinished request a time slice.
     pub(super) fn go_on(&mut self, mut unfinished: Box<Unfinished>) -> Answer<'_> {
         let Unfinished { work, shown, spent, reply } = &mut *unfinished;
-        let step = spent.slice(|spent| match work.pieces().go_on(self.context, reply, spent) {
+        let step = spent.slice(|spent| match work.pieces().write_piece(self.context, reply, spent) {
             Progress::More => Step::More,
             Progress::Done => Step::Done,
         });

@@ -8,7 +8,7 @@ use crate::mi::{
 use crate::shm::pending::AnsweredReply;
 use crate::wire::frame::{Known, Length, MAX_REQUEST_BYTES, Text};
 use crate::wire::text::{self, Encoder, Refused, State, Unfinished};
-use crate::wire::{Output, Pieces, Stream, json_rpc};
+use crate::wire::{Output, PieceWriter, Stream, json_rpc};
 
 /// What answering needs and reuses.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct Answer {
     /// Whether the reply says that something went wrong.
     pub(super) is_error: bool,
     /// What is left to be written.
-    pub(super) more: Option<Box<dyn Pieces<Stream>>>,
+    pub(super) more: Option<Box<dyn PieceWriter<Stream>>>,
     /// The number of a reply that comes later.
     pub(super) later: Option<u64>,
 }
@@ -116,7 +116,7 @@ impl<'a> Answerer<'a> {
 }
 
 fn json_answer(answer: json_rpc::JsonRpcOutcome) -> Answer {
-    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn Pieces<Stream>>);
+    let more = answer.unfinished.map(|unfinished| Box::new(unfinished) as Box<dyn PieceWriter<Stream>>);
     Answer { is_error: answer.is_error, more, later: answer.deferred }
 }
 

@@ -17,7 +17,7 @@ use super::replies::{Event, Replies, Reply};
 use super::settings::Settings;
 use super::{COUNTERS, Open};
 use crate::logging::Throttle;
-use crate::mi::{Caller, Context, Peer};
+use crate::mi::{Caller, Context, PeerName};
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
 use crate::shm::{ReadAhead, ReplyInbox};
 use crate::system::fifo::{self, Identity};
@@ -354,8 +354,8 @@ impl<P: AsRef<Path>> fmt::Display for ReplyPath<P> {
     }
 }
 
-impl<P: AsRef<Path>> Peer for ReplyPath<P> {
-    fn keep(&self) -> Box<dyn Peer> {
+impl<P: AsRef<Path>> PeerName for ReplyPath<P> {
+    fn to_boxed(&self) -> Box<dyn PeerName> {
         Box::new(ReplyPath(self.0.as_ref().map(|path| path.as_ref().to_owned())))
     }
 }

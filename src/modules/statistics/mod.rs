@@ -6,8 +6,8 @@
 mod script;
 
 use crate::mi::{
-    Call, Cell, Changes, Classic, Command, Context, Parameter, Progress, Reply, Rest, Statistic, Status,
-    Value, required,
+    Call, Changes, Classic, Command, Context, Parameter, Progress, RegisteredStatistic, Reply, Rest,
+    Statistic, Status, Value, required,
 };
 use crate::module::Module;
 
@@ -82,7 +82,7 @@ fn real_used(context: &Context) -> u64 {
 const NAMES: &[Parameter] = &[required("statistics").list()];
 
 /// Shows each statistic that a name stands for, and says whether it was asked for by its own name.
-fn each(context: &Context, wanted: &[u8], is_json: bool, mut show: impl FnMut(&Cell, bool)) {
+fn each(context: &Context, wanted: &[u8], is_json: bool, mut show: impl FnMut(&RegisteredStatistic, bool)) {
     let registry = &context.statistics;
     match wanted.split_last() {
         _ if wanted == b"all" => registry.all().for_each(|cell| show(cell, false)),
@@ -240,7 +240,7 @@ mod tests {
         .unwrap();
         let mut rest = ran.rest().unwrap();
         let mut pieces = vec![reply.nodes.len()];
-        while rest.go_on(&context, &mut reply) == Ok(Progress::More) {
+        while rest.step(&context, &mut reply) == Ok(Progress::More) {
             pieces.push(reply.nodes.len());
         }
         assert_eq!(pieces, [PIECE_CELLS, 2 * PIECE_CELLS, 2 * PIECE_CELLS]);
@@ -282,7 +282,7 @@ mod tests {
         .rest();
         let mut pieces = 1;
         while let Some(rest) = &mut rest
-            && rest.go_on(&context, &mut reply)? == Progress::More
+            && rest.step(&context, &mut reply)? == Progress::More
         {
             pieces += 1;
         }

@@ -11,7 +11,7 @@ use super::parameters;
 use super::record::Order;
 use crate::config;
 use crate::evi::{self, Event};
-use crate::mi::{Context, Source, Statistic};
+use crate::mi::{Context, Statistic, StatisticSource};
 use crate::module::SettingError;
 use crate::shm::Segment;
 use crate::shm::keyed::Space;
@@ -192,7 +192,7 @@ fn function(
     Statistic {
         group: "usrloc",
         name: Box::leak(format!("{table}-{what}").into_boxed_str()),
-        source: Source::Function(Box::leak(Box::new(value))),
+        source: StatisticSource::Function(Box::leak(Box::new(value))),
     }
 }
 

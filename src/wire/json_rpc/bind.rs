@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::request::{self, RequestParams};
-use crate::mi::{self, Kind, Parameter, Params, Status};
+use crate::mi::{self, Parameter, ParameterKind, Params, Status};
 
 /// The parameters of one form of a command.
 type Recipe = &'static [Parameter];
@@ -54,8 +54,8 @@ fn put(parameter: &Parameter, value: &RawValue, params: &mut Params) -> Result<(
     let bad = |what: &str| Status::invalid_params(format!("{what} parameter '{}'", parameter.name));
     let text = value.get();
     match parameter.kind {
-        Kind::Text => text_of(value, params).ok_or_else(|| bad("Bad type for")),
-        Kind::Integer => {
+        ParameterKind::Text => text_of(value, params).ok_or_else(|| bad("Bad type for")),
+        ParameterKind::Integer => {
             let number = match number(text) {
                 None => request::string(value).and_then(|text| mi::signed(text.as_bytes())),
                 number => number,
@@ -64,7 +64,7 @@ fn put(parameter: &Parameter, value: &RawValue, params: &mut Params) -> Result<(
             params.push(b"", itoa::Buffer::new().format(number).as_bytes());
             Ok(())
         }
-        Kind::List => {
+        ParameterKind::List => {
             let items = request::elements(text).ok_or_else(|| bad("Bad type for"))?;
             if items.is_empty() {
                 return Err(bad("Empty array in"));

@@ -155,7 +155,7 @@ impl JsonRpcAnswerer {
             let data = format!("{} requests in a batch, at most {MAX_BATCH}", elements.len());
             return write_error(&Status { data: Some(data.into()), ..INVALID_REQUEST }, output);
         }
-        JsonRpcOutcome::of_batch(JsonRpcBatch::new(text, &elements, caller.keep()))
+        JsonRpcOutcome::of_batch(JsonRpcBatch::new(text, &elements, caller.to_owned_caller()))
     }
 
     /// Answers each request of `text` with an error, without running it.
@@ -168,7 +168,7 @@ impl JsonRpcAnswerer {
         let caller = Caller::new("", &"");
         match request::elements(text) {
             Some(elements) if (1..=MAX_BATCH).contains(&elements.len()) => {
-                let batch = JsonRpcBatch::new(text, &elements, caller.keep());
+                let batch = JsonRpcBatch::new(text, &elements, caller.to_owned_caller());
                 UnfinishedReplies::new(None, Some(batch)).abort(context, status, output);
             }
             _ => {

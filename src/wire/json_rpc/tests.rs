@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::mi::testing::context;
 use crate::mi::{Call, Changes, Classic, Command, Progress, Value, required};
-use crate::wire::{Datagram, MAX_BATCH_TIME, MAX_DATAGRAM_BYTES, NO_TIME_LEFT, Pieces};
+use crate::wire::{Datagram, MAX_BATCH_TIME, MAX_DATAGRAM_BYTES, NO_TIME_LEFT, PieceWriter};
 
 static ROWS: [Command; 5] = [
     Command {
@@ -85,7 +85,7 @@ fn answer(text: &str) -> (String, usize) {
     let mut pieces = 1;
     while let Some(unfinished) = &mut outcome.unfinished {
         pieces += 1;
-        if unfinished.go_on(&context, &mut datagram, Duration::ZERO) == Progress::Done {
+        if unfinished.write_piece(&context, &mut datagram, Duration::ZERO) == Progress::Done {
             break;
         }
     }
@@ -183,7 +183,7 @@ fn a_batch_holds_one_large_reply_at_a_time() {
     let mut longest = stream.held();
     let mut all = stream.held();
     stream.sent(all);
-    while unfinished.go_on(&context, &mut stream, Duration::ZERO) == Progress::More {
+    while unfinished.write_piece(&context, &mut stream, Duration::ZERO) == Progress::More {
         longest = longest.max(stream.held());
         all += stream.held();
         stream.sent(stream.held());
@@ -215,7 +215,7 @@ fn requests_of_a_batch_past_the_time_limit_get_an_error_each() {
     // The first two begin within the time limit.
     let spent = |pieces: u32| if pieces < 2 { Duration::ZERO } else { MAX_BATCH_TIME };
     let mut pieces = 0;
-    while unfinished.go_on(&context, &mut datagram, spent(pieces)) == Progress::More {
+    while unfinished.write_piece(&context, &mut datagram, spent(pieces)) == Progress::More {
         pieces += 1;
     }
     let late = |id: u32| {
@@ -224,7 +224,7 @@ fn requests_of_a_batch_past_the_time_limit_get_an_error_each() {
     };
     let wanted = format!("[{OK_1},{NUMBERS_2},{},{INVALID},{}]", late(1), late(2));
     assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);
-    assert!(Pieces::<Datagram>::is_error(&unfinished));
+    assert!(PieceWriter::<Datagram>::is_error(&unfinished));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn an_aborted_text_gets_an_error_for_each_request() {
             .unfinished
             .unwrap();
         (0..pieces).for_each(|_| {
-            assert_eq!(unfinished.go_on(&context, &mut datagram, Duration::ZERO), Progress::More)
+            assert_eq!(unfinished.write_piece(&context, &mut datagram, Duration::ZERO), Progress::More)
         });
         unfinished.abort(&context, &status, &mut datagram);
         assert_eq!(str::from_utf8(datagram.bytes().unwrap()).unwrap(), wanted);

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use super::encode::{JsonRpcEncoder, JsonRpcReplyState};
 use super::request::NULL;
 use super::{DiscardedOutput, Framing, JsonRpcAnswerer, RequestOutcome, reworded};
-use crate::mi::{Context, KeptCaller, Progress, Rest, Status};
-use crate::wire::{MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, too_large};
+use crate::mi::{Context, OwnedCaller, Progress, Rest, Status};
+use crate::wire::{MAX_BATCH_TIME, NO_TIME_LEFT, Output, PieceWriter, too_large};
 
 /// A reply, or the replies of a batch, that are not completely written.
 pub struct UnfinishedReplies {
@@ -31,7 +31,7 @@ pub(super) struct PartialReply {
 
 /// A batch whose requests have not all run. The reply is an array of the replies to requests with an id.
 pub(super) struct JsonRpcBatch {
-    caller: KeptCaller,
+    caller: OwnedCaller,
     text: Box<str>,
     /// The ranges of `text` with the requests that have not run, the next one last.
     waiting: Vec<Range<usize>>,
@@ -54,8 +54,8 @@ impl UnfinishedReplies {
     }
 
     /// Writes the next piece of the current reply, or runs the next request. `spent` as for
-    /// [`Pieces::go_on`].
-    pub fn go_on<O: Output>(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
+    /// [`PieceWriter::write_piece`].
+    pub fn write_piece<O: Output>(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
         if let Some(partial) = &mut self.partial {
             match partial.write_piece(context, output, self.batch.is_some()) {
                 PieceOutcome::More => return Progress::More,
@@ -95,14 +95,14 @@ impl UnfinishedReplies {
         }
         if let Some(batch) = &mut self.batch {
             batch.refusal = Some(status.clone());
-            while self.go_on(context, output, Duration::ZERO) == Progress::More {}
+            while self.write_piece(context, output, Duration::ZERO) == Progress::More {}
         }
     }
 }
 
-impl<O: Output> Pieces<O> for UnfinishedReplies {
-    fn go_on(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
-        UnfinishedReplies::go_on(self, context, output, spent)
+impl<O: Output> PieceWriter<O> for UnfinishedReplies {
+    fn write_piece(&mut self, context: &Context, output: &mut O, spent: Duration) -> Progress {
+        UnfinishedReplies::write_piece(self, context, output, spent)
     }
 
     fn is_error(&self) -> bool {
@@ -130,13 +130,13 @@ impl PartialReply {
     ) -> PieceOutcome {
         let Some(id) = &self.id else {
             let mut discarded = DiscardedOutput;
-            return match self.rest.go_on(context, &mut JsonRpcEncoder::new(&mut discarded, NULL)) {
+            return match self.rest.step(context, &mut JsonRpcEncoder::new(&mut discarded, NULL)) {
                 Ok(Progress::More) => PieceOutcome::More,
                 ended => PieceOutcome::Complete { is_error: ended.is_err() },
             };
         };
         let mut encoder = JsonRpcEncoder::resume(output, id, std::mem::take(&mut self.state));
-        match self.rest.go_on(context, &mut encoder) {
+        match self.rest.step(context, &mut encoder) {
             Ok(progress) => {
                 // A single reply that is too long is written to its end, as the error tells its length. In a
                 // batch only the error matters, but changes are made to their end.
@@ -158,7 +158,7 @@ impl PartialReply {
 
 impl JsonRpcBatch {
     /// A batch of which no request has run. `elements` are slices of `text`.
-    pub(super) fn new(text: &str, elements: &[&RawValue], caller: KeptCaller) -> JsonRpcBatch {
+    pub(super) fn new(text: &str, elements: &[&RawValue], caller: OwnedCaller) -> JsonRpcBatch {
         let start = text.as_ptr().addr();
         let range = |element: &&RawValue| {
             let begin = element.get().as_ptr().addr() - start;

@@ -17,10 +17,10 @@ use std::time::Duration;
 pub use decode::{NotAvailable, ParseError, decode_params, split_command};
 pub use encode::{Encoder, State};
 
-use super::{Output, Pieces};
+use super::{Output, PieceWriter};
 use crate::mi::{
-    self, Caller, Classic, CommandOutcome, Context, Delivery, Entry, PARSE_ERROR, Params, Progress, Reply,
-    Rest, Status,
+    self, Caller, Classic, CommandEntry, CommandOutcome, Context, Delivery, PARSE_ERROR, Params, Progress,
+    Reply, Rest, Status,
 };
 
 /// Why a command that exists answers with an error.
@@ -37,7 +37,7 @@ pub enum Refused {
 /// # Errors
 /// See [`Refused`].
 pub fn run(
-    entry: &Entry,
+    entry: &CommandEntry,
     text: &[u8],
     context: &Context,
     params: &mut Params,
@@ -83,10 +83,10 @@ impl Unfinished {
     }
 }
 
-impl<O: Output> Pieces<O> for Unfinished {
-    fn go_on(&mut self, context: &Context, output: &mut O, _spent: Duration) -> Progress {
+impl<O: Output> PieceWriter<O> for Unfinished {
+    fn write_piece(&mut self, context: &Context, output: &mut O, _spent: Duration) -> Progress {
         let mut encoder = Encoder::resume(output, &self.indent, self.state);
-        match self.rest.go_on(context, &mut encoder) {
+        match self.rest.step(context, &mut encoder) {
             Ok(Progress::More) => {
                 self.state = encoder.state();
                 return Progress::More;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
 use super::json_text::characters;
 use super::nodes::{self, Key, Syntax};
-use super::{Output, Pieces, Stream};
+use super::{Output, PieceWriter, Stream};
 use crate::mi::{
     self, Caller, Classic, CommandOutcome, Context, Delivery, Generation, Params, Progress, Reply, Rest,
     Status, StoredReply, Value,
@@ -163,10 +163,10 @@ struct UnfinishedTreeReply {
     rest: Rest,
 }
 
-impl Pieces<Stream> for UnfinishedTreeReply {
-    fn go_on(&mut self, context: &Context, output: &mut Stream, _spent: Duration) -> Progress {
+impl PieceWriter<Stream> for UnfinishedTreeReply {
+    fn write_piece(&mut self, context: &Context, output: &mut Stream, _spent: Duration) -> Progress {
         let mut encoder = TreeJsonEncoder { output, state: std::mem::take(&mut self.state) };
-        let step = self.rest.go_on(context, &mut encoder);
+        let step = self.rest.step(context, &mut encoder);
         match &step {
             Ok(Progress::More) => {}
             Ok(Progress::Done) => encoder.finish(),

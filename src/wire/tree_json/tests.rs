@@ -88,7 +88,7 @@ fn answer(path: &str, query: &str) -> (String, bool, usize) {
     let mut pieces = 1;
     while let Some(more) = &mut head.rest {
         pieces += 1;
-        if more.go_on(&context, &mut stream, Duration::ZERO) == Progress::Done {
+        if more.write_piece(&context, &mut stream, Duration::ZERO) == Progress::Done {
             break;
         }
     }

@@ -6,7 +6,7 @@
 use super::XmlRpcFormat;
 use super::call::CallValue;
 use super::encode::{XmlRpcEncoder, write_array, write_string};
-use crate::mi::{Classic, Context, Generation, Kind, Parameter, Status};
+use crate::mi::{Classic, Context, Generation, Parameter, ParameterKind, Status};
 use crate::wire::{Output, Stream};
 
 /// The method that calls others; the module above runs it.
@@ -159,7 +159,7 @@ fn signature(
         Classic::NoInput | Classic::Absent => &[],
     };
     // A command that takes any number of values has no signature. C: "undef".
-    if recipe.iter().any(|parameter| parameter.kind == Kind::List) {
+    if recipe.iter().any(|parameter| parameter.kind == ParameterKind::List) {
         reply.write_value(|output| write_string(output, b"undef"));
         return Ok(());
     }

@@ -29,10 +29,10 @@ use encode::{ReplyFrame, XmlRpcEncoder, XmlRpcReplyState};
 use introspect::MULTICALL;
 
 use super::http::{Dialect, HttpMethod, HttpRequest, ReplyHead};
-use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, Pieces, Stream};
+use super::{MAX_BATCH, MAX_BATCH_TIME, NO_TIME_LEFT, Output, PieceWriter, Stream};
 use crate::mi::{
-    self, Caller, Classic, CommandOutcome, Context, Delivery, Generation, KeptCaller, Params, Progress, Rest,
-    Status, StoredReply,
+    self, Caller, Classic, CommandOutcome, Context, Delivery, Generation, OwnedCaller, Params, Progress,
+    Rest, Status, StoredReply,
 };
 
 /// The dialect of mi_xmlrpc or mi_xmlrpc_ng; each variant encodes the nodes of a reply in its own way.
@@ -178,7 +178,7 @@ impl Dialect for XmlRpcFormat {
 }
 
 fn reply_head(is_error: bool, rest: Option<UnfinishedXmlReplies>) -> ReplyHead {
-    let rest = rest.map(|rest| Box::new(rest) as Box<dyn Pieces<Stream>>);
+    let rest = rest.map(|rest| Box::new(rest) as Box<dyn PieceWriter<Stream>>);
     ReplyHead { status: 200, content_type: XML, is_error, rest, deferred: None }
 }
 
@@ -308,7 +308,7 @@ fn begin_multicall(
 ) -> ReplyHead {
     output.push(encode::PROLOGUE);
     output.push(b"<params>\r\n<param><value><array><data>\r\n");
-    let multicall = Multicall { waiting: calls, caller: caller.keep(), is_out_of_time: false };
+    let multicall = Multicall { waiting: calls, caller: caller.to_owned_caller(), is_out_of_time: false };
     reply_head(
         false,
         Some(UnfinishedXmlReplies { format, partial: None, multicall: Some(multicall), has_fault: false }),
@@ -336,13 +336,13 @@ struct PartialXmlReply {
 /// The calls of a `system.multicall` that have not run.
 struct Multicall {
     waiting: VecDeque<Result<MethodCall, Status>>,
-    caller: KeptCaller,
+    caller: OwnedCaller,
     /// The time limit has passed; no further call runs.
     is_out_of_time: bool,
 }
 
 impl Multicall {
-    /// The next call, or its fault. `spent` as for [`Pieces::go_on`].
+    /// The next call, or its fault. `spent` as for [`PieceWriter::write_piece`].
     fn next(&mut self, spent: Duration) -> Option<Result<MethodCall, Status>> {
         let count = self.waiting.len();
         let call = self.waiting.pop_front()?;
@@ -357,11 +357,11 @@ impl Multicall {
     }
 }
 
-impl Pieces<Stream> for UnfinishedXmlReplies {
-    fn go_on(&mut self, context: &Context, output: &mut Stream, spent: Duration) -> Progress {
+impl PieceWriter<Stream> for UnfinishedXmlReplies {
+    fn write_piece(&mut self, context: &Context, output: &mut Stream, spent: Duration) -> Progress {
         if let Some(PartialXmlReply { name, state, mut rest }) = self.partial.take() {
             let mut encoder = XmlRpcEncoder::resume(output, state);
-            match rest.go_on(context, &mut encoder) {
+            match rest.step(context, &mut encoder) {
                 Ok(Progress::More) => {
                     self.partial = Some(PartialXmlReply { name, state: encoder.into_state(), rest });
                     return Progress::More;

@@ -82,7 +82,7 @@ fn answer(format: XmlRpcFormat, body: &str) -> (String, bool, usize) {
     let mut pieces = 1;
     while let Some(more) = &mut head.rest {
         pieces += 1;
-        let progress = more.go_on(&context, &mut stream, Duration::ZERO);
+        let progress = more.write_piece(&context, &mut stream, Duration::ZERO);
         head.is_error |= more.is_error();
         if progress == Progress::Done {
             break;
@@ -294,7 +294,7 @@ fn calls_past_the_time_limit_get_a_fault_each() {
     let mut stream = Stream::default();
     let mut more = XmlRpcFormat::String.answer(&context, &post(&body), &mut stream).rest.unwrap();
     let mut spent = Duration::ZERO;
-    while more.go_on(&context, &mut stream, spent) == Progress::More {
+    while more.write_piece(&context, &mut stream, spent) == Progress::More {
         spent = MAX_BATCH_TIME;
     }
     let reply = String::from_utf8(stream.waiting().to_vec()).unwrap();

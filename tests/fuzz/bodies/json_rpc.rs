@@ -16,7 +16,7 @@ pub(crate) fn check(input: &[u8]) -> bool {
         let mut answer =
             JsonRpcAnswerer::default().answer(server, input, Caller::new("test", &""), &mut reply);
         while let Some(unfinished) = &mut answer.unfinished {
-            if unfinished.go_on(server, &mut reply, std::time::Duration::ZERO) == Progress::Done {
+            if unfinished.write_piece(server, &mut reply, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

@@ -26,7 +26,7 @@ pub(crate) fn check(input: &[u8]) -> bool {
         let mut stream = Stream::default();
         let mut answer = TreeJson.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.rest {
-            if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
+            if more.write_piece(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

@@ -104,7 +104,7 @@ fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'st
     match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::new("test", &"")) {
         Ok(outcome) => {
             if let Some(mut rest) = outcome.rest() {
-                while match rest.go_on(server, &mut encoder) {
+                while match rest.step(server, &mut encoder) {
                     Ok(progress) => progress == Progress::More,
                     Err(status) => {
                         encoder.fail(&status);

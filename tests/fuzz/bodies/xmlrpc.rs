@@ -42,7 +42,7 @@ fn answered(format: XmlRpcFormat, input: &[u8]) -> Reply {
         let mut stream = Stream::default();
         let mut answer = format.answer(server, &request, &mut stream);
         while let Some(more) = &mut answer.rest {
-            if more.go_on(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
+            if more.write_piece(server, &mut stream, std::time::Duration::ZERO) == Progress::Done {
                 break;
             }
         }

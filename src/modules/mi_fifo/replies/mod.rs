@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::mi::Context;
 use crate::shm::Parcels;
 use crate::system::fifo::{self, Identity, ReplyError};
-use crate::wire::{Output, Pieces, Stream};
+use crate::wire::{Output, PieceWriter, Stream};
 pub(super) use reply::Reply;
 use reply::{Condition, Turn};
 
@@ -202,7 +202,7 @@ impl<'a> Replies<'a> {
     pub(super) fn send(
         &mut self,
         mut reply: Reply<'a>,
-        more: Option<Box<dyn Pieces<Stream>>>,
+        more: Option<Box<dyn PieceWriter<Stream>>>,
         context: &Context,
         tell: &mut Tell<'_>,
     ) {

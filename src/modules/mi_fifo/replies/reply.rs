@@ -11,7 +11,7 @@ use crate::mi::{Context, Progress};
 use crate::shm::{Parcel, Parcels, UnsentReply};
 use crate::system::fifo::{self, Identity, ReplyError};
 use crate::system::time_slice::{Step, TimeSpent};
-use crate::wire::{Pieces, Stream};
+use crate::wire::{PieceWriter, Stream};
 
 /// How long a client may take to open its FIFO, or to read on.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ pub(in super::super) struct Reply<'a> {
     /// How long its request has kept the process busy.
     spent: TimeSpent,
     /// What is not written yet.
-    pub(super) more: Option<Box<dyn Pieces<Stream>>>,
+    pub(super) more: Option<Box<dyn PieceWriter<Stream>>>,
     pub(super) condition: Condition,
     /// When the client made its last move, once it is waited for.
     pub(super) since: Option<Instant>,
@@ -249,7 +249,7 @@ impl<'a> Reply<'a> {
         let Reply { more: Some(more), stream, spent, .. } = self else { return };
         let mut progress = Progress::More;
         spent.slice(|spent| {
-            progress = more.go_on(context, stream, spent);
+            progress = more.write_piece(context, stream, spent);
             let is_enough = progress == Progress::Done || stream.waiting().len() >= PIECE_BYTES;
             if is_enough { Step::Done } else { Step::More }
         });

@@ -45,15 +45,15 @@ fn read(mut file: &File) -> Vec<u8> {
 /// So many lines, made piece by piece.
 struct Lines(u32);
 
-impl Pieces<Stream> for Lines {
-    fn go_on(&mut self, _: &Context, output: &mut Stream, _: Duration) -> Progress {
+impl PieceWriter<Stream> for Lines {
+    fn write_piece(&mut self, _: &Context, output: &mut Stream, _: Duration) -> Progress {
         output.push(b"0123456789\n");
         self.0 -= 1;
         if self.0 == 0 { Progress::Done } else { Progress::More }
     }
 }
 
-fn lines(count: u32) -> Option<Box<dyn Pieces<Stream>>> {
+fn lines(count: u32) -> Option<Box<dyn PieceWriter<Stream>>> {
     Some(Box::new(Lines(count)))
 }
 
@@ -73,7 +73,7 @@ fn send(
     told: &mut Told,
     path: &Path,
     text: &str,
-    more: Option<Box<dyn Pieces<Stream>>>,
+    more: Option<Box<dyn PieceWriter<Stream>>>,
 ) {
     let mut reply = replies.begin(Some(path), false).unwrap();
     reply.stream.push(text.as_bytes());
