@@ -73,7 +73,8 @@ impl fmt::Debug for Caller<'_> {
     }
 }
 
-/// A client, shown by a path or an address. That may take system calls; it is done only when a line is written.
+/// A client, shown by a path or an address. That may take system calls; it is done only when a line is
+/// written.
 pub trait PeerName: fmt::Display {
     /// The client, apart from its request.
     fn to_boxed(&self) -> Box<dyn PeerName>;

@@ -90,8 +90,8 @@ impl Classic {
     }
 }
 
-/// What runs a command: a function for the built-in ones, a closure for those of C modules, either of them in a
-/// [`Deferrable`](super::Deferrable) when the command may defer its reply.
+/// What runs a command: a function for the built-in ones, a closure for those of C modules, either of them in
+/// a [`Deferrable`](super::Deferrable) when the command may defer its reply.
 pub trait CommandFunction: Sync {
     /// Runs it.
     ///
@@ -247,8 +247,8 @@ pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Pa
     }
 }
 
-/// Runs a command with parameters that fit `recipe`. The log says so when it changes the server, and why it is refused
-/// when the reply does not.
+/// Runs a command with parameters that fit `recipe`. The log says so when it changes the server, and why it
+/// is refused when the reply does not.
 ///
 /// # Errors
 /// What the command answers instead of a reply.

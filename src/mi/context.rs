@@ -36,8 +36,8 @@ pub struct Context {
     pub slot: usize,
 }
 
-/// What modules have made of their settings, each found by its type. Fixed at the first fork: what changes lies
-/// in the segment.
+/// What modules have made of their settings, each found by its type. Fixed at the first fork: what changes
+/// lies in the segment.
 #[derive(Debug, Default)]
 pub struct ModuleStates(Vec<Box<dyn Any>>);
 

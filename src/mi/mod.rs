@@ -1,9 +1,10 @@
 //! MI itself: what a request asks, which command answers it, and how it answers.
 //!
-//! A transport hands over a command's name and its decoded [`Params`]; [`CommandTable::find`] looks the command up, its
-//! recipe says which parameters fit, and [`run`] calls it; the command writes nodes into the [`Reply`] sink of the
-//! caller's wire. What may be long it leaves as a [`Rest`], which the transport asks for piece by piece. Nothing here sees bytes of a wire, does I/O or reads a clock.
-//! C: mi/mi.c and mi/tree.c.
+//! A transport hands over a command's name and its decoded [`Params`]; [`CommandTable::find`] looks the
+//! command up, its recipe says which parameters fit, and [`run`] calls it; the command writes nodes into the
+//! [`Reply`] sink of the caller's wire. What may be long it leaves as a [`Rest`], which the transport asks
+//! for piece by piece. Nothing here sees bytes of a wire, does I/O or reads a clock. C: mi/mi.c and
+//! mi/tree.c.
 
 mod caller;
 mod command;

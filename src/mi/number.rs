@@ -1,6 +1,7 @@
 //! Numbers in parameters, as C's helpers read them but for what does not fit.
 
-/// A decimal number with an optional minus; a minus alone is zero. C: `str2sint`, which wraps where this says no.
+/// A decimal number with an optional minus; a minus alone is zero. C: `str2sint`, which wraps where this says
+/// no.
 #[must_use]
 pub fn signed(text: &[u8]) -> Option<i32> {
     let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));

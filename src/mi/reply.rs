@@ -76,8 +76,9 @@ pub trait Reply {
     /// Closes the node opened last.
     fn close(&mut self);
 
-    /// Says that the nodes inside the one that is open, or those at the top, are a list: none, one or more, and all
-    /// of one name. Before the first of them. In 2.4's JSON and XML they are an array; text shows no difference.
+    /// Says that the nodes inside the one that is open, or those at the top, are a list: none, one or more,
+    /// and all of one name. Before the first of them. In 2.4's JSON and XML they are an array; text shows no
+    /// difference.
     ///
     /// C: the flag `MI_IS_ARRAY` of 2.4, in mi/tree.h.
     fn list(&mut self) {}
@@ -97,8 +98,8 @@ impl dyn Reply + '_ {
     }
 
     /// Opens a node that only JSON has: the array or object around what comes next, which in a classic reply
-    /// stands for itself, or is a [`list`](Reply::list) without a node around it. An empty name at the top makes it
-    /// the result itself.
+    /// stands for itself, or is a [`list`](Reply::list) without a node around it. An empty name at the top
+    /// makes it the result itself.
     pub fn open_around(&mut self, name: &str, value: Value<'_>) {
         if self.is_json() {
             self.open(name.as_bytes(), value);
@@ -125,11 +126,11 @@ impl dyn Reply + '_ {
 /// One step of a [`Rest`]: writes a piece of the reply, or changes some entries.
 type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status>>;
 
-/// What is left of a command that may take long. Each step takes about a millisecond at most and says whether there is
-/// another one.
+/// What is left of a command that may take long. Each step takes about a millisecond at most and says whether
+/// there is another one.
 ///
-/// A transport takes the steps when it has time and the client has room. Between two steps other commands run, so a
-/// `Rest` must hold nothing that they need, and the entries that it reads may change meanwhile.
+/// A transport takes the steps when it has time and the client has room. Between two steps other commands
+/// run, so a `Rest` must hold nothing that they need, and the entries that it reads may change meanwhile.
 pub struct Rest {
     step: Step,
     is_change: bool,

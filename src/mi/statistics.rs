@@ -1,7 +1,7 @@
 //! The statistics of all modules: names, groups, and where the values are.
 //!
-//! Registered before the first fork, in the order that `get_statistics all` lists them. A counter is a cell in
-//! each process's row of the segment; a function computes its value when asked. C: statistics.c.
+//! Registered before the first fork, in the order that `get_statistics all` lists them. A counter is a cell
+//! in each process's row of the segment; a function computes its value when asked. C: statistics.c.
 
 use std::collections::HashMap;
 use std::fmt;

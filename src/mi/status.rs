@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// A code and a reason, as in the first line of a text reply. Commands and transports return it as the error of a
-/// request. The codes and reasons are part of the protocol: they are byte for byte those of C.
+/// A code and a reason, as in the first line of a text reply. Commands and transports return it as the error
+/// of a request. The codes and reasons are part of the protocol: they are byte for byte those of C.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// 200 to 699. JSON-RPC's own errors have codes below 0.
@@ -27,8 +27,8 @@ impl Status {
         Status { code, reason: reason.to_string().into(), data: None }
     }
 
-    /// Adds the cause of an error that the reason does not name. The cause is logged, and JSON-RPC callers get it as
-    /// `data`. Differs: 3.x sends no data for these errors.
+    /// Adds the cause of an error that the reason does not name. The cause is logged, and JSON-RPC callers
+    /// get it as `data`. Differs: 3.x sends no data for these errors.
     #[must_use]
     pub fn with_cause(self, cause: impl ToString) -> Status {
         Status { data: Some(cause.to_string().into()), ..self }

@@ -93,7 +93,7 @@ fn fifo_requests_leave_nothing_in_the_log_that_is_not_text() {
         ("@\n\n", "no request, passed over: \\x1b[2J"),
         (":ps:no@\n\n", "no reply to"),
         (":ps:../@\n\n", "no reply to ../\\x1b[2J"),
-        (":@:replies\n\n", "no command \\x1b[2J"),
+        (":@:replies\n\n", "500 command not available: \\x1b[2J"),
         (":help:replies\n\"@\n\n", "400 parse error in command: byte"),
     ] {
         let server = Setup::unix().fifo().global("debug=4").start();

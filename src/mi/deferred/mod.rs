@@ -1,9 +1,9 @@
 //! Defers replies: a command may return before its reply is known, and any process gives the reply later.
 //!
-//! The row of such a command holds its function in a [`Deferrable`]. The function gets the number of a pending request
-//! before it runs. It may hand the number to another process, and whichever process has the number gives the reply by
-//! [`StoredReply::answer`]. [`crate::shm::pending`] keeps the pending requests.
-//! C: `MI_ASYNC_RPL_FLAG` and `struct mi_handler` in mi/mi.h.
+//! The row of such a command holds its function in a [`Deferrable`]. The function gets the number of a
+//! pending request before it runs. It may hand the number to another process, and whichever process has the
+//! number gives the reply by [`StoredReply::answer`]. [`crate::shm::pending`] keeps the pending requests. C:
+//! `MI_ASYNC_RPL_FLAG` and `struct mi_handler` in mi/mi.h.
 
 use super::command::{Call, CommandFunction};
 use super::reply::{Progress, Reply, Rest};
@@ -39,8 +39,8 @@ pub const TIMEOUTS: &str = "pending_timeouts";
 pub enum Delivery<'a> {
     /// The caller waits for it.
     Waiting {
-        /// What the transport needs to frame the reply, beside the caller's address: the id of a JSON-RPC request, for
-        /// example.
+        /// What the transport needs to frame the reply, beside the caller's address: the id of a JSON-RPC
+        /// request, for example.
         envelope: &'a [u8],
     },
     /// The reply is discarded: the request is a notification.
@@ -86,8 +86,8 @@ pub enum Timing {
     Deferred,
 }
 
-/// The function of a command that may defer its reply. The function gets the number of the pending request, which is
-/// valid only when the function returns [`Timing::Deferred`].
+/// The function of a command that may defer its reply. The function gets the number of the pending request,
+/// which is valid only when the function returns [`Timing::Deferred`].
 #[derive(Debug)]
 pub struct Deferrable<F>(pub F);
 
@@ -153,8 +153,8 @@ impl StoredReply {
     /// Writes the reply as a command does. Returns the rest of a long reply.
     ///
     /// # Errors
-    /// The code and reason of the reply, when they are an error to the caller: in JSON-RPC any code but 2xx is one.
-    /// Without nodes, anything but `200 OK` is one.
+    /// The code and reason of the reply, when they are an error to the caller: in JSON-RPC any code but 2xx
+    /// is one. Without nodes, anything but `200 OK` is one.
     pub fn write(self, reply: &mut dyn Reply) -> Result<Option<Rest>, Status> {
         let StoredReply { status, nodes } = self;
         let is_ok = status.code == 200 && status.reason == "OK";
@@ -208,7 +208,8 @@ impl StoredReply {
     }
 }
 
-/// Answers the pending requests that have timed out, and returns their number. The attendant calls it every second.
+/// Answers the pending requests that have timed out, and returns their number. The attendant calls it every
+/// second.
 pub fn answer_overdue(pending: &PendingRequests) -> usize {
     let commands = pending.sweep(&StoredReply::from(REPLY_TIMEOUT).to_bytes());
     commands.iter().for_each(|command| log::warn!(often = true; "{command}: no process has replied in time"));

@@ -4,8 +4,8 @@
 //! bytes.rs   the same as bytes, to go from one process to another
 //! ```
 //!
-//! Classic: each node with its attributes, as it is. JSON-RPC: a node is its value, or an object of its `value`, its
-//! attributes and its kids; kids of one name are an array under that name.
+//! Classic: each node with its attributes, as it is. JSON-RPC: a node is its value, or an object of its
+//! `value`, its attributes and its kids; kids of one name are an array under that name.
 
 mod bytes;
 

@@ -28,7 +28,7 @@ fn sample() -> Snapshot {
 
 fn told_as_text(copy: Snapshot) -> String {
     let mut output = Datagram::new();
-    let mut encoder = text::Encoder::new(&mut output, b"\t");
+    let mut encoder = text::TextEncoder::new(&mut output, b"\t");
     let mut writer = SnapshotWriter::new(copy);
     while writer.write_piece(&mut encoder) == Progress::More {}
     encoder.finish();

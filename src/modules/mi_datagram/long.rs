@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::answer::Unfinished;
+use super::answer::UnfinishedDatagram;
 use crate::shm::UnsentReply;
 use crate::system::datagram::Peer;
 
@@ -20,7 +20,7 @@ const MAX_BEHIND: usize = 64;
 pub(super) struct Client {
     pub(super) peer: Peer,
     /// What is to go on; `None` when the next of its requests is to begin.
-    pub(super) unfinished: Option<Box<Unfinished>>,
+    pub(super) unfinished: Option<Box<UnfinishedDatagram>>,
     /// The row of that reply, when it has come later.
     pub(super) row: Option<UnsentReply>,
     behind: VecDeque<Request>,
@@ -67,9 +67,9 @@ impl LongRequests {
     pub(super) fn add(
         &mut self,
         peer: &Peer,
-        unfinished: Box<Unfinished>,
+        unfinished: Box<UnfinishedDatagram>,
         row: Option<UnsentReply>,
-    ) -> Result<(), (Box<Unfinished>, Option<UnsentReply>)> {
+    ) -> Result<(), (Box<UnfinishedDatagram>, Option<UnsentReply>)> {
         if self.0.len() >= MAX_CLIENTS {
             return Err((unfinished, row));
         }

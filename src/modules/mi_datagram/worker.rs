@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::COUNTERS;
-use super::answer::{Answer, Answerer, Unfinished};
+use super::answer::{DatagramAnswerer, DatagramOutcome, UnfinishedDatagram};
 use super::long::{LongRequests, Request};
 use super::parked::{Doors, Gone, Outcome, Parked};
 use super::settings::Settings;
@@ -48,7 +48,7 @@ const ENDING: Status = Status::new(503, "Server is stopping");
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     process: &'a Process<'a>,
-    answerer: Answerer<'a>,
+    answerer: DatagramAnswerer<'a>,
     delivery: Delivery<'a>,
     inbox: ReplyInbox,
     long: LongRequests,
@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
         let doors = Doors { bound, pool };
         Ok(Worker {
             process,
-            answerer: Answerer::new(process.context(), &settings.indent),
+            answerer: DatagramAnswerer::new(process.context(), &settings.indent),
             delivery: Delivery {
                 doors,
                 parked: Parked::take_over(settings.timeout, parcels),
@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
         let Some(mut client) = self.long.take() else { return };
         self.process.set_busy(true);
         let answer = if let Some(unfinished) = client.unfinished.take() {
-            Some(self.answerer.go_on(unfinished))
+            Some(self.answerer.continue_request(unfinished))
         } else {
             client.next_request().map(|request| {
                 let Request { bytes, length } = request;
@@ -139,9 +139,9 @@ impl<'a> Worker<'a> {
         };
         match answer {
             None => {}
-            Some(Answer::Unfinished(unfinished)) => client.unfinished = Some(unfinished),
-            Some(Answer::Later(number)) => self.inbox.expect(number),
-            Some(Answer::Whole { bytes, is_error }) => {
+            Some(DatagramOutcome::Unfinished(unfinished)) => client.unfinished = Some(unfinished),
+            Some(DatagramOutcome::Deferred(number)) => self.inbox.expect(number),
+            Some(DatagramOutcome::Complete { bytes, is_error }) => {
                 self.delivery.conclude(bytes, is_error, &client.peer, client.row.take());
             }
         }
@@ -173,12 +173,14 @@ impl<'a> Worker<'a> {
         while let Some(answered) = self.inbox.take(|address| !self.delivery.is_parked(address), |_| ()) {
             let Some(peer) = Peer::from_bytes(&answered.address) else { continue };
             self.process.set_busy(true);
-            match self.answerer.tell(&answered) {
-                Answer::Whole { bytes, is_error } => {
+            match self.answerer.write_deferred(&answered) {
+                DatagramOutcome::Complete { bytes, is_error } => {
                     self.delivery.conclude(bytes, is_error, &peer, Some(answered.unsent));
                 }
-                Answer::Unfinished(unfinished) => self.keep(unfinished, &peer, Some(answered.unsent)),
-                Answer::Later(_) => {} // never, as it has come
+                DatagramOutcome::Unfinished(unfinished) => {
+                    self.keep(unfinished, &peer, Some(answered.unsent))
+                }
+                DatagramOutcome::Deferred(_) => {} // never, as it has come
             }
             self.process.set_busy(false);
         }
@@ -200,29 +202,33 @@ impl<'a> Worker<'a> {
         if !self.long.is_empty() && self.long.holds(peer) && !is_reply() {
             self.delivery.counters.count(TransportCounter::Requests);
             if !self.long.add_behind(peer, request, length) {
-                let bytes = self.answerer.refuse_unread(request, &TOO_MANY);
+                let bytes = self.answerer.refuse(request, &TOO_MANY);
                 self.delivery.conclude(bytes, true, peer, None);
             }
             return;
         }
         self.process.set_busy(true);
         match self.answerer.answer(request, length, peer) {
-            Answer::Whole { is_error: true, .. } | Answer::Unfinished(_) if is_reply() => {
+            DatagramOutcome::Complete { is_error: true, .. } | DatagramOutcome::Unfinished(_)
+                if is_reply() =>
+            {
                 self.process.set_busy(false);
                 return self.delivery.counters.count(TransportCounter::Ignored);
             }
-            Answer::Whole { bytes, is_error } => self.delivery.conclude(bytes, is_error, peer, None),
-            Answer::Unfinished(unfinished) => self.keep(unfinished, peer, None),
-            Answer::Later(number) => self.inbox.expect(number),
+            DatagramOutcome::Complete { bytes, is_error } => {
+                self.delivery.conclude(bytes, is_error, peer, None)
+            }
+            DatagramOutcome::Unfinished(unfinished) => self.keep(unfinished, peer, None),
+            DatagramOutcome::Deferred(number) => self.inbox.expect(number),
         }
         self.delivery.counters.count(TransportCounter::Requests);
         self.process.set_busy(false);
     }
 
     /// Keeps a request for its next time slice.
-    fn keep(&mut self, unfinished: Box<Unfinished>, peer: &Peer, row: Option<UnsentReply>) {
+    fn keep(&mut self, unfinished: Box<UnfinishedDatagram>, peer: &Peer, row: Option<UnsentReply>) {
         if let Err((unfinished, row)) = self.long.add(peer, unfinished, row) {
-            let bytes = self.answerer.give_up(*unfinished, &TOO_MANY);
+            let bytes = self.answerer.abort(*unfinished, &TOO_MANY);
             self.delivery.conclude(bytes, true, peer, row);
         }
     }
@@ -250,11 +256,11 @@ impl<'a> Worker<'a> {
         }
         while let Some(mut client) = self.long.take() {
             if let Some(unfinished) = client.unfinished.take() {
-                let bytes = self.answerer.give_up(*unfinished, &ENDING);
+                let bytes = self.answerer.abort(*unfinished, &ENDING);
                 self.delivery.conclude(bytes, true, &client.peer, client.row.take());
             }
             while let Some(request) = client.next_request() {
-                let bytes = self.answerer.refuse_unread(&request.bytes, &ENDING);
+                let bytes = self.answerer.refuse(&request.bytes, &ENDING);
                 self.delivery.conclude(bytes, true, &client.peer, None);
             }
         }

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::answer::{self, Answer, Answerer};
+use super::answer::{self, FifoAnswerer, FifoOutcome};
 use super::replies::{Event, Replies, Reply};
 use super::settings::Settings;
 use super::{COUNTERS, Open};
@@ -21,8 +21,9 @@ use crate::mi::{Caller, Context, PeerName};
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
 use crate::shm::{ReadAhead, ReplyInbox};
 use crate::system::fifo::{self, Identity};
-use crate::wire::frame::{Frame, Framer, Known, Lookup, Mode, Wait, What};
-use crate::wire::json_rpc;
+use crate::wire::frame::{
+    CommandInput, FifoRequest, Frame, FrameContent, FrameWait, Framer, HeaderLookup, StreamMode,
+};
 
 /// How long the rest of a request may stay away, where it is not to be waited for.
 const QUIET: Duration = Duration::from_millis(200);
@@ -69,9 +70,9 @@ impl<'a> Worker<'a> {
     ) -> Result<Worker<'a>, OpenError> {
         let Open { requests, ahead, parcels, .. } = open;
         let mut unread = Vec::new();
-        let mode = Mode::of(ahead.take_over(&mut unread));
+        let mode = StreamMode::from_number(ahead.take_over(&mut unread));
         let service = Service {
-            answerer: Answerer::new(process.context(), &settings.indent),
+            answerer: FifoAnswerer::new(process.context(), &settings.indent),
             replies: Replies::take_over(parcels, Identity::of(requests).ok()),
             settings,
             ledger: Ledger::new(process)?,
@@ -106,20 +107,20 @@ impl<'a> Worker<'a> {
     }
 
     /// Serves requests that were read already. What it takes to have another.
-    fn serve_some(&mut self) -> Result<(), Wait> {
+    fn serve_some(&mut self) -> Result<(), FrameWait> {
         for _ in 0..BURST {
             if self.service.replies.is_behind() {
                 return Ok(());
             }
             let unread = &self.unread[self.taken..];
             let known = KnownNames { context: self.process.context(), settings: self.service.settings };
-            match self.framer.next(unread, self.is_quiet, &known) {
-                Ok(Frame { start, length, next, what }) => {
+            match self.framer.next_frame(unread, self.is_quiet, &known) {
+                Ok(Frame { start, length, next, content }) => {
                     self.process.set_busy(true);
                     // Taken before it runs: whatever happens, it never runs twice.
                     self.ahead.take(start, length, next.number());
-                    self.service.serve(what, &unread[start..start + length]);
-                    self.framer.taken(start, next);
+                    self.service.serve(content, &unread[start..start + length]);
+                    self.framer.note_removed(start, next);
                     if start == 0 {
                         self.taken += length;
                     } else {
@@ -139,21 +140,21 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads more; waits for it unless there is something else to do.
-    fn read(&mut self, served: Result<(), Wait>) {
+    fn read(&mut self, served: Result<(), FrameWait>) {
         let notifier = self.service.notifier();
         let replies = &mut self.service.replies;
         let limit = match served {
             Ok(()) => return,
             Err(_) if replies.is_any_ready() => Some(Duration::ZERO),
-            Err(Wait::Briefly) => {
+            Err(FrameWait::Brief) => {
                 let since = *self.waits_since.get_or_insert_with(Instant::now);
                 Some(QUIET.saturating_sub(since.elapsed()))
             }
-            Err(Wait::Patiently) if !self.unread.is_empty() => {
+            Err(FrameWait::Indefinite) if !self.unread.is_empty() => {
                 std::thread::sleep(BETWEEN_LINES);
                 None
             }
-            Err(Wait::Patiently) => None,
+            Err(FrameWait::Indefinite) => None,
         };
         let waits = limit.is_some() || notifier.is_some() || !replies.is_empty();
         if waits && !replies.wait(self.requests, notifier, limit) {
@@ -212,9 +213,9 @@ struct KnownNames<'a> {
     settings: &'a Settings,
 }
 
-impl Lookup for KnownNames<'_> {
-    fn command(&self, name: &[u8]) -> Known {
-        answer::known(self.context, name)
+impl HeaderLookup for KnownNames<'_> {
+    fn command(&self, name: &[u8]) -> CommandInput {
+        answer::command_input(self.context, name)
     }
 
     fn is_reply_fifo(&self, name: &[u8]) -> bool {
@@ -226,7 +227,7 @@ impl Lookup for KnownNames<'_> {
 /// What serves requests, apart from where they come from.
 #[derive(Debug)]
 struct Service<'a> {
-    answerer: Answerer<'a>,
+    answerer: FifoAnswerer<'a>,
     replies: Replies<'a>,
     settings: &'a Settings,
     ledger: Ledger,
@@ -239,34 +240,32 @@ struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    fn serve(&mut self, what: What<'_>, bytes: &[u8]) {
-        let name = match &what {
-            What::Nothing => return,
-            What::Garbage => {
+    /// Serves a frame, whose bytes are `bytes`.
+    fn serve(&mut self, content: FrameContent<'_>, bytes: &[u8]) {
+        match content {
+            FrameContent::Skip => {}
+            FrameContent::Garbage => {
                 let shown = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii();
                 self.ledger.refused.warn(format_args!("no request, passed over: {shown}"));
-                return self.ledger.counters.count(TransportCounter::Errors);
+                self.ledger.counters.count(TransportCounter::Errors);
             }
-            What::Text(text) => text.reply,
-            What::Unfinished { reply, .. } => reply,
-            What::Json { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => reply,
-        };
+            FrameContent::Request { reply_fifo, request } => self.answer(reply_fifo, request, bytes.len()),
+        }
+    }
+
+    /// Answers a request of `length` bytes.
+    fn answer(&mut self, reply_fifo: &[u8], request: FifoRequest<'_>, length: usize) {
         self.ledger.counters.count(TransportCounter::Requests);
-        let path = match reply_path(self.settings, name, &mut self.path) {
+        let path = match reply_path(self.settings, reply_fifo, &mut self.path) {
             Ok(path) => path,
             Err(reason) => {
-                let name = name.escape_ascii();
+                let name = reply_fifo.escape_ascii();
                 self.ledger.refused.warn(format_args!("no reply to {name}, nothing is run: {reason}"));
                 return self.ledger.counters.count(TransportCounter::Errors);
             }
         };
-        let may_come_later = self.any_may_defer
-            && match &what {
-                What::Text(text) => answer::may_defer(self.context, text.command),
-                What::Json { text, .. } => json_rpc::may_be_deferred(self.context, text),
-                _ => false,
-            };
-        let mut reply = match self.replies.begin(path, may_come_later) {
+        let may_be_deferred = self.any_may_defer && answer::may_be_deferred(self.context, &request);
+        let mut reply = match self.replies.begin(path, may_be_deferred) {
             Ok(reply) => reply,
             Err(error) => {
                 let path = path.unwrap_or(Path::new("")).display();
@@ -274,33 +273,24 @@ impl<'a> Service<'a> {
                 return self.ledger.counters.count(TransportCounter::Errors);
             }
         };
-        let address = if may_come_later { reply.address() } else { Vec::new() };
+        let address = if may_be_deferred { reply.address() } else { Vec::new() };
         let peer = ReplyPath(path);
         let caller = Caller { transport: "mi_fifo", peer: &peer, address: &address };
-        let answer = match what {
-            What::Nothing | What::Garbage => return,
-            What::Text(text) => self.answerer.text(&text, caller, &mut reply.stream),
-            What::Json { text, .. } => self.answerer.json(text, caller, &mut reply.stream),
-            What::Unfinished { command, .. } => answer::refuse_text(command, &mut reply.stream),
-            What::Broken { .. } => answer::refuse_broken(&mut reply.stream),
-            What::TooLarge { is_json, length, .. } => {
-                answer::refuse_length(is_json, length, &mut reply.stream)
-            }
-        };
-        reply.asked = bytes.len();
-        match answer.later {
+        let outcome = self.answerer.answer(request, caller, &mut reply.stream);
+        reply.asked = length;
+        match outcome.deferred {
             Some(number) => self.inbox.expect(number),
-            None => self.send(reply, answer),
+            None => self.send(reply, outcome),
         }
     }
 
-    fn send(&mut self, mut reply: Reply<'a>, answer: Answer) {
-        reply.is_error = answer.is_error;
-        if answer.is_error {
+    fn send(&mut self, mut reply: Reply<'a>, outcome: FifoOutcome) {
+        reply.is_error = outcome.is_error;
+        if outcome.is_error {
             self.ledger.counters.count(TransportCounter::Errors);
         }
         let ledger = &mut self.ledger;
-        self.replies.send(reply, answer.more, self.answerer.context, &mut |event| ledger.note(event));
+        self.replies.send(reply, outcome.unfinished, self.context, &mut |event| ledger.note(event));
     }
 
     /// What rings when a reply has come that came not at once; `None` while none is to come, or to be sent.
@@ -322,9 +312,9 @@ impl<'a> Service<'a> {
             let Some((identity, path)) = target(&answered.address) else { continue };
             match self.replies.begin_to(path, identity) {
                 Ok(mut reply) => {
-                    let answer = self.answerer.tell(&answered, &mut reply.stream);
+                    let outcome = self.answerer.write_deferred(&answered, &mut reply.stream);
                     reply.unsent = Some(answered.unsent);
-                    self.send(reply, answer);
+                    self.send(reply, outcome);
                 }
                 Err(error) => self.ledger.note(Event::Dropped(path, &error)),
             }
@@ -334,7 +324,7 @@ impl<'a> Service<'a> {
     fn go_on(&mut self) {
         if !self.replies.is_empty() {
             let ledger = &mut self.ledger;
-            self.replies.take_turn(self.answerer.context, &mut |event| ledger.note(event));
+            self.replies.take_turn(self.context, &mut |event| ledger.note(event));
         }
     }
 }

@@ -72,7 +72,8 @@ impl ReplyInbox {
         self.waiting.is_empty() && self.answered.is_empty() && self.held.is_empty()
     }
 
-    /// The descriptor that is readable when a request was answered. `None` when no command may defer its reply.
+    /// The descriptor that is readable when a request was answered. `None` when no command may defer its
+    /// reply.
     #[must_use]
     pub fn notifier(&self) -> Option<BorrowedFd<'static>> {
         self.pending.notifiers.get(self.slot).map(AsFd::as_fd)
@@ -90,15 +91,16 @@ impl ReplyInbox {
         self.note_answered(PipeNotifier::numbers(bytes));
     }
 
-    /// Ignores the numbers that it has noted before: [`PendingRequests::sweep`] notifies of each every second.
+    /// Ignores the numbers that it has noted before: [`PendingRequests::sweep`] notifies of each every
+    /// second.
     fn note_answered(&mut self, numbers: impl IntoIterator<Item = u64>) {
         let ReplyInbox { waiting, answered, .. } = self;
         answered.extend(numbers.into_iter().filter(|number| waiting.remove(number)));
     }
 
-    /// Takes the next reply whose caller's address passes `is_served`, in the order of the answers. The row stays until
-    /// the [`UnsentReply`] is dropped. Calls `lost` with the number of each request whose answer waited too long for
-    /// this worker and was removed.
+    /// Takes the next reply whose caller's address passes `is_served`, in the order of the answers. The row
+    /// stays until the [`UnsentReply`] is dropped. Calls `lost` with the number of each request whose answer
+    /// waited too long for this worker and was removed.
     pub fn take(
         &mut self,
         is_served: impl Fn(&[u8]) -> bool,

@@ -5,15 +5,15 @@
 //! inbox.rs   the pending requests of one worker
 //! ```
 //!
-//! A pending request is a row of the keyed table, and has a number. The row names the slot of the worker that took the
-//! request, and holds the caller's address. Any process may answer the request. The answer is one update of one key: it
-//! succeeds once, and a process that is killed meanwhile has either answered or not. Then the process notifies the
-//! worker of the slot, which sends the reply and removes the row. When that worker is killed, its successor in the slot
-//! finds the row.
+//! A pending request is a row of the keyed table, and has a number. The row names the slot of the worker that
+//! took the request, and holds the caller's address. Any process may answer the request. The answer is one
+//! update of one key: it succeeds once, and a process that is killed meanwhile has either answered or not.
+//! Then the process notifies the worker of the slot, which sends the reply and removes the row. When that
+//! worker is killed, its successor in the slot finds the row.
 //!
-//! The table has [`MAX_PENDING`] keys for rows, and a request's number gives its key. All rows are found without a walk
-//! through the whole table. The bytes of a stored reply are opaque here; `mi` encodes and decodes them.
-//! C: `struct mi_handler` in mi/mi.h, and the asynchronous replies of each transport.
+//! The table has [`MAX_PENDING`] keys for rows, and a request's number gives its key. All rows are found
+//! without a walk through the whole table. The bytes of a stored reply are opaque here; `mi` encodes and
+//! decodes them. C: `struct mi_handler` in mi/mi.h, and the asynchronous replies of each transport.
 
 mod inbox;
 mod row;
@@ -34,7 +34,8 @@ use crate::system::pipe_notifier::PipeNotifier;
 /// The most requests that are pending at the same time.
 pub const MAX_PENDING: usize = 4096;
 
-/// The most seconds that an answer waits for its worker. A worker that cannot be started leaves answers there.
+/// The most seconds that an answer waits for its worker. A worker that cannot be started leaves answers
+/// there.
 const ANSWER_SECONDS: u64 = 60;
 
 /// All pending requests of the server.
@@ -79,7 +80,8 @@ pub enum NewPendingError {
 #[error("the request was answered before, or timed out, or its caller is gone")]
 pub struct NotPending;
 
-/// A reply that is not sent yet. Dropping it removes the row; when the process is killed, its successor sends the reply.
+/// A reply that is not sent yet. Dropping it removes the row; when the process is killed, its successor sends
+/// the reply.
 #[derive(Debug)]
 pub struct UnsentReply {
     pending: &'static PendingRequests,
@@ -88,8 +90,9 @@ pub struct UnsentReply {
 }
 
 impl UnsentReply {
-    /// Notes that the worker is in the call that sends the reply, or that the call has returned. When the worker is
-    /// killed within the call, the reply may have left. The successor then drops it, so that no reply is sent twice.
+    /// Notes that the worker is in the call that sends the reply, or that the call has returned. When the
+    /// worker is killed within the call, the reply may have left. The successor then drops it, so that no
+    /// reply is sent twice.
     pub fn set_in_flight(&self, is_in_flight: bool) {
         if let Some(slot) = self.pending.segment.slots().get(self.slot) {
             slot.sending().store(if is_in_flight { self.number } else { 0 }, Ordering::Release);
@@ -119,8 +122,8 @@ enum InboxLookup {
 }
 
 impl PendingRequests {
-    /// The pending requests of a segment. There is a notifier for each slot, or none when no command may defer its
-    /// reply. A request times out after `timeout`.
+    /// The pending requests of a segment. There is a notifier for each slot, or none when no command may
+    /// defer its reply. A request times out after `timeout`.
     #[must_use]
     pub fn new(
         segment: &'static Segment,
@@ -136,7 +139,8 @@ impl PendingRequests {
         self.segment.table().count(Space::Pending)
     }
 
-    /// Adds a request. Returns its number, which is not 0 and is given to no other request while the server runs.
+    /// Adds a request. Returns its number, which is not 0 and is given to no other request while the server
+    /// runs.
     ///
     /// # Errors
     /// See [`NewPendingError`].
@@ -181,8 +185,8 @@ impl PendingRequests {
         self.read(number, &mut bytes).is_some_and(|row| row.answer.is_none())
     }
 
-    /// The number, answered or not, whose remainder of a division by `divisor` is `remainder`. `divisor` must be a
-    /// multiple of [`MAX_PENDING`].
+    /// The number, answered or not, whose remainder of a division by `divisor` is `remainder`. `divisor` must
+    /// be a multiple of [`MAX_PENDING`].
     #[must_use]
     pub fn find(&self, remainder: u64, divisor: u64) -> Option<u64> {
         let mut bytes = Vec::new();
@@ -195,8 +199,8 @@ impl PendingRequests {
         self.read(number, &mut Vec::new()).is_some()
     }
 
-    /// Answers a request. When the segment has no memory for `answer`, it stores `short_answer` instead, which must not
-    /// be longer than [`RESERVED_ANSWER_BYTES`].
+    /// Answers a request. When the segment has no memory for `answer`, it stores `short_answer` instead,
+    /// which must not be longer than [`RESERVED_ANSWER_BYTES`].
     ///
     /// # Errors
     /// [`NotPending`]; nothing is changed then.
@@ -243,9 +247,10 @@ impl PendingRequests {
         removed.is_ok() && is_there
     }
 
-    /// Answers the requests that have timed out with `timeout_answer`, and returns their commands. Removes the answers
-    /// that no worker takes. Notifies the workers of the other answers again: the process that answered may have been
-    /// killed before it notified, and the notifier may have been full. The attendant calls it every second.
+    /// Answers the requests that have timed out with `timeout_answer`, and returns their commands. Removes
+    /// the answers that no worker takes. Notifies the workers of the other answers again: the process that
+    /// answered may have been killed before it notified, and the notifier may have been full. The attendant
+    /// calls it every second.
     pub fn sweep(&self, timeout_answer: &[u8]) -> Vec<String> {
         let (now, mut commands) = (self.segment.now(), Vec::new());
         self.each(|row| {
@@ -265,7 +270,8 @@ impl PendingRequests {
         commands
     }
 
-    /// Answers all requests with `answer`, and refuses new ones from now on. Returns how many it has answered.
+    /// Answers all requests with `answer`, and refuses new ones from now on. Returns how many it has
+    /// answered.
     pub fn stop(&self, answer: &[u8]) -> usize {
         self.segment.header().is_ending().store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);

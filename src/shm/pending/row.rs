@@ -1,12 +1,13 @@
-//! Encodes and decodes the rows of pending requests. Decoding checks all bytes, as a process may have been killed
-//! while it wrote them.
+//! Encodes and decodes the rows of pending requests. Decoding checks all bytes, as a process may have been
+//! killed while it wrote them.
 
 use super::{NewPending, UnsentReply};
 
 /// The slot of a row whose reply is discarded.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
-/// Bytes that a waiting row reserves for a short answer, in case there is no memory for the answer that comes.
+/// Bytes that a waiting row reserves for a short answer, in case there is no memory for the answer that
+/// comes.
 pub const RESERVED_ANSWER_BYTES: usize = 128;
 
 /// The first byte of a row without an answer.

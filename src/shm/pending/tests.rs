@@ -78,7 +78,8 @@ fn a_killed_worker_s_unsent_replies_go_to_its_successor_except_one_in_flight() {
         pending.answer(number, b"answer", b"").unwrap();
     }
     inbox.drain_notifier();
-    // As if the worker had been killed before it sent the first, after the second was refused, and within the third.
+    // As if the worker had been killed before it sent the first, after the second was refused, and within the
+    // third.
     let taken = [(); 3].map(|()| inbox.take(|_| true, |_| ()).unwrap());
     taken[1].unsent.set_in_flight(true);
     taken[1].unsent.set_in_flight(false);

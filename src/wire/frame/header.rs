@@ -1,44 +1,44 @@
-//! The first line of a request.
+//! Parses the first line of a request, and finds headers inside of other lines.
 
-use super::{Known, Lookup};
+use super::{CommandInput, HeaderLookup};
 
-/// Longest name of a reply FIFO, in bytes, as file systems have it.
+/// Longest name of a reply FIFO, in bytes: that of a file.
 pub(super) const MAX_NAME_BYTES: usize = 255;
 
-/// Longest beginning of a header that is looked for at the end of a line or of what was read, in bytes: two names as
-/// long as a file's can be, and their colons.
+/// The most bytes before the end of a line, or of the unread bytes, in which the beginning of a header is searched: two
+/// names of [`MAX_NAME_BYTES`] and their colons.
 pub(super) const HEADER_START_BYTES: usize = 2 * MAX_NAME_BYTES + 16;
 
-/// U+FEFF, as some editors put in front of a file.
+/// U+FEFF, which some editors write at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// `:reply_fifo:{`.
+/// The offsets of a header `:reply_fifo:{` in its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JsonHeader {
-    /// Where its first colon is.
+    /// The offset of the first colon.
     pub(super) start: usize,
-    /// Where its bracket is.
+    /// The offset of the bracket.
     pub(super) value: usize,
 }
 
-/// The first header of JSON-RPC in a line. At the line's start it may have any name.
+/// Finds the first JSON-RPC header in a line. A header at the line's start may have any name.
 pub(super) fn json_header(line: &[u8]) -> Option<JsonHeader> {
     json_header_at_start(line).or_else(|| next_json_header(line))
 }
 
-/// The header of JSON-RPC that a line begins with, whatever its name.
+/// Finds a JSON-RPC header with any name at a line's start.
 pub(super) fn json_header_at_start(line: &[u8]) -> Option<JsonHeader> {
     header_at(line, 0, |_| true)
 }
 
-/// The first header of JSON-RPC in a line behind its start.
+/// Finds the first JSON-RPC header after a line's start.
 pub(super) fn next_json_header(line: &[u8]) -> Option<JsonHeader> {
     colons(line).find_map(|at| header_at(line, at, is_plain))
 }
 
-/// Where the first header in a line begins that may stand inside of broken JSON. Its names have nothing that JSON has
-/// outside of strings, and no quote, so no part of a value is mistaken for one; and inside of a string, where quotes and
-/// line ends are escaped, what follows is no request.
+/// Finds the offset of the first header in a line of invalid JSON. The names of such a header have no byte that JSON has
+/// outside of strings, and no quote, so no part of a value is taken for a header. Inside of a string, quotes and line
+/// ends are escaped, so what follows a header there is no request.
 pub(super) fn next_header(line: &[u8], has_end: bool) -> Option<usize> {
     let is_text = |at: usize| {
         let plain = |name: &[u8]| name.iter().all(|&byte| is_plain(byte));
@@ -47,9 +47,9 @@ pub(super) fn next_header(line: &[u8], has_end: bool) -> Option<usize> {
     colons(line).find(|&at| header_at(line, at, is_plain).is_some() || is_text(at))
 }
 
-/// What cannot be JSON-RPC, and is meant for it more likely than for a name, in a line that begins as its header does:
-/// the name of the reply FIFO, and where the value begins. `has_end` says whether the line is whole.
-pub(super) fn other_value(
+/// Recognises a line that begins as a JSON-RPC header, but whose value is no object or array, or whose name is too long.
+/// Returns the name of the reply FIFO and the offset of the value. `has_end` says that the line end is read.
+pub(super) fn invalid_json_value(
     line: &[u8],
     has_end: bool,
     is_command: impl Fn(&[u8]) -> bool,
@@ -59,19 +59,19 @@ pub(super) fn other_value(
     let start = 1 + name.len() + 1;
     let value = start + blanks(&line[start..]);
     let rest = &line[value..];
-    // An object or an array is here for its name, which is too long.
+    // A line with an object or an array is here because the name is too long.
     let is_value = matches!(rest.first(), Some(b'{' | b'[' | b'"')) || rest.starts_with(BYTE_ORDER_MARK);
-    // Such names a file may have.
+    // A reply FIFO may have the name `null` or `5`, so the first name must not be that of a command.
     let is_word = || serde_json::from_slice::<serde::de::IgnoredAny>(rest).is_ok();
     (is_value || has_end && !name.is_empty() && is_word() && !is_command(name)).then_some((name, value))
 }
 
-/// The command of a whole line that begins as the first of a text request does.
+/// The command of a complete line, when the line begins with the header of a text request.
 pub(super) fn command_of(line: &[u8]) -> Option<&[u8]> {
     line.starts_with(b":").then(|| text_header(line)).flatten().map(|(command, _)| command)
 }
 
-/// Whether a line ends a text request.
+/// The line ends a text request.
 pub(super) fn is_empty_line(line: &[u8]) -> bool {
     matches!(line, b"" | b"\r")
 }
@@ -94,13 +94,13 @@ fn header_at(line: &[u8], start: usize, fits: impl Fn(u8) -> bool) -> Option<Jso
     is_header.then_some(JsonHeader { start, value: start + 1 + end + 1 + blanks })
 }
 
-/// The name of the reply FIFO in what begins with a header of JSON-RPC.
+/// The name of the reply FIFO of a JSON-RPC request.
 pub(super) fn reply_of_json(request: &[u8]) -> &[u8] {
     let name = request.strip_prefix(b":").unwrap_or_default();
     name.split(|&byte| byte == b':').next().unwrap_or_default()
 }
 
-/// Command and reply FIFO of a text request's first line.
+/// The command and the reply FIFO of a text request's first line.
 pub(super) fn text_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = trim_end(line).strip_prefix(b":")?;
     let end = rest.iter().position(|&byte| byte == b':').filter(|&end| end > 0)?;
@@ -110,14 +110,14 @@ pub(super) fn text_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Where in a whole line of an open text request somebody else's request begins: `:command:reply_fifo` of which both
 /// exist, at the line's end, as what stands before it may be a line that was not written to its end. At the line's start
 /// the command may be one that does not exist.
-pub(super) fn nested_text_header(line: &[u8], lookup: &dyn Lookup) -> Option<usize> {
+pub(super) fn nested_text_header(line: &[u8], lookup: &dyn HeaderLookup) -> Option<usize> {
     let is_first =
         text_header(line).is_some_and(|(_, reply)| !reply.is_empty() && lookup.is_reply_fifo(reply));
     if is_first { Some(0) } else { last_text_header(line, lookup) }
 }
 
-/// Where the last header in a whole line begins, if it ends the line, and its command and reply FIFO exist.
-pub(super) fn last_text_header(line: &[u8], lookup: &dyn Lookup) -> Option<usize> {
+/// The offset of a header that ends a complete line, and whose command and reply FIFO exist.
+pub(super) fn last_text_header(line: &[u8], lookup: &dyn HeaderLookup) -> Option<usize> {
     let line = trim_end(line);
     let from = line.len().saturating_sub(HEADER_START_BYTES);
     let last_colon = |text: &[u8]| text.iter().rposition(|&byte| byte == b':');
@@ -126,30 +126,30 @@ pub(super) fn last_text_header(line: &[u8], lookup: &dyn Lookup) -> Option<usize
     let (command, reply) = (&line[from + first + 1..from + middle], &line[from + middle + 1..]);
     let is_header = !reply.is_empty()
         && reply.iter().all(|&byte| is_plain(byte))
-        && lookup.command(command) != Known::Absent
+        && lookup.command(command) != CommandInput::UnknownCommand
         && lookup.is_reply_fifo(reply);
     is_header.then_some(from + first)
 }
 
-/// Where in an open text request's line, so far, a request in JSON begins whose reply FIFO exists, or that has none and
-/// begins the line. Up to `looked` the line was looked at before.
-pub(super) fn nested_json_header(line: &[u8], looked: usize, lookup: &dyn Lookup) -> Option<usize> {
-    let waits = |start: usize| lookup.is_reply_fifo(reply_of_json(&line[start..]));
-    if json_header_at_start(line).is_some() && (line.starts_with(b"::") || waits(0)) {
+/// The offset of a JSON-RPC request in a line of an open text request. Its reply FIFO must exist, or it has none and
+/// begins the line. The bytes before `searched` hold no such request.
+pub(super) fn nested_json_header(line: &[u8], searched: usize, lookup: &dyn HeaderLookup) -> Option<usize> {
+    let has_reader = |start: usize| lookup.is_reply_fifo(reply_of_json(&line[start..]));
+    if json_header_at_start(line).is_some() && (line.starts_with(b"::") || has_reader(0)) {
         return Some(0);
     }
-    let from = looked.saturating_sub(HEADER_START_BYTES).max(1).min(line.len());
+    let from = searched.saturating_sub(HEADER_START_BYTES).max(1).min(line.len());
     let starts = colons(&line[from..]).map(|at| from + at);
-    starts.into_iter().find(|&at| header_at(line, at, is_plain).is_some() && waits(at))
+    starts.into_iter().find(|&at| header_at(line, at, is_plain).is_some() && has_reader(at))
 }
 
-/// C's idea of the end of a line.
+/// Removes what C removes from the end of a line.
 pub(super) fn trim_end(line: &[u8]) -> &[u8] {
     let is_kept = |byte: &u8| !matches!(byte, b'\n' | b'\r' | b' ' | b'\t');
     &line[..line.iter().rposition(is_kept).map_or(0, |last| last + 1)]
 }
 
-/// How many blanks a text begins with, line ends apart.
+/// The number of blanks at the beginning, without line ends.
 pub(super) fn blanks(text: &[u8]) -> usize {
     text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r')).count()
 }

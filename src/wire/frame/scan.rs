@@ -1,28 +1,28 @@
-//! Where a JSON value ends, in bytes that come piece by piece.
+//! Finds the end of a JSON value in bytes that come in pieces.
 //!
-//! Checks the syntax of RFC 8259 as far as that takes: what a value means is for the decoder to say. Pure.
+//! Checks the syntax of RFC 8259, but not the encoding of strings and the depth of the value. Pure.
 
-/// A value that is being read: an object or an array.
+/// Scans one value: an object or an array.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
-    /// What is open, the innermost last; true for an object.
+pub(super) struct JsonScanner {
+    /// The open objects (true) and arrays (false), the innermost last.
     open: Vec<bool>,
-    state: State,
+    state: ScannerState,
 }
 
-/// How far the value has come.
+/// What the scanner knows after a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scan {
-    /// It goes on.
-    More,
-    /// It ended before that offset of what was fed last.
-    Ends(usize),
-    /// It is none.
-    Wrong,
+pub(super) enum ScanResult {
+    /// The end of the value is not read.
+    Incomplete,
+    /// The value ends before this offset of the last piece.
+    End(usize),
+    /// The bytes are not valid JSON.
+    Invalid,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ScannerState {
     #[default]
     Value,
     /// A value, or the end of an array without elements.
@@ -31,7 +31,7 @@ enum State {
     /// A name, or the end of an object without members.
     FirstName,
     Colon,
-    /// A comma, or an end.
+    /// A comma, or the end of an object or array.
     AfterValue,
     String {
         is_name: bool,
@@ -43,20 +43,20 @@ enum State {
         is_name: bool,
         left: u8,
     },
-    /// The place in [`WORDS`] of the next letter.
+    /// The index in [`WORDS`] of the next letter.
     Word(u8),
-    Number(Number),
+    Number(NumberPart),
 }
 
-/// Ends of `true`, `false` and `null`, by their place, so that a state is a few bytes.
+/// The letters of `true`, `false` and `null` after the first. A state holds an index, so it takes few bytes.
 const WORDS: &[u8] = b"rue;alse;ull;";
 
-/// What stands behind each of [`WORDS`].
+/// Ends each of [`WORDS`].
 const WORD_END: u8 = b';';
 
-/// The part of a number that was read last.
+/// The part of a number to which the last byte belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+enum NumberPart {
     Minus,
     Zero,
     Digits,
@@ -67,9 +67,9 @@ enum Number {
     Exponent,
 }
 
-impl Number {
-    fn next(self, byte: u8) -> Option<Number> {
-        use Number::{Digits, E, Exponent, Fraction, Minus, Point, Sign, Zero};
+impl NumberPart {
+    fn next(self, byte: u8) -> Option<NumberPart> {
+        use NumberPart::{Digits, E, Exponent, Fraction, Minus, Point, Sign, Zero};
         match (self, byte) {
             (Minus, b'0') => Some(Zero),
             (Minus, b'1'..=b'9') | (Digits, b'0'..=b'9') => Some(Digits),
@@ -83,108 +83,110 @@ impl Number {
     }
 
     fn may_end(self) -> bool {
-        matches!(self, Number::Zero | Number::Digits | Number::Fraction | Number::Exponent)
+        matches!(self, NumberPart::Zero | NumberPart::Digits | NumberPart::Fraction | NumberPart::Exponent)
     }
 }
 
-impl Scanner {
-    /// Goes on with the next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Scan {
+impl JsonScanner {
+    /// Scans the next piece.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> ScanResult {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if let (State::String { .. }, 0x20..) = (self.state, byte)
+            if let (ScannerState::String { .. }, 0x20..) = (self.state, byte)
                 && !matches!(byte, b'"' | b'\\')
             {
-                // Most of a request is this.
+                // Most bytes of a request are inside of strings.
                 let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
                 let rest = &bytes[at..];
                 at += rest.iter().position(special).unwrap_or(rest.len());
                 continue;
             }
             if self.step(byte).is_none() {
-                return Scan::Wrong;
+                return ScanResult::Invalid;
             }
             at += 1;
             if self.open.is_empty() {
-                return Scan::Ends(at);
+                return ScanResult::End(at);
             }
         }
-        Scan::More
+        ScanResult::Incomplete
     }
 
     fn step(&mut self, byte: u8) -> Option<()> {
         self.state = match (self.state, byte) {
-            (State::String { is_name: true }, b'"') => State::Colon,
-            (State::String { is_name: false }, b'"') => State::AfterValue,
-            (State::String { is_name }, b'\\') => State::Escape { is_name },
-            (State::String { .. }, 0..0x20) => return None,
-            (State::String { is_name }, _) => State::String { is_name },
-            (State::Escape { is_name }, b'u') => State::Hex { is_name, left: 4 },
-            (State::Escape { is_name }, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                State::String { is_name }
+            (ScannerState::String { is_name: true }, b'"') => ScannerState::Colon,
+            (ScannerState::String { is_name: false }, b'"') => ScannerState::AfterValue,
+            (ScannerState::String { is_name }, b'\\') => ScannerState::Escape { is_name },
+            (ScannerState::String { .. }, 0..0x20) => return None,
+            (ScannerState::String { is_name }, _) => ScannerState::String { is_name },
+            (ScannerState::Escape { is_name }, b'u') => ScannerState::Hex { is_name, left: 4 },
+            (ScannerState::Escape { is_name }, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                ScannerState::String { is_name }
             }
-            (State::Hex { is_name, left }, _) if byte.is_ascii_hexdigit() => match left {
-                1 => State::String { is_name },
-                left => State::Hex { is_name, left: left - 1 },
+            (ScannerState::Hex { is_name, left }, _) if byte.is_ascii_hexdigit() => match left {
+                1 => ScannerState::String { is_name },
+                left => ScannerState::Hex { is_name, left: left - 1 },
             },
-            (State::Word(at), _) if WORDS.get(usize::from(at)) == Some(&byte) => {
+            (ScannerState::Word(at), _) if WORDS.get(usize::from(at)) == Some(&byte) => {
                 let is_last = WORDS.get(usize::from(at) + 1) == Some(&WORD_END);
-                if is_last { State::AfterValue } else { State::Word(at + 1) }
+                if is_last { ScannerState::AfterValue } else { ScannerState::Word(at + 1) }
             }
-            (State::Number(number), _) => match number.next(byte) {
-                Some(number) => State::Number(number),
-                None if number.may_end() => return self.between(State::AfterValue, byte),
+            (ScannerState::Number(number), _) => match number.next(byte) {
+                Some(number) => ScannerState::Number(number),
+                None if number.may_end() => return self.step_between_tokens(ScannerState::AfterValue, byte),
                 None => return None,
             },
-            (state, _) => return self.between(state, byte),
+            (state, _) => return self.step_between_tokens(state, byte),
         };
         Some(())
     }
 
-    /// Outside of strings, numbers and words.
-    fn between(&mut self, state: State, byte: u8) -> Option<()> {
+    /// The state after a byte outside of strings, numbers and words.
+    fn step_between_tokens(&mut self, state: ScannerState, byte: u8) -> Option<()> {
         self.state = match (state, byte) {
-            (State::Escape { .. } | State::Hex { .. } | State::Word(_), _) => return None,
+            (ScannerState::Escape { .. } | ScannerState::Hex { .. } | ScannerState::Word(_), _) => {
+                return None;
+            }
             (_, b' ' | b'\t' | b'\r' | b'\n') => state,
-            (State::Value | State::FirstElement, _) => return self.begin(state, byte),
-            (State::Name | State::FirstName, b'"') => State::String { is_name: true },
-            (State::FirstName, b'}') => self.close(),
-            (State::Colon, b':') => State::Value,
-            (State::AfterValue, b',') if self.open.last() == Some(&true) => State::Name,
-            (State::AfterValue, b',') => State::Value,
-            (State::AfterValue, b'}') if self.open.last() == Some(&true) => self.close(),
-            (State::AfterValue, b']') if self.open.last() == Some(&false) => self.close(),
+            (ScannerState::Value | ScannerState::FirstElement, _) => return self.begin_value(state, byte),
+            (ScannerState::Name | ScannerState::FirstName, b'"') => ScannerState::String { is_name: true },
+            (ScannerState::FirstName, b'}') => self.close(),
+            (ScannerState::Colon, b':') => ScannerState::Value,
+            (ScannerState::AfterValue, b',') if self.open.last() == Some(&true) => ScannerState::Name,
+            (ScannerState::AfterValue, b',') => ScannerState::Value,
+            (ScannerState::AfterValue, b'}') if self.open.last() == Some(&true) => self.close(),
+            (ScannerState::AfterValue, b']') if self.open.last() == Some(&false) => self.close(),
             _ => return None,
         };
         Some(())
     }
 
-    fn begin(&mut self, state: State, byte: u8) -> Option<()> {
+    fn begin_value(&mut self, state: ScannerState, byte: u8) -> Option<()> {
         self.state = match byte {
             b'{' => {
                 self.open.push(true);
-                State::FirstName
+                ScannerState::FirstName
             }
             b'[' => {
                 self.open.push(false);
-                State::FirstElement
+                ScannerState::FirstElement
             }
-            b']' if state == State::FirstElement => self.close(),
-            b'"' => State::String { is_name: false },
-            b't' => State::Word(0),
-            b'f' => State::Word(4),
-            b'n' => State::Word(9),
-            b'-' => State::Number(Number::Minus),
-            b'0' => State::Number(Number::Zero),
-            b'1'..=b'9' => State::Number(Number::Digits),
+            b']' if state == ScannerState::FirstElement => self.close(),
+            b'"' => ScannerState::String { is_name: false },
+            b't' => ScannerState::Word(0),
+            b'f' => ScannerState::Word(4),
+            b'n' => ScannerState::Word(9),
+            b'-' => ScannerState::Number(NumberPart::Minus),
+            b'0' => ScannerState::Number(NumberPart::Zero),
+            b'1'..=b'9' => ScannerState::Number(NumberPart::Digits),
             _ => return None,
         };
         Some(())
     }
 
-    fn close(&mut self) -> State {
+    fn close(&mut self) -> ScannerState {
         self.open.pop();
-        State::AfterValue
+        ScannerState::AfterValue
     }
 }
 
@@ -196,19 +198,21 @@ mod tests {
     fn a_value_ends_with_its_last_bracket() {
         for text in ["{}", "[]", r#"{"a":[1,-0.5e+3,true,null,"\"}\u00e9"],"b":{}}"#, "[ [ ] , { } ]"] {
             assert_eq!(
-                Scanner::default().feed(format!("{text}[").as_bytes()),
-                Scan::Ends(text.len()),
+                JsonScanner::default().feed(format!("{text}[").as_bytes()),
+                ScanResult::End(text.len()),
                 "{text}"
             );
-            let mut scanner = Scanner::default();
+            let mut scanner = JsonScanner::default();
             let (last, first) = text.as_bytes().split_last().unwrap();
-            first.iter().for_each(|&byte| assert_eq!(scanner.feed(&[byte]), Scan::More, "{text}"));
-            assert_eq!(scanner.feed(&[*last]), Scan::Ends(1), "{text}");
+            first
+                .iter()
+                .for_each(|&byte| assert_eq!(scanner.feed(&[byte]), ScanResult::Incomplete, "{text}"));
+            assert_eq!(scanner.feed(&[*last]), ScanResult::End(1), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_json_is_seen_at_once() {
+    fn invalid_json_is_seen_at_its_first_wrong_byte() {
         for text in [
             "}",
             "{1",
@@ -236,22 +240,22 @@ mod tests {
             "[-]",
             "[+1",
         ] {
-            assert_eq!(Scanner::default().feed(text.as_bytes()), Scan::Wrong, "{text}");
+            assert_eq!(JsonScanner::default().feed(text.as_bytes()), ScanResult::Invalid, "{text}");
         }
     }
 
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-        /// Whether something is missing or wrong is not said in the same way: the decoder takes the four digits of an
-        /// escape at once, and a lone sign for a wrong number.
+        /// Compares only the ends: for incomplete values the two differ, as the decoder reads the four digits of an
+        /// escape at once, and refuses a sign without digits.
         #[test]
-        fn ends_where_the_decoder_does(text in "[\\[{][\\[\\]{},:\"0-9a1e.truefalsn \\\\-]{0,12}") {
+        fn a_value_ends_where_serde_json_ends_it(text in "[\\[{][\\[\\]{},:\"0-9a1e.truefalsn \\\\-]{0,12}") {
             let mut values = serde_json::Deserializer::from_str(&text).into_iter::<serde::de::IgnoredAny>();
             let wanted = matches!(values.next(), Some(Ok(_))).then(|| values.byte_offset());
-            let found = match Scanner::default().feed(text.as_bytes()) {
-                Scan::Ends(end) => Some(end),
-                Scan::More | Scan::Wrong => None,
+            let found = match JsonScanner::default().feed(text.as_bytes()) {
+                ScanResult::End(end) => Some(end),
+                ScanResult::Incomplete | ScanResult::Invalid => None,
             };
             proptest::prop_assert_eq!(found, wanted);
         }

@@ -1,207 +1,228 @@
-//! Text requests whose first line is known, up to their empty lines.
+//! Finds the end of text requests whose first line is read, and requests of other clients among their lines.
 //!
-//! Clients write into one stream: one may never write the end of its request, and others write line by line, so that
-//! their lines come mixed. The header of another request among the lines of an open one therefore begins a request of its
-//! own, which is taken out of the stream as soon as it is whole; the open one goes on behind it. Lines belong to the
-//! request whose header came last.
+//! Several clients write into one stream. A client may never write the end of its request, and clients that write line by
+//! line mix their lines. So the header of another request among the lines of an open request begins a nested request. The
+//! nested request is taken out of the stream as soon as it is complete, and the open one continues after it. A line
+//! belongs to the request whose header came last.
 //!
-//! A parameter may look like a header too. It is taken for one when its reply FIFO exists, outside of a quoted value; and
-//! inside of one when the empty line comes and no quote has closed the value. A command without parameters needs no end:
-//! it runs when another line than its empty one follows.
+//! A parameter may look like a header. Outside of a quoted value it is a header when its reply FIFO exists. Inside of a
+//! quoted value it is a header when the empty line comes before the closing quote. A command without parameters needs no
+//! empty line: it runs when any other line follows.
 //!
 //! C: `mi_parse_tree` in mi_parser.c of mi_fifo, which takes all lines for parameters of the first request.
 
 use super::{
-    Frame, Known, Length, Lookup, MAX_REQUEST_BYTES, Mode, Place, Text, Wait, What, header, newline,
+    CommandInput, FifoRequest, Frame, FrameContent, FrameWait, HeaderLookup, LinePosition, MAX_REQUEST_BYTES,
+    RequestLength, StreamMode, header, newline,
 };
 
-/// Open requests among the lines of another at most. When there are more, the oldest is refused.
+/// The most nested requests. When another one begins, the oldest request is refused.
 const MAX_NESTED: usize = 64;
 
-/// Lines behind a header in a quoted value at most for which it stays open what the header is. More would make it
-/// expensive to look at them again.
+/// The most lines after a header in a quoted value before the header is taken for one. All these lines are read again
+/// then, which would be expensive for more.
 const MAX_UNDECIDED_LINES: u16 = 256;
 
-/// Requests in a stream that have no end yet.
+/// The text requests of a stream whose ends are not read. All offsets are in the unread bytes.
 #[derive(Debug)]
 pub(super) struct OpenRequests {
     first: OpenRequest,
-    /// Those among its lines, the oldest first.
+    /// The requests among the lines of `first`, the oldest first.
     nested: Vec<OpenRequest>,
-    /// The line that may be the next end; it has none before `looked`.
+    /// The start of the line that is read next.
     line: usize,
-    looked: usize,
+    /// That line has no end before this offset.
+    searched: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct OpenRequest {
-    /// Where its header begins.
+    /// The start of the header.
     start: usize,
-    /// Where the line begins that its header ends; at `start`, unless another request's line was not written to its end.
+    /// The start of the header's line. It is before `start` when the line begins with an unfinished line of another
+    /// client.
     line: usize,
-    /// Behind its header's line.
+    /// The end of the header's line.
     params: usize,
     takes_input: bool,
     quotes: Quotes,
 }
 
-/// Which headers among the lines of a request, so far, stand in quoted values.
+/// Which headers among the lines of a request are inside of quoted values.
 #[derive(Clone, Copy, Debug, Default)]
 struct Quotes {
     rule: QuoteRule,
     is_open: bool,
-    /// Whether there is a header in a quoted value, and one behind such a value.
-    header_inside: bool,
-    header_behind: bool,
-    /// Lines since the first such header.
-    undecided: u16,
+    /// A quoted value has a header inside.
+    has_header_inside: bool,
+    /// A header comes after such a value.
+    has_header_after: bool,
+    /// The number of lines since the first header inside of a quoted value.
+    undecided_lines: u16,
 }
 
-/// What headers in quoted values are. A quote that its client never closes would hide all that others write.
+/// What a header in a quoted value is. A quote that is never closed would hide the requests of all other clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum QuoteRule {
-    /// Not known before the empty line: from the first on they are left where they are.
+    /// Not known before the empty line. The first such header and all after it are left in the parameters.
     #[default]
     Undecided,
-    /// Parts of the values.
+    /// A part of the value.
     Respect,
-    /// Headers, as a quote was never closed.
+    /// A header, as the quote is not closed.
     Ignore,
 }
 
 impl Quotes {
-    /// Goes on behind another line of parameters, or a part of it.
-    fn pass(&mut self, line: &[u8]) {
+    /// Counts the quotes of a line of parameters, or of a part of it.
+    fn read_line(&mut self, line: &[u8]) {
         let is_quote = |&at: &usize| line[at] == b'"' && (at == 0 || line[at - 1] != b'\\');
         self.is_open ^= (0..line.len()).filter(is_quote).count() % 2 == 1;
-        // With `Ignore` nothing is undecided any more, and nobody looks at the number.
-        self.undecided = self.undecided.saturating_add(self.header_inside.into());
+        // The number is not used with `Ignore`.
+        self.undecided_lines = self.undecided_lines.saturating_add(self.has_header_inside.into());
     }
 
-    /// Whether a header that stands here is left where it is, for now or for ever.
+    /// Notes a header, and says whether it is left in the parameters.
     fn hide_header(&mut self) -> bool {
-        self.header_inside |= self.is_open;
-        self.header_behind |= !self.is_open && self.header_inside;
+        self.has_header_inside |= self.is_open;
+        self.has_header_after |= !self.is_open && self.has_header_inside;
         match self.rule {
-            QuoteRule::Undecided => self.header_inside,
+            QuoteRule::Undecided => self.has_header_inside,
             QuoteRule::Respect => self.is_open,
             QuoteRule::Ignore => false,
         }
     }
 
-    /// The rule by which the lines have to be looked at again, which shows at the empty line as a rule.
+    /// The rule by which all lines have to be read again. Known at the empty line, or after too many lines.
     fn decide(&self, is_end: bool) -> Option<QuoteRule> {
-        let is_unclosed = is_end && self.header_inside && self.is_open;
+        let is_unclosed = is_end && self.has_header_inside && self.is_open;
         match self.rule {
             QuoteRule::Ignore => None,
-            _ if is_unclosed || self.undecided > MAX_UNDECIDED_LINES => Some(QuoteRule::Ignore),
-            QuoteRule::Undecided if is_end && self.header_behind => Some(QuoteRule::Respect),
+            _ if is_unclosed || self.undecided_lines > MAX_UNDECIDED_LINES => Some(QuoteRule::Ignore),
+            QuoteRule::Undecided if is_end && self.has_header_after => Some(QuoteRule::Respect),
             _ => None,
         }
     }
 }
 
 impl OpenRequest {
-    fn new(unread: &[u8], line: usize, start: usize, line_end: usize, lookup: &dyn Lookup) -> OpenRequest {
+    fn new(
+        unread: &[u8],
+        line: usize,
+        start: usize,
+        line_end: usize,
+        lookup: &dyn HeaderLookup,
+    ) -> OpenRequest {
         let (command, _) = header::text_header(&unread[start..line_end]).unwrap_or_default();
-        let takes_input = lookup.command(command) == Known::WithInput;
+        let takes_input = lookup.command(command) == CommandInput::Params;
         OpenRequest { start, line, params: line_end + 1, takes_input, quotes: Quotes::default() }
     }
 }
 
 impl OpenRequests {
-    /// The request that begins with the first byte, whose header ends at `line_end`.
-    pub(super) fn new(unread: &[u8], line_end: usize, lookup: &dyn Lookup) -> OpenRequests {
+    /// Begins with the request at the first byte, whose header ends at `line_end`.
+    pub(super) fn new(unread: &[u8], line_end: usize, lookup: &dyn HeaderLookup) -> OpenRequests {
         let first = OpenRequest::new(unread, 0, 0, line_end, lookup);
-        OpenRequests { first, nested: Vec::new(), line: line_end + 1, looked: line_end + 1 }
+        OpenRequests { first, nested: Vec::new(), line: line_end + 1, searched: line_end + 1 }
     }
 
-    /// The next request that is whole, or the end of one that will not be.
-    pub(super) fn next<'a>(&mut self, unread: &'a [u8], lookup: &dyn Lookup) -> Result<Frame<'a>, Wait> {
-        let is_command = |name: &[u8]| lookup.command(name) != Known::Absent;
+    /// The frame of the next request that is complete, or refused.
+    pub(super) fn next_frame<'a>(
+        &mut self,
+        unread: &'a [u8],
+        lookup: &dyn HeaderLookup,
+    ) -> Result<Frame<'a>, FrameWait> {
+        let is_command = |name: &[u8]| lookup.command(name) != CommandInput::UnknownCommand;
         loop {
             let last = self.nested.last_mut().unwrap_or(&mut self.first);
-            let end = newline(&unread[self.looked..]).map(|end| self.looked + end);
+            let end = newline(&unread[self.searched..]).map(|end| self.searched + end);
             let line = &unread[self.line..end.unwrap_or(unread.len())];
             let is_end = end.is_some() && header::is_empty_line(line);
             if let Some(rule) = last.quotes.decide(is_end) {
                 last.quotes = Quotes { rule, ..Quotes::default() };
-                (self.line, self.looked) = (last.params, last.params);
+                (self.line, self.searched) = (last.params, last.params);
                 continue;
             }
             if is_end {
                 return Ok(self.take_last(unread, self.line, end.map_or(self.line, |end| end + 1)));
             }
-            if let Some(start) = header::nested_json_header(line, self.looked - self.line, lookup) {
-                // A client that has gone on to JSON expects nothing else in its FIFO.
+            if let Some(start) = header::nested_json_header(line, self.searched - self.line, lookup) {
+                // A client that has begun a JSON-RPC request expects no text reply in its FIFO.
                 let json_reply = header::reply_of_json(&line[start..]);
                 return Ok(self.drop_first(unread, self.line + start, |reply| reply == json_reply));
             }
             let Some(end) = end else {
                 if unread.len() <= MAX_REQUEST_BYTES {
-                    self.looked = unread.len();
-                    return Err(Wait::Patiently);
+                    self.searched = unread.len();
+                    return Err(FrameWait::Indefinite);
                 }
                 return Ok(self.drop_too_large(unread));
             };
             if let Some(start) = header::nested_text_header(line, lookup) {
                 let mut quotes = last.quotes;
-                quotes.pass(&line[..start]);
+                quotes.read_line(&line[..start]);
                 if quotes.hide_header() {
                     last.quotes = quotes;
                 } else if let Some(frame) = self.push(unread, self.line + start, end, lookup) {
                     return Ok(frame);
                 }
             } else if last.takes_input {
-                last.quotes.pass(line);
+                last.quotes.read_line(line);
             } else if last.start > 0 || header::command_of(line).is_some_and(is_command) {
-                // Another line than its own: of the request that it stands in, or of the next one.
+                // A command without parameters is followed by another request, or by a line of the outer request.
                 return Ok(self.take_last(unread, self.line, self.line));
             }
-            (self.line, self.looked) = (end + 1, end + 1);
+            (self.line, self.searched) = (end + 1, end + 1);
         }
     }
 
-    /// Takes the request whose header came last, with the bytes up to `end`.
+    /// The frame of the request whose header came last, with the bytes up to `end`.
     fn take_last<'a>(&mut self, unread: &'a [u8], params_end: usize, end: usize) -> Frame<'a> {
         let (start, params) = self.pop();
-        let (command, reply) = header::text_header(&unread[start..params]).unwrap_or_default();
+        let (command, reply_fifo) = header::text_header(&unread[start..params]).unwrap_or_default();
         let length = end - start;
-        let what = if length > MAX_REQUEST_BYTES {
-            What::TooLarge { reply, is_json: false, length: Length::Exactly(length) }
+        let request = if length > MAX_REQUEST_BYTES {
+            FifoRequest::TooLarge { is_json: false, length: RequestLength::Exactly(length) }
         } else {
             let params = unread.get(params..params_end).unwrap_or_default();
-            What::Text(Text { command, reply, params })
+            FifoRequest::Text { command, params }
         };
-        Frame { start, length, next: Mode::Fresh, what }
+        let content = FrameContent::Request { reply_fifo, request };
+        Frame { start, length, next: StreamMode::NewRequest, content }
     }
 
-    /// Forgets the request whose header came last, and goes on with what will stand in its place: where it began, and
-    /// where its parameters did.
+    /// Removes the request whose header came last, and continues at its start. Returns the offsets of its header and of its
+    /// parameters.
     fn pop(&mut self) -> (usize, usize) {
         let OpenRequest { start, line, params, .. } = self.nested.pop().unwrap_or(self.first);
-        (self.line, self.looked) = (line, start);
+        (self.line, self.searched) = (line, start);
         (start, params)
     }
 
-    /// Adds the request whose header is at `start` and ends at `line_end`; or first something else has to be taken.
+    /// Adds a nested request, whose header is at `start` and ends at `line_end`. Returns a frame instead, when another
+    /// request has to be taken first.
     fn push<'a>(
         &mut self,
         unread: &'a [u8],
         start: usize,
         line_end: usize,
-        lookup: &dyn Lookup,
+        lookup: &dyn HeaderLookup,
     ) -> Option<Frame<'a>> {
         let last = self.nested.last().unwrap_or(&self.first);
         if !last.takes_input {
             return Some(self.take_last(unread, self.line, start));
         }
         let reply_of = |at: usize, end: usize| header::text_header(&unread[at..end]).map(|(_, reply)| reply);
-        // Its client has gone on to another request.
+        // The client of the last request has begun another one.
         if reply_of(last.start, last.params) == reply_of(start, line_end) {
             let (first, _) = self.pop();
-            let what = What::Garbage;
-            return Some(Frame { start: first, length: start - first, next: Mode::Fresh, what });
+            let content = FrameContent::Garbage;
+            return Some(Frame {
+                start: first,
+                length: start - first,
+                next: StreamMode::NewRequest,
+                content,
+            });
         }
         if self.nested.len() == MAX_NESTED {
             return Some(self.drop_first(unread, start, |_| false));
@@ -210,27 +231,29 @@ impl OpenRequests {
         None
     }
 
-    /// Refuses the oldest request, whose lines end before the next header, or at `end`; its client is told unless it
-    /// `has_gone_on`.
+    /// Refuses the oldest request, whose lines end before the next header, or at `end`. The client gets an error unless
+    /// `has_gone_on` says that the client has begun another request at the same reply FIFO.
     fn drop_first<'a>(&self, unread: &'a [u8], end: usize, has_gone_on: impl Fn(&[u8]) -> bool) -> Frame<'a> {
         let end = self.nested.first().map_or(end, |next| next.start);
-        let (command, reply) = header::text_header(&unread[..self.first.params]).unwrap_or_default();
-        let what = if reply.is_empty() || has_gone_on(reply) {
-            What::Garbage
+        let (command, reply_fifo) = header::text_header(&unread[..self.first.params]).unwrap_or_default();
+        let content = if reply_fifo.is_empty() || has_gone_on(reply_fifo) {
+            FrameContent::Garbage
         } else {
-            What::Unfinished { command, reply }
+            FrameContent::Request { reply_fifo, request: FifoRequest::UnterminatedText { command } }
         };
-        Frame::first(end, Mode::Fresh, what)
+        Frame::first(end, StreamMode::NewRequest, content)
     }
 
-    /// Refuses the oldest request, as there is no room for more.
+    /// Refuses the oldest request, as the unread bytes are too many.
     fn drop_too_large<'a>(&self, unread: &'a [u8]) -> Frame<'a> {
         if !self.nested.is_empty() {
             return self.drop_first(unread, self.line, |_| false);
         }
-        let (_, reply) = header::text_header(&unread[..self.first.params]).unwrap_or_default();
-        let what = What::TooLarge { reply, is_json: false, length: Length::MoreThan(MAX_REQUEST_BYTES) };
-        // The last line may be what ends it.
-        Frame::first(self.line, Mode::Text(Place::Start), what)
+        let (_, reply_fifo) = header::text_header(&unread[..self.first.params]).unwrap_or_default();
+        let length = RequestLength::MoreThan(MAX_REQUEST_BYTES);
+        let request = FifoRequest::TooLarge { is_json: false, length };
+        let content = FrameContent::Request { reply_fifo, request };
+        // The last line may be the empty line that ends the request.
+        Frame::first(self.line, StreamMode::RestOfText(LinePosition::Start), content)
     }
 }

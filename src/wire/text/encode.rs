@@ -1,73 +1,72 @@
-//! Replies: `CODE REASON`, then a line a node.
-//!
-//! C: `mi_datagram_write_tree` in mi_datagram_writer.c and its twin of mi_fifo.
+//! Encodes replies of the text protocol. C: `mi_datagram_write_tree` in mi_datagram_writer.c, and
+//! `mi_write_tree` of mi_fifo.
 
 use std::io::Write;
 
 use crate::mi::{Generation, Reply, Status, Value};
 use crate::wire::Output;
 
-/// One reply on its way into an [`Output`].
+/// Encodes one reply into an [`Output`].
 #[derive(Debug)]
-pub struct Encoder<'a, O> {
+pub struct TextEncoder<'a, O> {
     output: &'a mut O,
     indent: &'a [u8],
-    state: State,
+    state: TextReplyState,
 }
 
-/// How far a reply has come: what an encoder needs to go on with it later.
+/// How much of a reply is written. Another encoder resumes the reply from it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct State {
+pub struct TextReplyState {
     depth: usize,
-    /// A line that still lacks its end, since attributes may follow.
-    line_open: bool,
-    status_written: bool,
+    /// The end of the last line is not written, as attributes may follow.
+    is_line_open: bool,
+    is_status_written: bool,
 }
 
-impl<'a, O: Output> Encoder<'a, O> {
-    /// Begins a reply; `indent` stands once for each level of depth.
-    pub fn new(output: &'a mut O, indent: &'a [u8]) -> Encoder<'a, O> {
+impl<'a, O: Output> TextEncoder<'a, O> {
+    /// Begins a reply. `indent` is written once for each level of a node's depth.
+    pub fn new(output: &'a mut O, indent: &'a [u8]) -> TextEncoder<'a, O> {
         output.begin();
-        Encoder::resume(output, indent, State::default())
+        TextEncoder::resume(output, indent, TextReplyState::default())
     }
 
-    /// Goes on with a reply that was left in `state`.
-    pub fn resume(output: &'a mut O, indent: &'a [u8], state: State) -> Encoder<'a, O> {
-        Encoder { output, indent, state }
+    /// Resumes a reply.
+    pub fn resume(output: &'a mut O, indent: &'a [u8], state: TextReplyState) -> TextEncoder<'a, O> {
+        TextEncoder { output, indent, state }
     }
 
-    /// Leaves the reply, to go on later.
+    /// The state from which [`resume`](TextEncoder::resume) continues.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> TextReplyState {
         self.state
     }
 
-    /// Ends the reply; one without nodes is its status alone.
+    /// Writes the end of the reply.
     pub fn finish(&mut self) {
         self.write_default_status();
         self.end_line();
     }
 
-    /// Replaces what was written by an error. False when it is too late, as the client has seen the status.
+    /// Replaces what is written by an error. False when some of it is sent already; then nothing changes.
     pub fn fail(&mut self, status: &Status) -> bool {
         if !self.output.take_back() {
             return false;
         }
-        self.state = State::default();
+        self.state = TextReplyState::default();
         self.status(status);
         true
     }
 
     fn write_default_status(&mut self) {
-        if !self.state.status_written {
-            self.state.status_written = true;
+        if !self.state.is_status_written {
+            self.state.is_status_written = true;
             self.output.push(b"200 OK\n");
         }
     }
 
     fn end_line(&mut self) {
-        if self.state.line_open {
-            self.state.line_open = false;
+        if self.state.is_line_open {
+            self.state.is_line_open = false;
             self.output.push(b"\n");
         }
     }
@@ -79,17 +78,17 @@ impl<'a, O: Output> Encoder<'a, O> {
             Value::Signed(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Unsigned(number) => self.output.push(itoa::Buffer::new().format(number).as_bytes()),
             Value::Text(text) => {
-                // An Output takes everything it is given.
-                let _written = Sink(self.output).write_fmt(text);
+                // An `Output` accepts all bytes.
+                let _written = FormatSink(self.output).write_fmt(text);
             }
         }
     }
 }
 
-/// An [`Output`] as the standard formatting machinery wants it.
-struct Sink<'a, O>(&'a mut O);
+/// Makes an [`Output`] writable by formatting macros.
+struct FormatSink<'a, O>(&'a mut O);
 
-impl<O: Output> Write for Sink<'_, O> {
+impl<O: Output> Write for FormatSink<'_, O> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.push(bytes);
         Ok(bytes.len())
@@ -99,13 +98,13 @@ impl<O: Output> Write for Sink<'_, O> {
     }
 }
 
-impl<O: Output> Reply for Encoder<'_, O> {
+impl<O: Output> Reply for TextEncoder<'_, O> {
     fn generation(&self) -> Generation {
         Generation::Classic
     }
 
     fn status(&mut self, status: &Status) {
-        self.state.status_written = true;
+        self.state.is_status_written = true;
         self.output.push(itoa::Buffer::new().format(status.code).as_bytes());
         self.output.push(b" ");
         self.output.push(status.reason.as_bytes());
@@ -124,7 +123,7 @@ impl<O: Output> Reply for Encoder<'_, O> {
         }
         self.value(value);
         self.state.depth += 1;
-        self.state.line_open = true;
+        self.state.is_line_open = true;
     }
 
     fn attribute(&mut self, name: &[u8], value: Value<'_>) {
@@ -145,15 +144,15 @@ mod tests {
     use super::*;
     use crate::wire::Datagram;
 
-    fn encoded(write: impl FnOnce(&mut Encoder<'_, Datagram>)) -> String {
+    fn encoded(write: impl FnOnce(&mut TextEncoder<'_, Datagram>)) -> String {
         let mut datagram = Datagram::new();
-        let mut encoder = Encoder::new(&mut datagram, b"\t");
+        let mut encoder = TextEncoder::new(&mut datagram, b"\t");
         write(&mut encoder);
         String::from_utf8(datagram.bytes().unwrap().to_vec()).unwrap()
     }
 
     #[test]
-    fn a_reply_without_nodes_is_its_status() {
+    fn a_reply_without_nodes_is_its_status_line() {
         assert_eq!(encoded(|e| e.finish()), "200 OK\n");
         let synced = Status::new(200, "Contacts already synced");
         assert_eq!(
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_indented_by_their_depth_and_carry_attributes() {
+    fn nodes_are_indented_by_depth_and_have_attributes() {
         let text = encoded(|e| {
             e.open(b"Domain", "location".into());
             e.attribute(b"table", Value::Unsigned(512));
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_replaces_what_was_written() {
+    fn an_error_replaces_the_begun_reply() {
         let text = encoded(|e| {
             e.open(b"half", "way".into());
             assert!(e.fail(&Status::new(404, "Gone")));

@@ -1,13 +1,13 @@
 //! What must hold for any datagram: its decoding, what it decodes to written again, and its one answer.
 //!
-//! The answer is made with the server's command table and encoder, in the order of `mi_datagram`'s worker, which
-//! is not reachable from here: no socket, no process.
+//! The answer is that of the text answerer, with the server's command table: no socket, no process.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use opensips_mi::mi::{self, Caller, Context, Generation, Params, Progress};
-use opensips_mi::wire::text::{self, Encoder, Refused, decode_params, split_command};
-use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES};
+use opensips_mi::mi::{COMMAND_NOT_AVAILABLE, Caller, Context, Generation, Params, Progress};
+use opensips_mi::wire::text::{TextAnswerer, TextFraming, decode_params, split_command};
+use opensips_mi::wire::{Datagram, MAX_DATAGRAM_BYTES, PieceWriter};
 
 /// A decoded parameter: its name, empty for none, and its value.
 type Pair = (Vec<u8>, Vec<u8>);
@@ -93,36 +93,26 @@ fn check_answer(server: &Context, request: &[u8]) -> bool {
 
 /// Writes the answer; returns the bytes that it has to be, where those are the same for any server.
 fn answer(server: &Context, request: &[u8], reply: &mut Datagram) -> Option<&'static [u8]> {
-    let found = split_command(request)
-        .ok()
-        .and_then(|(name, text)| Some((server.commands.find(name, Generation::Classic)?, text)));
-    let mut encoder = Encoder::new(reply, b"\t");
-    let Some((entry, text)) = found else {
-        encoder.fail(&mi::COMMAND_NOT_AVAILABLE);
+    let mut answerer = TextAnswerer::new(b"\t", TextFraming::Datagram);
+    let Ok((command, params)) = split_command(request) else {
+        answerer.write_error(&COMMAND_NOT_AVAILABLE, reply);
         return Some(b"500 command not available\n");
     };
-    match text::run(entry, text, server, &mut Params::new(), &mut encoder, Caller::new("test", &"")) {
-        Ok(outcome) => {
-            if let Some(mut rest) = outcome.rest() {
-                while match rest.step(server, &mut encoder) {
-                    Ok(progress) => progress == Progress::More,
-                    Err(status) => {
-                        encoder.fail(&status);
-                        false
-                    }
-                } {}
-            }
-            encoder.finish();
-        }
-        Err(Refused::Command(status)) => {
-            encoder.fail(&status);
-        }
-        Err(Refused::Parse) => {
-            encoder.fail(&mi::PARSE_ERROR);
-            return Some(b"400 parse error in command\n");
-        }
+    let outcome = answerer.answer(server, command, params, Caller::new("test", &""), reply);
+    if let Some(mut unfinished) = outcome.unfinished {
+        while unfinished.write_piece(server, reply, Duration::ZERO) == Progress::More {}
     }
-    None
+    if server.commands.find(command, Generation::Classic).is_none() {
+        return Some(b"500 command not available\n");
+    }
+    let is_parsed = decode_params(params, &mut Params::new()).is_ok();
+    match reply.bytes() {
+        Ok(bytes) if bytes.starts_with(b"400 parse") => {
+            assert!(outcome.is_error && !is_parsed);
+            Some(b"400 parse error in command\n")
+        }
+        _ => None,
+    }
 }
 
 /// `CODE REASON`, then a line a node, each at most one level deeper than the one before. Returns the code.

@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use opensips_mi::wire::frame::{Framer, Known, Lookup, Mode, Text, What};
+use opensips_mi::wire::frame::{CommandInput, FifoRequest, FrameContent, Framer, HeaderLookup, StreamMode};
 
 use super::{json_rpc, text_datagram};
 
@@ -107,12 +107,12 @@ fn has_no_text(value: &[u8]) -> bool {
 /// Some of the commands that there are, and reply FIFOs with names of one letter and of the request behind all.
 struct Names;
 
-impl Lookup for Names {
-    fn command(&self, name: &[u8]) -> Known {
+impl HeaderLookup for Names {
+    fn command(&self, name: &[u8]) -> CommandInput {
         match name {
-            b"ps" | b"pwd" | b"version" => Known::WithoutInput,
-            b"debug" | b"get_statistics" | b"cache_store" => Known::WithInput,
-            _ => Known::Absent,
+            b"ps" | b"pwd" | b"version" => CommandInput::NoParams,
+            b"debug" | b"get_statistics" | b"cache_store" => CommandInput::Params,
+            _ => CommandInput::UnknownCommand,
         }
     }
 
@@ -125,7 +125,7 @@ impl Lookup for Names {
 #[derive(Default)]
 struct Stream {
     framer: Framer,
-    mode: Mode,
+    mode: StreamMode,
     unread: Vec<u8>,
     found: Vec<Found>,
 }
@@ -148,27 +148,38 @@ impl Stream {
 
     /// Takes a frame, if there is one.
     fn step(&mut self, is_quiet: bool) -> bool {
-        let Ok(frame) = self.framer.next(&self.unread, is_quiet, &Names) else { return false };
+        let Ok(frame) = self.framer.next_frame(&self.unread, is_quiet, &Names) else { return false };
         assert!(frame.length > 0 || frame.next != self.mode, "no step forward");
         assert!(frame.start + frame.length <= self.unread.len());
-        assert!(frame.start == 0 || frame.length > 0 && self.mode == Mode::Fresh && frame.next == self.mode);
-        assert_eq!(Mode::of(frame.next.number()), frame.next, "a successor goes on in another mode");
-        self.found.extend(match frame.what {
-            What::Nothing => None,
-            What::Garbage => Some(Found::Garbage),
-            What::Text(Text { command, reply, params }) => {
-                let [command, reply, params] = [command, reply, params].map(<[u8]>::to_vec);
-                Some(Found::Text { command, reply, params })
-            }
-            What::Json { reply, text } => Some(Found::Json { reply: reply.to_vec(), text: text.to_vec() }),
-            What::Unfinished { reply, .. } | What::Broken { reply } | What::TooLarge { reply, .. } => {
-                Some(Found::Refused { reply: reply.to_vec() })
+        assert!(
+            frame.start == 0
+                || frame.length > 0 && self.mode == StreamMode::NewRequest && frame.next == self.mode
+        );
+        assert_eq!(
+            StreamMode::from_number(frame.next.number()),
+            frame.next,
+            "a successor goes on in another mode"
+        );
+        self.found.extend(match frame.content {
+            FrameContent::Skip => None,
+            FrameContent::Garbage => Some(Found::Garbage),
+            FrameContent::Request { reply_fifo, request } => {
+                let reply = reply_fifo.to_vec();
+                Some(match request {
+                    FifoRequest::Text { command, params } => {
+                        Found::Text { command: command.to_vec(), reply, params: params.to_vec() }
+                    }
+                    FifoRequest::Json { text } => Found::Json { reply, text: text.to_vec() },
+                    FifoRequest::UnterminatedText { .. }
+                    | FifoRequest::InvalidJson
+                    | FifoRequest::TooLarge { .. } => Found::Refused { reply },
+                })
             }
         });
         self.mode = frame.next;
         let (start, length) = (frame.start, frame.length);
         self.unread.drain(start..start + length);
-        self.framer.taken(start, self.mode);
+        self.framer.note_removed(start, self.mode);
         true
     }
 }

@@ -1,16 +1,16 @@
-//! Requests of others among the lines of one that has no end yet.
+//! Tests requests among the lines of a text request whose end is missing.
 
 use super::*;
 
-fn unfinished(command: &str, reply: &str) -> Found {
-    Found::Unfinished(command.to_owned(), reply.to_owned())
+fn unterminated(command: &str, reply: &str) -> Found {
+    Found::Unterminated(command.to_owned(), reply.to_owned())
 }
 
 #[test]
-fn whole_requests_behind_an_unfinished_one_are_found() {
+fn complete_requests_after_an_unterminated_one_are_found() {
     let good = "set:g\nv\n\n";
     for bad in [
-        // Its client waits, or does not; lines behind it; one without its end; quotes.
+        // With and without a reply FIFO that exists, with lines, without a line end, with quotes.
         ":set:b\n",
         ":set:gone\n",
         ":nope:b\n",
@@ -21,7 +21,7 @@ fn whole_requests_behind_an_unfinished_one_are_found() {
         ":set:b\n\"open",
         ":set:b\nx\"y\n",
         ":set:b\n\"open\n:nope:c\n",
-        // Headers without their end.
+        // Incomplete headers.
         ":set",
         ":set:",
         ":set:b",
@@ -44,10 +44,10 @@ fn whole_requests_behind_an_unfinished_one_are_found() {
 }
 
 #[test]
-fn an_open_request_goes_on_behind_those_of_others() {
+fn an_open_request_continues_after_a_nested_one() {
     let two = [command("set", "b", "2\n"), command("set", "a", "1\n3\n")];
     assert_eq!(found(":set:a\n1\n:set:b\n2\n\n3\n\n"), two);
-    // In the middle of a line, which is whole then.
+    // The nested header ends a line of the outer request.
     assert_eq!(found(":set:a\n1\n3:set:b\n2\n\n\n\n"), two);
     assert_eq!(
         found(":set:a\n\"x\n:set:b\n2\n\ny\"\n\n"),
@@ -60,26 +60,26 @@ fn an_open_request_goes_on_behind_those_of_others() {
 }
 
 #[test]
-fn requests_without_input_that_come_line_by_line_do_not_hide_each_other() {
+fn requests_without_parameters_that_come_line_by_line_do_not_hide_each_other() {
     let two = [command("ps", "a", ""), command("pwd", "b", "")];
     assert_eq!(found(":ps:a\n:pwd:b\n\n\n"), two);
     assert_eq!(found(":nope:a\nx\n:pwd:b\n\n"), [command("nope", "a", "x\n"), two[1].clone()]);
     assert_eq!(found(":ps:a\n:set:b\n1\n\n\n"), [two[0].clone(), command("set", "b", "1\n")]);
     assert_eq!(found(":ps:a\n:pwd:gone\n\n\n"), [two[0].clone(), command("pwd", "gone", "")]);
-    // Between the lines of one with parameters.
+    // Among the lines of a request with parameters.
     for mixed in [":set:a\n:ps:b\n1\n\n\n", ":set:a\n:ps:b\n\n1\n\n", ":set:a\n:ps:b\n:pwd:c\n1\n\n\n\n"] {
         let all = found(mixed);
         assert_eq!(all.first(), Some(&command("ps", "b", "")), "{mixed:?}");
         assert_eq!(all.last(), Some(&command("set", "a", "1\n")), "{mixed:?}");
     }
-    // No command.
+    // An unknown command.
     assert_eq!(found(":ps:a\n:nope:gone\n\n"), [command("ps", "a", ":nope:gone\n")]);
 }
 
 #[test]
-fn a_parameter_that_looks_like_a_header_stays_one() {
+fn a_parameter_that_looks_like_a_header_stays_a_parameter() {
     for params in [
-        // Nobody waits for the reply.
+        // The reply FIFO does not exist.
         ":ps:gone\n",
         ":kill:\n",
         ":nope:gone\n",
@@ -94,14 +94,14 @@ fn a_parameter_that_looks_like_a_header_stays_one() {
     ] {
         assert_eq!(found(&format!(":set:r\n{params}\n")), [command("set", "r", params)], "{params:?}");
     }
-    // Also inside of a request that is found in quotes that never close.
+    // Also in a nested request that begins inside of an unclosed quote.
     assert_eq!(found(":set:r\n\"a\n:ps:b\nc\"\n:ps:d\n\n"), [command("ps", "d", "")]);
     let value = "\"a\n:ps:b\nc\"\n";
     assert_eq!(found(&format!(":set:r\n\"open\n:set:s\n{value}\n")), [command("set", "s", value)]);
 }
 
 #[test]
-fn a_client_that_has_gone_on_is_not_told_of_its_unfinished_request() {
+fn a_client_with_a_new_request_gets_no_error_for_its_unterminated_one() {
     assert_eq!(
         found(&format!("{}:ps:b\n\n", ":set:a\n".repeat(3))),
         [Found::Garbage, Found::Garbage, command("ps", "b", "")]
@@ -109,9 +109,9 @@ fn a_client_that_has_gone_on_is_not_told_of_its_unfinished_request() {
     assert_eq!(found(":set:a\nx\n:set:a\n1\n\n"), [Found::Garbage, command("set", "a", "1\n")]);
 }
 
-/// It would take long to look at all lines again, and again behind each request that is found among them.
+/// All lines are read again when the rule for quotes is known, so the lines have a limit.
 #[test]
-fn headers_in_quotes_are_undecided_for_so_many_lines_only() {
+fn a_header_in_an_unclosed_quote_is_found_after_a_limit_of_lines() {
     let open = ":set:r\n\"a\n:ps:b\n";
     let (few, many) = ("x\n".repeat(200), "x\n".repeat(300));
     let value = format!("\"a\n:ps:b\n{few}\"\n");
@@ -121,18 +121,17 @@ fn headers_in_quotes_are_undecided_for_so_many_lines_only() {
     assert_eq!(found(&format!("{open}{many}{}:ps:d\n\n", ":ps:c\n".repeat(300))).len(), 302);
 }
 
-/// The oldest is refused when there are too many.
 #[test]
-fn open_requests_have_a_limit() {
+fn too_many_open_requests_refuse_the_oldest() {
     let names: Vec<char> = ('a'..='z').collect();
     let headers: String = (0..200).map(|at| format!(":set:{}\n", names[at % names.len()])).collect();
     let all = found(&format!("{headers}:ps:z\n\n"));
     assert_eq!(all.last(), Some(&command("ps", "z", "")));
-    assert!(all.len() > 100 && all[0] == unfinished("set", "a"), "{all:?}");
+    assert!(all.len() > 100 && all[0] == unterminated("set", "a"), "{all:?}");
 }
 
 #[test]
-fn open_requests_that_get_too_long_hide_nobody() {
+fn an_open_request_over_the_limit_hides_no_other() {
     let long = "x".repeat(MAX_REQUEST_BYTES);
     for open in
         [format!(":set:b\n{long}"), format!(":set:b\n\"{long}\n{long}"), format!(":set:a\n:set:b\n{long}")]
