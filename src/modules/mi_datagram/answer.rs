@@ -1,6 +1,7 @@
 //! Answers one request: chooses its protocol by the first byte, and fits the reply into a datagram.
 //!
-//! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree, of 1.11 and of 3.4.
+//! C: `mi_datagram_server` in datagram_fnc.c, from the received bytes to the written tree, of 1.11 and of
+//! 3.4.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -227,7 +228,8 @@ impl<'a> DatagramAnswerer<'a> {
         self.reply.bytes().unwrap_or_default()
     }
 
-    /// The protocol of a request. A request that begins as neither is answered in the protocol of the one before.
+    /// The protocol of a request. A request that begins as neither is answered in the protocol of the one
+    /// before.
     fn generation(&self, request: &[u8]) -> Generation {
         let header = self.context.segment.header();
         let is_json = match request {
@@ -239,8 +241,8 @@ impl<'a> DatagramAnswerer<'a> {
         if is_json { Generation::JsonRpc } else { Generation::Classic }
     }
 
-    /// Replaces a reply that is longer than a datagram by an error, and returns true then. The replies of a batch may
-    /// each fit a datagram, but not together.
+    /// Replaces a reply that is longer than a datagram by an error, and returns true then. The replies of a
+    /// batch may each fit a datagram, but not together.
     fn refuse_too_long(&mut self, generation: Generation, request: &[u8]) -> bool {
         let Some(length) = self.reply.excess() else { return false };
         self.reply.clear();

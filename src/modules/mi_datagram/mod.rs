@@ -1,11 +1,11 @@
-//! mi_datagram: MI over datagrams, on a UNIX socket or on UDP.
+//! Implements the module mi_datagram: MI over datagrams, on a UNIX socket or on UDP.
 //!
 //! ```text
-//! settings.rs   what modparam says: where to listen, for whom, how many workers
-//! worker.rs     a worker's loop: receive, answer, deliver
-//! answer.rs     one request in, one reply out
-//! long.rs       requests that take several time slices
-//! parked.rs     replies whose clients do not read
+//! settings.rs   reads the module's parameters
+//! worker.rs     the loop of a worker: receives requests, sends replies
+//! answer.rs     answers one request
+//! long.rs       keeps requests that take several time slices
+//! parked.rs     keeps replies whose clients do not read
 //! ```
 //!
 //! C: modules/mi_datagram.
@@ -30,7 +30,7 @@ use crate::system::endpoint::{Endpoint, Kind};
 use crate::system::obstacle::{self, Obstacle, SockType};
 use crate::system::presence::{self, Presence};
 use crate::system::send_pool::SendPool;
-use settings::{Address, Settings};
+use settings::{DatagramSettings, ListenAddress};
 
 /// The module's counters.
 const COUNTERS: [CounterName; 7] = [
@@ -51,34 +51,42 @@ pub(super) const MODULE: Module = Module {
     statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
-        let service = Datagrams::new(Settings::new(settings, identity)?);
+        let service = DatagramService::new(DatagramSettings::new(settings, identity)?);
         Ok(ModuleParts { service: Some(Box::new(service)), ..ModuleParts::default() })
     }),
 };
 
-/// The service: one socket, served by `children_count` processes.
+/// One socket, served by `children_count` worker processes.
 #[derive(Debug)]
-struct Datagrams {
-    settings: Settings,
+struct DatagramService {
+    settings: DatagramSettings,
     socket: Option<Socket>,
     endpoint: Option<Endpoint>,
-    /// For replies to UNIX clients. It stays when the endpoint is made again, as does what clients have not read.
+    /// Sends replies to UNIX clients. Stays the same when the endpoint is made again, so that the replies
+    /// that clients have not read are counted on.
     pool: Option<Arc<SendPool>>,
-    /// By worker, the replies that wait for their clients.
+    /// The parked replies of each worker, in shared memory.
     parcels: Vec<Parcels>,
-    /// What was last said of an endpoint that is not ours any more, to say it once.
-    complaint: Option<String>,
+    /// The last error about a missing or foreign endpoint, which is logged once.
+    last_error: Option<String>,
 }
 
-impl Datagrams {
-    fn new(settings: Settings) -> Datagrams {
-        Datagrams { settings, socket: None, endpoint: None, pool: None, parcels: Vec::new(), complaint: None }
+impl DatagramService {
+    fn new(settings: DatagramSettings) -> DatagramService {
+        DatagramService {
+            settings,
+            socket: None,
+            endpoint: None,
+            pool: None,
+            parcels: Vec::new(),
+            last_error: None,
+        }
     }
 
-    fn complain(&mut self, complaint: String) {
-        if self.complaint.as_ref() != Some(&complaint) {
-            log::error!("{complaint}");
-            self.complaint = Some(complaint);
+    fn log_once(&mut self, error: String) {
+        if self.last_error.as_ref() != Some(&error) {
+            log::error!("{error}");
+            self.last_error = Some(error);
         }
     }
 }
@@ -87,7 +95,7 @@ fn bind_failed(address: SocketAddr, error: &io::Error) -> String {
     format!("cannot bind udp:{address}: {error}; choose another address or port in socket_name")
 }
 
-impl Service for Datagrams {
+impl Service for DatagramService {
     fn description(&self) -> &'static str {
         "MI Datagram"
     }
@@ -98,9 +106,9 @@ impl Service for Datagrams {
 
     fn shared_descriptors(&self) -> u64 {
         match &self.settings.address {
-            // Without a descriptor for a look the pool is refused, too.
-            Address::Unix { .. } => 1 + SendPool::count(worker::UNREAD_BYTES).unwrap_or(0) as u64,
-            Address::Udp(_) => 2,
+            // When the pool cannot be sized, creating the pool fails, too.
+            ListenAddress::Unix { .. } => 1 + SendPool::count(worker::UNREAD_BYTES).unwrap_or(0) as u64,
+            ListenAddress::Udp(_) => 2,
         }
     }
 
@@ -110,8 +118,10 @@ impl Service for Datagrams {
 
     fn obstacles(&self, root: &Path) -> Vec<(&'static str, Obstacle)> {
         let found = match &self.settings.address {
-            Address::Unix { path, .. } => obstacle::to_endpoint(&obstacle::below(root, path), Kind::Socket),
-            Address::Udp(address) => {
+            ListenAddress::Unix { path, .. } => {
+                obstacle::to_endpoint(&obstacle::below(root, path), Kind::Socket)
+            }
+            ListenAddress::Udp(address) => {
                 obstacle::to_address(*address, SockType::Datagram, |error| bind_failed(*address, error))
             }
         };
@@ -123,7 +133,7 @@ impl Service for Datagrams {
             self.parcels.push(Parcels::create(parked::MAX_REPLIES, parked::PARCEL_BYTES)?);
         }
         match &self.settings.address {
-            Address::Unix { path, access } => {
+            ListenAddress::Unix { path, access } => {
                 let (socket, endpoint) = Endpoint::bind(path, *access)?;
                 socket.raise_send_buffer(worker::SEND_BUFFER_BYTES);
                 if self.pool.is_none() {
@@ -132,7 +142,7 @@ impl Service for Datagrams {
                 self.socket = Some(socket);
                 self.endpoint = Some(endpoint);
             }
-            Address::Udp(address) => {
+            ListenAddress::Udp(address) => {
                 let socket = Socket::udp_bound(*address).map_err(|error| bind_failed(*address, &error))?;
                 self.socket = Some(socket);
                 if !address.ip().to_canonical().is_loopback() {
@@ -154,17 +164,17 @@ impl Service for Datagrams {
             Ok(presence) => presence,
             Err(error) => {
                 let reason = presence::why_unseen(endpoint.path(), &error);
-                self.complain(format!("{path}: cannot see whether the socket is still there: {reason}"));
+                self.log_once(format!("{path}: cannot see whether the socket is still there: {reason}"));
                 return false;
             }
         };
         match presence {
             Presence::Ours => {
-                self.complaint = None;
+                self.last_error = None;
                 false
             }
             Presence::Foreign => {
-                self.complain(format!(
+                self.log_once(format!(
                     "{path}: is not our socket any more; remove what is there and it is made again"
                 ));
                 false
@@ -172,11 +182,11 @@ impl Service for Datagrams {
             Presence::Missing => match self.open() {
                 Ok(()) => {
                     log::warn!("{path}: had vanished and was made again");
-                    self.complaint = None;
+                    self.last_error = None;
                     true
                 }
                 Err(error) => {
-                    self.complain(format!("cannot make a vanished socket again: {error}"));
+                    self.log_once(format!("cannot make a vanished socket again: {error}"));
                     false
                 }
             },
@@ -184,7 +194,7 @@ impl Service for Datagrams {
     }
 
     fn udp_socket(&self) -> Option<&Socket> {
-        matches!(self.settings.address, Address::Udp(_)).then_some(self.socket.as_ref()).flatten()
+        matches!(self.settings.address, ListenAddress::Udp(_)).then_some(self.socket.as_ref()).flatten()
     }
 
     fn path(&self) -> Option<&Path> {
@@ -194,7 +204,7 @@ impl Service for Datagrams {
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let socket = self.socket.as_ref().ok_or("the socket was never opened")?;
         let parcels = self.parcels.get(process.number()).ok_or("the worker has no place for replies")?;
-        worker::Worker::new(process, &self.settings, socket, self.pool.as_ref(), parcels)?.serve();
+        worker::DatagramWorker::new(process, &self.settings, socket, self.pool.as_ref(), parcels)?.serve();
         Ok(())
     }
 

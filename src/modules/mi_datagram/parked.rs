@@ -1,10 +1,11 @@
-//! Replies that their clients have no room for.
+//! Keeps replies whose clients have no room for them.
 //!
-//! A reply that cannot be delivered is kept and tried again between requests, until its deadline: the worker
-//! never sleeps on it. Bounded: one reply a client, [`MAX_REPLIES`] in all. Each lies in shared memory as well, and the
-//! successor of a killed worker goes on with it. A reply is lost if its worker is killed in the call that delivers it,
-//! as nobody can tell then whether the client has it; a client whose queue is full is not sent to, so that a kill at
-//! that time loses nothing. C has a `socket_timeout` too, but tries once and forgets.
+//! The worker retries a parked reply between requests, until its deadline, and never sleeps for it. It keeps
+//! one reply for each client, and at most [`MAX_REPLIES`]. Each parked reply is in shared memory as well, and
+//! the successor of a killed worker sends it. A reply is lost when its worker is killed within the call that
+//! sends it, as the client may have received it. While the client's queue is full, the worker makes no such
+//! call, so a kill then loses nothing. Differs: C has a `socket_timeout` too, but sends once and drops the
+//! reply.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,33 +16,32 @@ use crate::system::queue_probe::QueueProbe;
 use crate::system::send_pool::{PoolSender, SHORT_BYTES};
 use crate::wire::MAX_DATAGRAM_BYTES;
 
-/// Replies that one worker keeps at most.
+/// The most replies that one worker keeps.
 pub(super) const MAX_REPLIES: usize = 64;
 
-/// The longest reply with its client's address, in bytes.
+/// The longest reply with the client's address, in bytes.
 pub(super) const PARCEL_BYTES: usize = MAX_DATAGRAM_BYTES + size_of::<Peer>();
 
-/// How soon a parked reply is first tried again.
+/// The pause before the first retry.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
-/// How long the pause between two tries gets.
+/// The longest pause between two retries. Each pause is twice the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// The sockets a reply may leave from.
+/// The sockets from which replies are sent.
 #[derive(Debug)]
-pub(super) struct Doors<'a> {
-    /// Where requests arrive.
+pub(super) struct ReplySockets<'a> {
+    /// The socket that receives requests.
     pub(super) bound: &'a Socket,
-    /// For replies to UNIX clients, so that what they leave unread neither fills the buffer of the bound socket nor
-    /// grows without a limit.
+    /// Sends replies to UNIX clients, so that their unread replies do not fill the send buffer of the bound
+    /// socket, and have a limit. `None` for UDP.
     pub(super) pool: Option<PoolSender>,
 }
 
-impl Doors<'_> {
-    /// Sends a reply by whichever door the client accepts.
-    ///
-    /// A client that called `connect` accepts datagrams from the bound socket alone; any other door is EPERM.
-    pub(super) fn send(&mut self, bytes: &[u8], peer: &Peer) -> Outcome {
+impl ReplySockets<'_> {
+    /// Sends a reply from a socket that the client accepts. A client that has called `connect` accepts
+    /// datagrams from the bound socket only; other sockets get EPERM.
+    pub(super) fn send(&mut self, bytes: &[u8], peer: &Peer) -> SendOutcome {
         let first = match &mut self.pool {
             Some(pool) => pool.send(bytes, peer),
             None => self.bound.send(bytes, peer),
@@ -53,26 +53,24 @@ impl Doors<'_> {
             first => first,
         };
         match result {
-            Ok(()) => Outcome::Sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Full,
-            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => Outcome::UnreadLimit,
+            Ok(()) => SendOutcome::Sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => SendOutcome::NoRoom,
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => SendOutcome::UnreadLimit,
             Err(error)
                 if matches!(
                     error.raw_os_error(),
                     Some(libc::ENOBUFS | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
                 ) =>
             {
-                Outcome::Full
+                SendOutcome::NoRoom
             }
-            Err(error) => Outcome::Failed(error),
+            Err(error) => SendOutcome::Failed(error),
         }
     }
-}
 
-impl Doors<'_> {
-    /// A connected client's queue has no limit of its own: what it does not read fills the send buffer that all
-    /// connected clients share. Half of it is kept for short replies, so that those who hoard long ones leave room
-    /// for the others.
+    /// Sends a reply from the bound socket. The unread replies of all connected clients share its send
+    /// buffer. Half of the buffer is reserved for short replies, so that clients that leave long ones unread
+    /// leave room for others.
     fn send_to_connected(&self, bytes: &[u8], peer: &Peer) -> io::Result<()> {
         if bytes.len() > SHORT_BYTES && self.bound.is_send_buffer_half_full() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -81,104 +79,110 @@ impl Doors<'_> {
     }
 }
 
-/// What became of one try to send.
+/// What became of one attempt to send.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// It is with the client.
+pub(super) enum SendOutcome {
+    /// The reply is in the client's queue.
     Sent,
-    /// The client has no room for it now.
-    Full,
-    /// Clients have left too much unread already, over all workers.
+    /// The client has no room now.
+    NoRoom,
+    /// The clients of all workers have left too many bytes unread.
     UnreadLimit,
-    /// It will never arrive.
+    /// The reply can never be sent.
     Failed(io::Error),
 }
 
-/// A reply that left the list.
+/// How a parked reply has left the list.
 #[derive(Debug)]
-pub(super) enum Gone {
-    /// Delivered late.
-    Delivered,
-    /// Its deadline has passed.
+pub(super) enum ParkedEnd {
+    /// A retry has sent it.
+    Sent,
+    /// The client has not read by the deadline.
     TimedOut(Peer),
-    /// Its client went away.
+    /// The reply can never be sent, for example as the client is gone.
     Failed(Peer, io::Error),
-    /// There is no room for it, over all workers.
+    /// The clients of all workers have left too many bytes unread.
     UnreadLimit(Peer),
 }
 
-/// The replies kept by one worker.
+/// The parked replies of one worker.
 #[derive(Debug)]
-pub(super) struct Parked<'a> {
-    replies: Vec<Reply<'a>>,
+pub(super) struct ParkedReplies<'a> {
+    replies: Vec<ParkedReply<'a>>,
     parcels: &'a Parcels,
-    /// The order of the last parcel.
-    last: u64,
-    keep_for: Duration,
+    /// The number of the last parcel.
+    last_number: u64,
+    timeout: Duration,
     pause: Duration,
     next_try: Instant,
 }
 
 #[derive(Debug)]
-struct Reply<'a> {
+struct ParkedReply<'a> {
     peer: Peer,
     bytes: Vec<u8>,
     deadline: Instant,
-    copy: Copy<'a>,
-    /// `None` for a client whose queue the kernel does not limit, or that cannot be asked: sending tells.
+    copy: StoredCopy<'a>,
+    /// `None` when the client's queue has no limit of its own, or cannot be probed.
     queue: Option<QueueProbe>,
 }
 
-impl<'a> Reply<'a> {
-    fn new(peer: Peer, bytes: &[u8], deadline: Instant, copy: Copy<'a>) -> Reply<'a> {
-        Reply { peer, bytes: bytes.to_vec(), deadline, copy, queue: QueueProbe::connect(&peer) }
+impl<'a> ParkedReply<'a> {
+    fn new(peer: Peer, bytes: &[u8], deadline: Instant, copy: StoredCopy<'a>) -> ParkedReply<'a> {
+        ParkedReply { peer, bytes: bytes.to_vec(), deadline, copy, queue: QueueProbe::connect(&peer) }
     }
 
     /// Sends the reply, unless the client's queue is full.
-    fn send(&self, doors: &mut Doors<'_>) -> Outcome {
+    fn send(&self, sockets: &mut ReplySockets<'_>) -> SendOutcome {
         if self.queue.as_ref().is_some_and(QueueProbe::is_full) {
-            return Outcome::Full;
+            return SendOutcome::NoRoom;
         }
         self.copy.set_in_flight(true);
-        let outcome = doors.send(&self.bytes, &self.peer);
-        if matches!(outcome, Outcome::Full) {
+        let outcome = sockets.send(&self.bytes, &self.peer);
+        if matches!(outcome, SendOutcome::NoRoom) {
             self.copy.set_in_flight(false);
         }
         outcome
     }
 }
 
-/// Where a successor finds a reply.
+/// The copy in shared memory, from which a successor sends the reply.
 #[derive(Debug)]
-enum Copy<'a> {
-    /// A reply that came at once. `None` when there was no room, which is never so: there are as many parcels as replies.
+enum StoredCopy<'a> {
+    /// Of a reply that was not deferred. Never `None`, as there are as many parcels as replies.
     Parcel(Option<Parcel<'a>>),
-    /// One that has come later.
-    Row(UnsentReply),
+    /// Of a deferred reply.
+    Pending(UnsentReply),
 }
 
-impl Copy<'_> {
+impl StoredCopy<'_> {
     fn set_in_flight(&self, is_in_flight: bool) {
         match self {
-            Copy::Parcel(parcel) => parcel.iter().for_each(|parcel| parcel.set_in_flight(is_in_flight)),
-            Copy::Row(unsent) => unsent.set_in_flight(is_in_flight),
+            StoredCopy::Parcel(parcel) => parcel.iter().for_each(|parcel| parcel.set_in_flight(is_in_flight)),
+            StoredCopy::Pending(unsent) => unsent.set_in_flight(is_in_flight),
         }
     }
 }
 
-impl<'a> Parked<'a> {
-    /// The list that a predecessor has left, whose replies are kept for so long from now on.
-    pub(super) fn take_over(keep_for: Duration, parcels: &'a Parcels) -> Parked<'a> {
+impl<'a> ParkedReplies<'a> {
+    /// Takes over the replies that a predecessor has left, and keeps them for `timeout` from now on.
+    pub(super) fn take_over(timeout: Duration, parcels: &'a Parcels) -> ParkedReplies<'a> {
         let now = Instant::now();
-        let mut parked =
-            Parked { replies: Vec::new(), parcels, last: 0, keep_for, pause: FIRST_PAUSE, next_try: now };
-        for (order, parcel, bytes) in parcels.take_over() {
-            parked.last = order;
+        let mut parked = ParkedReplies {
+            replies: Vec::new(),
+            parcels,
+            last_number: 0,
+            timeout,
+            pause: FIRST_PAUSE,
+            next_try: now,
+        };
+        for (number, parcel, bytes) in parcels.take_over() {
+            parked.last_number = number;
             let Some((&length, rest)) = bytes.split_first() else { continue };
             let Some((address, bytes)) = rest.split_at_checked(usize::from(length)) else { continue };
             let Some(peer) = Peer::from_bytes(address) else { continue };
-            let copy = Copy::Parcel(Some(parcel));
-            parked.replies.push(Reply::new(peer, bytes, now + keep_for, copy));
+            let copy = StoredCopy::Parcel(Some(parcel));
+            parked.replies.push(ParkedReply::new(peer, bytes, now + timeout, copy));
         }
         parked
     }
@@ -187,57 +191,58 @@ impl<'a> Parked<'a> {
         self.replies.is_empty()
     }
 
-    /// How long to wait for a request before the replies are tried again; zero when they are due.
+    /// The time until the next retry; zero when it is due.
     pub(super) fn pause(&self) -> Duration {
         self.next_try.saturating_duration_since(Instant::now())
     }
 
-    /// Whether a reply to that client waits already: a later one must not overtake it.
-    pub(super) fn holds(&self, peer: &Peer) -> bool {
+    /// A reply to the client is parked, so another reply must not overtake it.
+    pub(super) fn has_peer(&self, peer: &Peer) -> bool {
         self.replies.iter().any(|reply| reply.peer == *peer)
     }
 
-    /// Keeps a reply, which has come later when there is a row for it. False when there is no room, or no time to keep it.
-    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer, row: Option<UnsentReply>) -> bool {
-        if self.replies.len() >= MAX_REPLIES || self.keep_for.is_zero() || self.holds(peer) {
+    /// Parks a reply. `unsent` is that of a deferred reply. False when there is no room, or the timeout is
+    /// zero.
+    pub(super) fn park(&mut self, bytes: &[u8], peer: &Peer, unsent: Option<UnsentReply>) -> bool {
+        if self.replies.len() >= MAX_REPLIES || self.timeout.is_zero() || self.has_peer(peer) {
             return false;
         }
         let now = Instant::now();
         self.pause = FIRST_PAUSE;
         self.next_try = now + FIRST_PAUSE;
-        let deadline = now + self.keep_for;
-        let copy = row.map_or_else(|| self.keep(bytes, peer), Copy::Row);
-        self.replies.push(Reply::new(*peer, bytes, deadline, copy));
+        let deadline = now + self.timeout;
+        let copy = unsent.map_or_else(|| self.store_copy(bytes, peer), StoredCopy::Pending);
+        self.replies.push(ParkedReply::new(*peer, bytes, deadline, copy));
         true
     }
 
-    fn keep(&mut self, bytes: &[u8], peer: &Peer) -> Copy<'a> {
-        self.last += 1;
+    fn store_copy(&mut self, bytes: &[u8], peer: &Peer) -> StoredCopy<'a> {
+        self.last_number += 1;
         let address = peer.as_bytes();
         // An address has at most 128 bytes.
         let length = u8::try_from(address.len()).unwrap_or(u8::MAX);
-        Copy::Parcel(self.parcels.keep(self.last, &[&[length], address, bytes]))
+        StoredCopy::Parcel(self.parcels.keep(self.last_number, &[&[length], address, bytes]))
     }
 
-    /// Tries all replies once more, when that is due; tells `gone` of each that leaves the list.
-    pub(super) fn retry_when_due(&mut self, doors: &mut Doors<'_>, gone: impl FnMut(Gone)) {
+    /// Retries all replies, when that is due. Calls `ended` for each reply that leaves the list.
+    pub(super) fn retry_when_due(&mut self, sockets: &mut ReplySockets<'_>, ended: impl FnMut(ParkedEnd)) {
         if Instant::now() >= self.next_try {
-            self.retry(doors, gone);
+            self.retry(sockets, ended);
         }
     }
 
-    /// Tries all replies once more; tells `gone` of each that leaves the list.
-    pub(super) fn retry(&mut self, doors: &mut Doors<'_>, mut gone: impl FnMut(Gone)) {
+    /// Retries all replies. Calls `ended` for each reply that leaves the list.
+    pub(super) fn retry(&mut self, sockets: &mut ReplySockets<'_>, mut ended: impl FnMut(ParkedEnd)) {
         let now = Instant::now();
         self.replies.retain(|reply| {
-            let end = match reply.send(doors) {
-                Outcome::Sent => Gone::Delivered,
-                Outcome::Failed(error) => Gone::Failed(reply.peer, error),
-                Outcome::UnreadLimit => Gone::UnreadLimit(reply.peer),
-                Outcome::Full if now >= reply.deadline => Gone::TimedOut(reply.peer),
-                Outcome::Full => return true,
+            let end = match reply.send(sockets) {
+                SendOutcome::Sent => ParkedEnd::Sent,
+                SendOutcome::Failed(error) => ParkedEnd::Failed(reply.peer, error),
+                SendOutcome::UnreadLimit => ParkedEnd::UnreadLimit(reply.peer),
+                SendOutcome::NoRoom if now >= reply.deadline => ParkedEnd::TimedOut(reply.peer),
+                SendOutcome::NoRoom => return true,
             };
-            gone(end);
+            ended(end);
             false
         });
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -253,16 +258,16 @@ mod tests {
     use crate::system::datagram::Wait;
     use crate::system::send_pool::SendPool;
 
-    struct Place {
+    struct ServerSocket {
         folder: tempfile::TempDir,
-        server: Socket,
+        socket: Socket,
     }
 
-    impl Place {
-        fn new() -> Place {
+    impl ServerSocket {
+        fn new() -> ServerSocket {
             let folder = tempfile::tempdir().unwrap();
-            let server = Socket::unix_bound(&folder.path().join("server")).unwrap();
-            Place { folder, server }
+            let socket = Socket::unix_bound(&folder.path().join("server")).unwrap();
+            ServerSocket { folder, socket }
         }
 
         fn client(&self, name: &str, connected: bool) -> (UnixDatagram, Peer) {
@@ -275,125 +280,125 @@ mod tests {
                 client.send_to(b"x", &server).unwrap();
             }
             let mut peer = Peer::new();
-            self.server.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();
+            self.socket.receive(&mut [0; 8], &mut peer, Wait::No).unwrap();
             (client, peer)
         }
     }
 
-    fn doors(place: &Place) -> Doors<'_> {
+    fn sockets(server: &ServerSocket) -> ReplySockets<'_> {
         let pool = SendPool::create(8 << 20).unwrap();
-        Doors { bound: &place.server, pool: Some(PoolSender::new(pool, 0)) }
+        ReplySockets { bound: &server.socket, pool: Some(PoolSender::new(pool, 0)) }
     }
 
     #[test]
-    fn connected_and_unconnected_clients_both_get_their_reply() {
-        let place = Place::new();
+    fn connected_and_unconnected_clients_get_their_replies() {
+        let server = ServerSocket::new();
         for connected in [false, true] {
-            let (client, peer) = place.client(if connected { "c" } else { "u" }, connected);
-            assert!(matches!(doors(&place).send(b"reply", &peer), Outcome::Sent));
+            let (client, peer) = server.client(if connected { "c" } else { "u" }, connected);
+            assert!(matches!(sockets(&server).send(b"reply", &peer), SendOutcome::Sent));
             assert_eq!(client.recv(&mut [0; 16]).unwrap(), 5);
         }
     }
 
     #[test]
-    fn unread_replies_of_some_do_not_use_up_the_room_of_others() {
-        let place = Place::new();
-        let mut doors = doors(&place);
+    fn unread_replies_of_some_clients_leave_room_for_others() {
+        let server = ServerSocket::new();
+        let mut sockets = sockets(&server);
         let long = vec![b'x'; 60_000];
-        let hoarders: Vec<_> = (0..4).map(|n| place.client(&format!("hoarder{n}"), false)).collect();
+        let slows: Vec<_> = (0..4).map(|n| server.client(&format!("slow{n}"), false)).collect();
         let mut left_unread = 0;
-        for (_, peer) in &hoarders {
-            while matches!(doors.send(&long, peer), Outcome::Sent) {
+        for (_, peer) in &slows {
+            while matches!(sockets.send(&long, peer), SendOutcome::Sent) {
                 left_unread += 1;
             }
         }
         assert!(left_unread >= 4 * 10, "{left_unread}: each queue should be full, not the socket's buffer");
-        let (good, peer) = place.client("good", false);
-        assert!(matches!(doors.send(b"reply", &peer), Outcome::Sent));
+        let (good, peer) = server.client("good", false);
+        assert!(matches!(sockets.send(b"reply", &peer), SendOutcome::Sent));
         assert_eq!(good.recv(&mut [0; 16]).unwrap(), 5);
-        let (hoarder, _) = &hoarders[0];
-        assert_eq!(hoarder.recv(&mut vec![0; 70_000]).unwrap(), long.len());
+        let (slow, _) = &slows[0];
+        assert_eq!(slow.recv(&mut vec![0; 70_000]).unwrap(), long.len());
     }
 
     #[test]
-    fn a_full_queue_parks_and_delivers_once_there_is_room() {
-        let place = Place::new();
-        let mut doors = doors(&place);
-        let (client, peer) = place.client("slow", false);
-        while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
+    fn a_reply_to_a_full_queue_is_sent_when_the_client_has_read() {
+        let server = ServerSocket::new();
+        let mut sockets = sockets(&server);
+        let (client, peer) = server.client("slow", false);
+        while matches!(sockets.send(b"first", &peer), SendOutcome::Sent) {}
         let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
-        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
+        let mut parked = ParkedReplies::take_over(Duration::from_secs(60), &parcels);
         assert!(parked.park(b"late", &peer, None));
-        assert!(parked.holds(&peer) && !parked.park(b"later still", &peer, None));
-        parked.retry(&mut doors, |gone| panic!("{gone:?}"));
+        assert!(parked.has_peer(&peer) && !parked.park(b"later still", &peer, None));
+        parked.retry(&mut sockets, |end| panic!("{end:?}"));
         let mut buffer = [0; 16];
         client.recv(&mut buffer).unwrap();
         let mut delivered = 0;
-        parked.retry(&mut doors, |gone| delivered += usize::from(matches!(gone, Gone::Delivered)));
+        parked.retry(&mut sockets, |end| delivered += usize::from(matches!(end, ParkedEnd::Sent)));
         assert_eq!((delivered, parked.is_empty()), (1, true));
     }
 
     #[test]
-    fn a_deadline_ends_it_and_a_gone_client_too() {
-        let place = Place::new();
-        let mut doors = doors(&place);
-        let (client, peer) = place.client("never", false);
-        while matches!(doors.send(b"first", &peer), Outcome::Sent) {}
+    fn a_parked_reply_ends_at_its_deadline_or_when_its_client_is_gone() {
+        let server = ServerSocket::new();
+        let mut sockets = sockets(&server);
+        let (client, peer) = server.client("never", false);
+        while matches!(sockets.send(b"first", &peer), SendOutcome::Sent) {}
         let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
-        let mut parked = Parked::take_over(Duration::from_nanos(1), &parcels);
+        let mut parked = ParkedReplies::take_over(Duration::from_nanos(1), &parcels);
         assert!(parked.park(b"late", &peer, None));
         let mut ends = Vec::new();
-        parked.retry(&mut doors, |gone| ends.push(gone));
-        assert!(matches!(ends[..], [Gone::TimedOut(_)]), "{ends:?}");
+        parked.retry(&mut sockets, |end| ends.push(end));
+        assert!(matches!(ends[..], [ParkedEnd::TimedOut(_)]), "{ends:?}");
         assert!(parked.park(b"late", &peer, None));
         drop(client);
         ends.clear();
-        parked.retry(&mut doors, |gone| ends.push(gone));
-        assert!(matches!(ends[..], [Gone::Failed(..)]), "{ends:?}");
-        assert!(!Parked::take_over(Duration::ZERO, &parcels).park(b"", &peer, None));
+        parked.retry(&mut sockets, |end| ends.push(end));
+        assert!(matches!(ends[..], [ParkedEnd::Failed(..)]), "{ends:?}");
+        assert!(!ParkedReplies::take_over(Duration::ZERO, &parcels).park(b"", &peer, None));
     }
 
     #[test]
-    fn the_list_is_bounded_and_the_pause_grows_to_its_limit() {
-        let place = Place::new();
-        let mut doors = doors(&place);
+    fn parked_replies_and_the_pause_have_limits() {
+        let server = ServerSocket::new();
+        let mut sockets = sockets(&server);
         let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
-        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
-        let clients: Vec<_> = (0..=MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
+        let mut parked = ParkedReplies::take_over(Duration::from_secs(60), &parcels);
+        let clients: Vec<_> = (0..=MAX_REPLIES).map(|n| server.client(&format!("{n}"), false)).collect();
         for (_, peer) in &clients {
-            while matches!(doors.send(b"fill", peer), Outcome::Sent) {}
+            while matches!(sockets.send(b"fill", peer), SendOutcome::Sent) {}
         }
         let kept = clients.iter().filter(|(_, peer)| parked.park(b"late", peer, None)).count();
         assert_eq!(kept, MAX_REPLIES);
         assert_eq!(parked.pause, FIRST_PAUSE);
-        (0..20).for_each(|_| parked.retry(&mut doors, |_| {}));
+        (0..20).for_each(|_| parked.retry(&mut sockets, |_| {}));
         assert_eq!(parked.pause, LONGEST_PAUSE);
         assert!(parked.pause() <= LONGEST_PAUSE);
     }
 
     #[test]
-    fn a_successor_goes_on_with_replies_of_every_length() {
-        let place = Place::new();
-        let mut doors = doors(&place);
+    fn a_successor_sends_parked_replies_of_every_length() {
+        let server = ServerSocket::new();
+        let mut sockets = sockets(&server);
         let parcels = Parcels::create(MAX_REPLIES, PARCEL_BYTES).unwrap();
-        let mut parked = Parked::take_over(Duration::from_secs(60), &parcels);
-        let clients: Vec<_> = (0..MAX_REPLIES).map(|n| place.client(&format!("{n}"), false)).collect();
+        let mut parked = ParkedReplies::take_over(Duration::from_secs(60), &parcels);
+        let clients: Vec<_> = (0..MAX_REPLIES).map(|n| server.client(&format!("{n}"), false)).collect();
         let reply = |n: usize| vec![u8::try_from(n).unwrap(); MAX_DATAGRAM_BYTES * (n % 2) + 1 - n % 2];
         for (n, (_, peer)) in clients.iter().enumerate() {
-            while matches!(doors.send(b"fill", peer), Outcome::Sent) {}
+            while matches!(sockets.send(b"fill", peer), SendOutcome::Sent) {}
             assert!(parked.park(&reply(n), peer, None));
         }
-        parked.retry(&mut doors, |gone| panic!("{gone:?}"));
-        // As if its process had been killed while it sent the first one.
+        parked.retry(&mut sockets, |end| panic!("{end:?}"));
+        // As if the worker had been killed while it sent the first one.
         parked.replies[0].copy.set_in_flight(true);
         std::mem::forget(parked);
-        let mut successor = Parked::take_over(Duration::from_secs(60), &parcels);
-        assert!(!successor.holds(&clients[0].1) && successor.holds(&clients[1].1));
+        let mut successor = ParkedReplies::take_over(Duration::from_secs(60), &parcels);
+        assert!(!successor.has_peer(&clients[0].1) && successor.has_peer(&clients[1].1));
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES + 1];
         for (n, (client, _)) in clients.iter().enumerate().skip(1) {
             client.set_nonblocking(true).unwrap();
             while client.recv(&mut buffer).is_ok() {}
-            successor.retry(&mut doors, |gone| assert!(matches!(gone, Gone::Delivered), "{gone:?}"));
+            successor.retry(&mut sockets, |end| assert!(matches!(end, ParkedEnd::Sent), "{end:?}"));
             let length = client.recv(&mut buffer).unwrap();
             assert!(buffer[..length] == reply(n), "{n}: {length} bytes");
         }

@@ -1,4 +1,4 @@
-//! What `modparam("mi_datagram", …)` says, made into addresses and numbers.
+//! Reads the module's parameters.
 //!
 //! C: `mi_params` and `mi_mod_init` in mi_datagram.c.
 
@@ -57,46 +57,46 @@ pub(super) const PARAMETERS: &[ParameterRow] = &[
     module::TRACE_BWLIST,
 ];
 
-/// Where to listen.
+/// The address on which the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
-    /// On a UNIX socket.
+pub(super) enum ListenAddress {
+    /// A UNIX socket.
     Unix {
-        /// Its path.
         path: PathBuf,
-        /// Who may use it.
+        /// Owner, group and permissions of the socket.
         access: Access,
     },
-    /// On UDP.
+    /// A UDP socket.
     Udp(SocketAddr),
 }
 
-/// As the group `load` and the log name it.
-impl fmt::Display for Address {
+/// Writes the address as log lines and the statistics group `load` name it.
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-            Address::Udp(address) => write!(f, "udp:{address}"),
+            ListenAddress::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            ListenAddress::Udp(address) => write!(f, "udp:{address}"),
         }
     }
 }
 
-/// The module's settings, ready for use.
+/// The parameters with their defaults, checked.
 #[derive(Debug)]
-pub(super) struct Settings {
-    /// Where to listen.
-    pub(super) address: Address,
-    /// How many processes.
+pub(super) struct DatagramSettings {
+    pub(super) address: ListenAddress,
     pub(super) workers: usize,
-    /// How long a reply is kept.
+    /// For how long a parked reply is kept.
     pub(super) timeout: Duration,
-    /// For each level of depth.
+    /// Written once for each level of a node's depth.
     pub(super) indent: Vec<u8>,
 }
 
-impl Settings {
-    /// Reads the settings; what they leave open gets its default.
-    pub(super) fn new(settings: &config::Settings, identity: RunUser) -> Result<Settings, SettingError> {
+impl DatagramSettings {
+    /// Reads and checks the parameters.
+    pub(super) fn new(
+        settings: &config::Settings,
+        identity: RunUser,
+    ) -> Result<DatagramSettings, SettingError> {
         let Some(name) = settings.get(SOCKET_NAME).filter(|name| !name.as_os_str().is_empty()) else {
             return Err(error(
                 "not set; add modparam(\"mi_datagram\", \"socket_name\", \"/run/opensips/mi.sock\")"
@@ -105,16 +105,18 @@ impl Settings {
         };
         let length = name.as_os_str().len();
         let address = match name.as_os_str().as_encoded_bytes().strip_prefix(b"udp:") {
-            Some(address) => Address::Udp(udp_address(&String::from_utf8_lossy(address))?),
+            Some(address) => ListenAddress::Udp(udp_address(&String::from_utf8_lossy(address))?),
             None if length > MAX_PATH_BYTES => {
                 let message = format!(
                     "the path has {length} bytes, a UNIX socket takes {MAX_PATH_BYTES}; choose a shorter one"
                 );
                 return Err(error(message));
             }
-            None => Address::Unix { path: name.to_owned(), access: PERMISSIONS.read(settings, identity)? },
+            None => {
+                ListenAddress::Unix { path: name.to_owned(), access: PERMISSIONS.read(settings, identity)? }
+            }
         };
-        Ok(Settings {
+        Ok(DatagramSettings {
             address,
             workers: settings.get(CHILDREN_COUNT).into(),
             timeout: Duration::from_millis(settings.get(SOCKET_TIMEOUT).into()),
@@ -127,7 +129,7 @@ fn error(message: String) -> SettingError {
     SettingError { parameter: SOCKET_NAME.name(), message }
 }
 
-/// `HOST:PORT`, `[::1]:PORT` or `::1:PORT`; the last colon parts the port.
+/// Parses `HOST:PORT`, `[::1]:PORT` or `::1:PORT`. The last colon is that before the port.
 fn udp_address(text: &str) -> Result<SocketAddr, SettingError> {
     let wanted = "write udp:HOST:PORT, e.g. udp:127.0.0.1:8080 or udp:[::1]:8080";
     let wrong = |found: String| error(format!("\"udp:{text}\": {found}; {wanted}"));
@@ -152,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn udp_addresses_in_every_form() {
+    fn udp_addresses_are_read_in_each_form() {
         for (text, wanted) in [
             ("127.0.0.1:8080", "127.0.0.1:8080"),
             ("[::1]:8080", "[::1]:8080"),
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_udp_addresses_say_what_is_wrong() {
+    fn an_invalid_udp_address_names_its_error_and_an_example() {
         for (text, wanted) in [
             ("127.0.0.1", "no port"),
             (":8080", "no host"),
