@@ -1,6 +1,7 @@
 //! Answers one request, in text or in JSON-RPC.
 //!
-//! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in mi_writer.c.
+//! C: `mi_fifo_server` in fifo_fnc.c, from the parsed header to the written tree, and `mi_write_tree` in
+//! mi_writer.c.
 
 use crate::mi::{Caller, Classic, Context, Generation, Status, StoredReply};
 use crate::shm::pending::AnsweredReply;

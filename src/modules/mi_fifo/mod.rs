@@ -1,10 +1,10 @@
-//! mi_fifo: MI over a FIFO, with a FIFO of its own for each client's replies.
+//! Implements the module mi_fifo: MI over a FIFO, with a reply FIFO of each client.
 //!
 //! ```text
-//! settings.rs   what modparam says
-//! worker.rs     the one process's loop: read, serve, go on with what waits
-//! answer.rs     one request in, one reply out
-//! replies/      replies that cannot leave at once
+//! settings.rs   reads the module's parameters
+//! worker.rs     the loop of the worker: reads requests, sends replies
+//! answer.rs     answers one request
+//! replies/      keeps replies that are not completely sent
 //! ```
 //!
 //! C: modules/mi_fifo.
@@ -27,7 +27,7 @@ use crate::system::obstacle::{self, Obstacle};
 use crate::system::presence::{self, Presence};
 use crate::system::{fifo, user};
 use crate::wire::frame::MAX_REQUEST_BYTES;
-use settings::Settings;
+use settings::FifoSettings;
 
 /// The module's counters.
 const COUNTERS: [CounterName; 5] = [
@@ -38,8 +38,8 @@ const COUNTERS: [CounterName; 5] = [
     (TransportCounter::DroppedReplies, "fifo_dropped_replies"),
 ];
 
-/// Reply FIFOs that the process must be able to have open.
-const LEAST_REPLIES: u64 = 16;
+/// The number of reply FIFOs that the worker must be able to have open.
+const MIN_OPEN_REPLIES: u64 = 16;
 
 /// The module's table.
 pub(super) const MODULE: Module = Module {
@@ -49,41 +49,43 @@ pub(super) const MODULE: Module = Module {
     statistics: &TransportCounters::statistics(COUNTERS),
     events: &[],
     load: Some(|settings, identity| {
-        let service = Fifos { settings: Settings::new(settings, identity)?, open: None, complaint: None };
+        let service =
+            FifoService { settings: FifoSettings::new(settings, identity)?, open: None, last_error: None };
         Ok(ModuleParts { service: Some(Box::new(service)), ..ModuleParts::default() })
     }),
 };
 
-/// The service: one FIFO, served by one process.
+/// One FIFO, served by one worker process.
 #[derive(Debug)]
-struct Fifos {
-    settings: Settings,
-    open: Option<Open>,
-    /// What was last said of a FIFO that is not ours any more, to say it once.
-    complaint: Option<String>,
+struct FifoService {
+    settings: FifoSettings,
+    open: Option<OpenedFifo>,
+    /// The last error about a missing or foreign FIFO, which is logged once.
+    last_error: Option<String>,
 }
 
-/// What the server has of its FIFO.
+/// The FIFO, and what its worker keeps in shared memory for a successor.
 #[derive(Debug)]
-struct Open {
+struct OpenedFifo {
     endpoint: Endpoint,
-    /// Open for reading and writing, so that what clients write is kept while no worker lives.
+    /// The FIFO, open for reading and writing, so that the kernel keeps what clients write while there is no
+    /// worker.
     requests: File,
-    /// What the worker has read and not served.
+    /// The bytes that the worker has read, and whose requests have not run.
     ahead: ReadAhead,
-    /// Replies that wait for their clients.
+    /// Replies of which nothing is sent.
     parcels: Parcels,
 }
 
-impl Fifos {
-    fn make(&self) -> Result<Open, OpenError> {
+impl FifoService {
+    fn make_fifo(&self) -> Result<OpenedFifo, OpenError> {
         let (requests, endpoint) = Endpoint::make_fifo(&self.settings.path, self.settings.access)?;
         let ahead = ReadAhead::create(MAX_REQUEST_BYTES)?;
         let parcels = Parcels::create(replies::MAX_PARCELS, replies::PARCEL_BYTES)?;
-        Ok(Open { endpoint, requests, ahead, parcels })
+        Ok(OpenedFifo { endpoint, requests, ahead, parcels })
     }
 
-    /// Looks at the folder of the reply FIFOs. C: the checks in `mi_mod_init`.
+    /// Checks the folder of the reply FIFOs. C: `mi_mod_init`.
     fn check_reply_dir(&self) -> Result<(), OpenError> {
         let (name, folder) = (self.settings.reply_dir.display(), self.settings.reply_folder());
         if !folder.is_dir() {
@@ -98,7 +100,7 @@ impl Fifos {
         Ok(())
     }
 
-    /// Says whom the kernel will keep out, whatever fifo_mode says.
+    /// Logs which users cannot open the FIFO because of `fs.protected_fifos`, in spite of `fifo_mode`.
     fn warn_of_protection(&self) {
         let path = &self.settings.path;
         if let Some(setting) = fifo::protection(path) {
@@ -114,15 +116,15 @@ impl Fifos {
         }
     }
 
-    fn complain(&mut self, complaint: String) {
-        if self.complaint.as_ref() != Some(&complaint) {
-            log::error!("{complaint}");
-            self.complaint = Some(complaint);
+    fn log_once(&mut self, error: String) {
+        if self.last_error.as_ref() != Some(&error) {
+            log::error!("{error}");
+            self.last_error = Some(error);
         }
     }
 }
 
-impl Service for Fifos {
+impl Service for FifoService {
     fn description(&self) -> &'static str {
         "MI FIFO"
     }
@@ -136,7 +138,7 @@ impl Service for Fifos {
     }
 
     fn descriptors(&self, inherited: u64) -> u64 {
-        inherited + PLAIN_DESCRIPTORS + LEAST_REPLIES
+        inherited + PLAIN_DESCRIPTORS + MIN_OPEN_REPLIES
     }
 
     fn load_name(&self) -> Option<String> {
@@ -152,7 +154,7 @@ impl Service for Fifos {
 
     fn open(&mut self) -> Result<(), OpenError> {
         self.check_reply_dir()?;
-        self.open = Some(self.make()?);
+        self.open = Some(self.make_fifo()?);
         self.warn_of_protection();
         Ok(())
     }
@@ -161,27 +163,27 @@ impl Service for Fifos {
         let Some(open) = &self.open else { return false };
         match open.endpoint.presence() {
             Ok(Presence::Ours) => {
-                self.complaint = None;
+                self.last_error = None;
                 return false;
             }
             Ok(Presence::Missing | Presence::Foreign) => {}
             Err(error) => {
                 let path = open.endpoint.path();
                 let (reason, path) = (presence::why_unseen(path, &error), path.display());
-                self.complain(format!("{path}: cannot see whether the FIFO is still there: {reason}"));
+                self.log_once(format!("{path}: cannot see whether the FIFO is still there: {reason}"));
                 return false;
             }
         }
-        // Also in the place of another FIFO that nobody reads; anything else is left alone.
-        match self.make() {
+        // A foreign FIFO that no process reads is replaced. Any other foreign file is an error.
+        match self.make_fifo() {
             Ok(open) => {
                 log::warn!("{}: had vanished and was made again", self.settings.path.display());
                 self.open = Some(open);
-                self.complaint = None;
+                self.last_error = None;
                 true
             }
             Err(error) => {
-                self.complain(format!("cannot make a vanished FIFO again: {error}"));
+                self.log_once(format!("cannot make a vanished FIFO again: {error}"));
                 false
             }
         }
@@ -193,7 +195,7 @@ impl Service for Fifos {
 
     fn run(&self, process: &Process<'_>) -> Result<(), OpenError> {
         let open = self.open.as_ref().ok_or("the FIFO was never opened")?;
-        worker::Worker::new(process, &self.settings, open)?.serve();
+        worker::FifoWorker::new(process, &self.settings, open)?.serve();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What `modparam("mi_fifo", …)` says.
+//! Reads the module's parameters.
 //!
 //! C: `mi_params` and `mi_mod_init` in mi_fifo.c.
 
@@ -39,22 +39,22 @@ pub(super) const PARAMETERS: &[ParameterRow] = &[
     module::TRACE_BWLIST,
 ];
 
-/// The module's settings, ready for use.
+/// The parameters with their defaults, checked.
 #[derive(Debug)]
-pub(super) struct Settings {
-    /// Where the FIFO is.
+pub(super) struct FifoSettings {
+    /// The path of the FIFO for requests.
     pub(super) path: PathBuf,
-    /// Who may use it.
+    /// Owner, group and permissions of the FIFO.
     pub(super) access: Access,
-    /// What comes right before the name of a reply FIFO.
+    /// The prefix of the path of a reply FIFO.
     pub(super) reply_dir: PathBuf,
-    /// For each level of depth.
+    /// Written once for each level of a node's depth.
     pub(super) indent: Vec<u8>,
 }
 
-impl Settings {
-    /// Reads the settings; what they leave open gets its default.
-    pub(super) fn new(settings: &config::Settings, identity: RunUser) -> Result<Settings, SettingError> {
+impl FifoSettings {
+    /// Reads and checks the parameters.
+    pub(super) fn new(settings: &config::Settings, identity: RunUser) -> Result<FifoSettings, SettingError> {
         let error = |parameter, message: &str| Err(SettingError { parameter, message: message.to_owned() });
         let Some(path) = settings.get(FIFO_NAME).filter(|path| !path.as_os_str().is_empty()) else {
             let message =
@@ -65,7 +65,7 @@ impl Settings {
         if reply_dir.is_empty() {
             return error(REPLY_DIR.name(), "is empty; name a folder, with a slash at its end");
         }
-        Ok(Settings {
+        Ok(FifoSettings {
             path: path.to_owned(),
             access: PERMISSIONS.read(settings, identity)?,
             reply_dir: PathBuf::from(OsStr::from_bytes(reply_dir)),
@@ -73,12 +73,12 @@ impl Settings {
         })
     }
 
-    /// The folder that reply FIFOs are in: `reply_dir` up to its last slash.
+    /// The folder of the reply FIFOs: `reply_dir` up to its last slash.
     pub(super) fn reply_folder(&self) -> &Path {
         if self.ends_in_slash() { &self.reply_dir } else { crate::system::endpoint::folder(&self.reply_dir) }
     }
 
-    /// Whether `reply_dir` names a folder in the way that is meant.
+    /// `reply_dir` names a folder, and not the beginning of a file's name.
     pub(super) fn ends_in_slash(&self) -> bool {
         self.reply_dir.as_os_str().as_encoded_bytes().ends_with(b"/")
     }

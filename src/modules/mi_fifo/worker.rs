@@ -1,7 +1,7 @@
-//! The one process's loop: read, serve, go on with replies that wait.
+//! Runs the loop of the worker: reads requests, answers them, and sends the replies.
 //!
-//! While no reply waits it sleeps in a plain read; else it waits for requests and for room at once. C:
-//! `mi_fifo_server` in fifo_fnc.c.
+//! The worker blocks in `read` while no reply is queued. Otherwise it polls the FIFO for requests and the
+//! reply FIFOs. C: `mi_fifo_server` in fifo_fnc.c.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,9 +13,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::answer::{self, FifoAnswerer, FifoOutcome};
-use super::replies::{Event, Replies, Reply};
-use super::settings::Settings;
-use super::{COUNTERS, Open};
+use super::replies::{FifoReply, ReplyEvent, ReplyQueue};
+use super::settings::FifoSettings;
+use super::{COUNTERS, OpenedFifo};
 use crate::logging::Throttle;
 use crate::mi::{Caller, Context, PeerName};
 use crate::module::{OpenError, Process, TransportCounter, TransportCounters};
@@ -25,101 +25,104 @@ use crate::wire::frame::{
     CommandInput, FifoRequest, Frame, FrameContent, FrameWait, Framer, HeaderLookup, StreamMode,
 };
 
-/// How long the rest of a request may stay away, where it is not to be waited for.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long the worker waits for the rest of a request that is not text.
+const QUIET_TIME: Duration = Duration::from_millis(200);
 
-/// Pause before the rest of a text request is read. A client that writes line by line, as a shell does, is not
-/// interrupted between two lines, so that others write theirs between them less often.
+/// Pause before the worker reads the rest of a text request. It lets a client that writes line by line, as a
+/// shell does, write all its lines, so that lines of other clients come between them less often.
 const BETWEEN_LINES: Duration = Duration::from_micros(500);
 
-/// Requests that are served before replies have a turn.
+/// The most requests that are served before a queued reply gets a time slice.
 const BURST: usize = 16;
 
-/// Pause after an error that is not a client's doing, so that one that stays does not take a whole core.
+/// Pause after an error of `read`, so that a lasting error does not take a whole core.
 const AFTER_READ_ERROR: Duration = Duration::from_millis(10);
 
-/// How long a worker that was told to stop goes on.
+/// For how long the worker answers requests and sends replies when it has to stop.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
-/// How much of a refused request the log shows, in bytes.
+/// The most bytes of a refused request that are logged.
 const SHOWN_BYTES: usize = 40;
 
-/// The process.
+/// The worker process.
 #[derive(Debug)]
-pub(super) struct Worker<'a> {
+pub(super) struct FifoWorker<'a> {
     process: &'a Process<'a>,
     requests: BorrowedFd<'a>,
     ahead: &'a ReadAhead,
-    /// What was read; its first `taken` bytes are served.
+    /// The bytes that are read. The first `taken` of them are served.
     unread: Vec<u8>,
     taken: usize,
     framer: Framer,
-    /// Since when the rest of a request stays away.
-    waits_since: Option<Instant>,
-    /// Whether that is for [`QUIET`] now.
+    /// Since when the rest of a request is missing.
+    waiting_since: Option<Instant>,
+    /// It is missing for [`QUIET_TIME`].
     is_quiet: bool,
-    service: Service<'a>,
+    server: RequestServer<'a>,
 }
 
-impl<'a> Worker<'a> {
-    /// Gets everything that serving needs, and what a predecessor has read and not served.
+impl<'a> FifoWorker<'a> {
+    /// Makes the worker, with the requests and replies that a predecessor has left.
     pub(super) fn new(
         process: &'a Process<'a>,
-        settings: &'a Settings,
-        open: &'a Open,
-    ) -> Result<Worker<'a>, OpenError> {
-        let Open { requests, ahead, parcels, .. } = open;
+        settings: &'a FifoSettings,
+        open: &'a OpenedFifo,
+    ) -> Result<FifoWorker<'a>, OpenError> {
+        let OpenedFifo { requests, ahead, parcels, .. } = open;
         let mut unread = Vec::new();
         let mode = StreamMode::from_number(ahead.take_over(&mut unread));
-        let service = Service {
+        let server = RequestServer {
             answerer: FifoAnswerer::new(process.context(), &settings.indent),
-            replies: Replies::take_over(parcels, Identity::of(requests).ok()),
+            replies: ReplyQueue::take_over(parcels, Identity::of(requests).ok()),
             settings,
-            ledger: Ledger::new(process)?,
-            path: OsString::new(),
+            recorder: EventRecorder::new(process)?,
+            path_buffer: OsString::new(),
             context: process.context(),
             any_may_defer: process.context().commands.any_may_defer(),
             inbox: ReplyInbox::new(process.context().pending, process.context().slot),
         };
-        Ok(Worker {
+        Ok(FifoWorker {
             process,
             requests: requests.as_fd(),
             ahead,
             unread,
             taken: 0,
             framer: Framer::new(mode),
-            waits_since: None,
+            waiting_since: None,
             is_quiet: false,
-            service,
+            server,
         })
     }
 
-    /// Serves until the process is told to stop, then answers what was written already.
+    /// Serves requests until the process has to stop, then those that clients have written.
     pub(super) fn serve(mut self) {
         self.process.set_ready();
         while !self.process.should_stop() {
-            let served = self.serve_some();
-            self.service.deliver_later();
-            self.service.go_on();
+            let served = self.serve_read_requests();
+            self.server.send_deferred();
+            self.server.send_queued();
             self.read(served);
         }
         self.drain();
     }
 
-    /// Serves requests that were read already. What it takes to have another.
-    fn serve_some(&mut self) -> Result<(), FrameWait> {
+    /// Serves requests that are read.
+    ///
+    /// # Errors
+    /// [`FrameWait`] when more bytes are needed.
+    fn serve_read_requests(&mut self) -> Result<(), FrameWait> {
         for _ in 0..BURST {
-            if self.service.replies.is_behind() {
+            if self.server.replies.has_detached_backlog() {
                 return Ok(());
             }
             let unread = &self.unread[self.taken..];
-            let known = KnownNames { context: self.process.context(), settings: self.service.settings };
+            let known = HeaderNames { context: self.process.context(), settings: self.server.settings };
             match self.framer.next_frame(unread, self.is_quiet, &known) {
                 Ok(Frame { start, length, next, content }) => {
                     self.process.set_busy(true);
-                    // Taken before it runs: whatever happens, it never runs twice.
+                    // The request is removed before it runs, so that no successor runs it again.
                     self.ahead.take(start, length, next.number());
-                    self.service.serve(content, &unread[start..start + length]);
+                    self.server.serve(content, &unread[start..start + length]);
                     self.framer.note_removed(start, next);
                     if start == 0 {
                         self.taken += length;
@@ -139,16 +142,16 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads more; waits for it unless there is something else to do.
+    /// Reads requests. Waits for them unless there is other work to do.
     fn read(&mut self, served: Result<(), FrameWait>) {
-        let notifier = self.service.notifier();
-        let replies = &mut self.service.replies;
+        let notifier = self.server.notifier();
+        let replies = &mut self.server.replies;
         let limit = match served {
             Ok(()) => return,
             Err(_) if replies.is_any_ready() => Some(Duration::ZERO),
             Err(FrameWait::Brief) => {
-                let since = *self.waits_since.get_or_insert_with(Instant::now);
-                Some(QUIET.saturating_sub(since.elapsed()))
+                let since = *self.waiting_since.get_or_insert_with(Instant::now);
+                Some(QUIET_TIME.saturating_sub(since.elapsed()))
             }
             Err(FrameWait::Indefinite) if !self.unread.is_empty() => {
                 std::thread::sleep(BETWEEN_LINES);
@@ -158,8 +161,8 @@ impl<'a> Worker<'a> {
         };
         let waits = limit.is_some() || notifier.is_some() || !replies.is_empty();
         if waits && !replies.wait(self.requests, notifier, limit) {
-            // Not before it was seen that nothing lies there: this process may have been held up for longer.
-            self.is_quiet = self.waits_since.is_some_and(|since| since.elapsed() >= QUIET);
+            // Set after a poll that found no bytes, as the process may have been stopped for longer.
+            self.is_quiet = self.waiting_since.is_some_and(|since| since.elapsed() >= QUIET_TIME);
             return;
         }
         self.read_now();
@@ -168,29 +171,29 @@ impl<'a> Worker<'a> {
     fn read_now(&mut self) {
         match self.ahead.read(self.requests, &mut self.unread) {
             Ok(_) => {
-                self.waits_since = None;
+                self.waiting_since = None;
                 self.is_quiet = false;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                self.service.ledger.unreadable.warn(format_args!("cannot read: {error}"));
+                self.server.recorder.unreadable.warn(format_args!("cannot read: {error}"));
                 std::thread::sleep(AFTER_READ_ERROR);
             }
         }
     }
 
-    /// Requests that were written before the stop are answered too, and replies that wait get a last chance.
+    /// Answers requests that were written before the stop, and sends queued replies.
     fn drain(&mut self) {
         let deadline = Instant::now() + DRAIN_TIME;
         loop {
-            let served = self.serve_some();
-            self.service.deliver_later();
-            self.service.go_on();
+            let served = self.serve_read_requests();
+            self.server.send_deferred();
+            self.server.send_queued();
             let now = Instant::now();
             if now >= deadline {
                 return;
             }
-            let replies = &mut self.service.replies;
+            let replies = &mut self.server.replies;
             let is_done = served.is_err() && replies.is_empty();
             let limit = if is_done || served.is_ok() || replies.is_any_ready() {
                 Duration::ZERO
@@ -207,13 +210,13 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// What the server knows of the names in a header.
-struct KnownNames<'a> {
+/// Looks up the names in a header.
+struct HeaderNames<'a> {
     context: &'a Context,
-    settings: &'a Settings,
+    settings: &'a FifoSettings,
 }
 
-impl HeaderLookup for KnownNames<'_> {
+impl HeaderLookup for HeaderNames<'_> {
     fn command(&self, name: &[u8]) -> CommandInput {
         answer::command_input(self.context, name)
     }
@@ -224,30 +227,30 @@ impl HeaderLookup for KnownNames<'_> {
     }
 }
 
-/// What serves requests, apart from where they come from.
+/// Answers requests and sends their replies.
 #[derive(Debug)]
-struct Service<'a> {
+struct RequestServer<'a> {
     answerer: FifoAnswerer<'a>,
-    replies: Replies<'a>,
-    settings: &'a Settings,
-    ledger: Ledger,
-    /// The path of the reply in hand, to be reused.
-    path: OsString,
+    replies: ReplyQueue<'a>,
+    settings: &'a FifoSettings,
+    recorder: EventRecorder,
+    /// The buffer of a reply FIFO's path, reused.
+    path_buffer: OsString,
     context: &'a Context,
-    /// Whether there are commands that answer later.
+    /// There are commands that may defer their replies.
     any_may_defer: bool,
     inbox: ReplyInbox,
 }
 
-impl<'a> Service<'a> {
+impl<'a> RequestServer<'a> {
     /// Serves a frame, whose bytes are `bytes`.
     fn serve(&mut self, content: FrameContent<'_>, bytes: &[u8]) {
         match content {
             FrameContent::Skip => {}
             FrameContent::Garbage => {
                 let shown = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii();
-                self.ledger.refused.warn(format_args!("no request, passed over: {shown}"));
-                self.ledger.counters.count(TransportCounter::Errors);
+                self.recorder.refused.warn(format_args!("no request, passed over: {shown}"));
+                self.recorder.counters.count(TransportCounter::Errors);
             }
             FrameContent::Request { reply_fifo, request } => self.answer(reply_fifo, request, bytes.len()),
         }
@@ -255,13 +258,13 @@ impl<'a> Service<'a> {
 
     /// Answers a request of `length` bytes.
     fn answer(&mut self, reply_fifo: &[u8], request: FifoRequest<'_>, length: usize) {
-        self.ledger.counters.count(TransportCounter::Requests);
-        let path = match reply_path(self.settings, reply_fifo, &mut self.path) {
+        self.recorder.counters.count(TransportCounter::Requests);
+        let path = match reply_path(self.settings, reply_fifo, &mut self.path_buffer) {
             Ok(path) => path,
             Err(reason) => {
                 let name = reply_fifo.escape_ascii();
-                self.ledger.refused.warn(format_args!("no reply to {name}, nothing is run: {reason}"));
-                return self.ledger.counters.count(TransportCounter::Errors);
+                self.recorder.refused.warn(format_args!("no reply to {name}, nothing is run: {reason}"));
+                return self.recorder.counters.count(TransportCounter::Errors);
             }
         };
         let may_be_deferred = self.any_may_defer && answer::may_be_deferred(self.context, &request);
@@ -269,67 +272,69 @@ impl<'a> Service<'a> {
             Ok(reply) => reply,
             Err(error) => {
                 let path = path.unwrap_or(Path::new("")).display();
-                self.ledger.refused.warn(format_args!("no reply to {path}, nothing is run: {error}"));
-                return self.ledger.counters.count(TransportCounter::Errors);
+                self.recorder.refused.warn(format_args!("no reply to {path}, nothing is run: {error}"));
+                return self.recorder.counters.count(TransportCounter::Errors);
             }
         };
         let address = if may_be_deferred { reply.address() } else { Vec::new() };
         let peer = ReplyPath(path);
         let caller = Caller { transport: "mi_fifo", peer: &peer, address: &address };
         let outcome = self.answerer.answer(request, caller, &mut reply.stream);
-        reply.asked = length;
+        reply.request_bytes = length;
         match outcome.deferred {
             Some(number) => self.inbox.expect(number),
             None => self.send(reply, outcome),
         }
     }
 
-    fn send(&mut self, mut reply: Reply<'a>, outcome: FifoOutcome) {
+    fn send(&mut self, mut reply: FifoReply<'a>, outcome: FifoOutcome) {
         reply.is_error = outcome.is_error;
         if outcome.is_error {
-            self.ledger.counters.count(TransportCounter::Errors);
+            self.recorder.counters.count(TransportCounter::Errors);
         }
-        let ledger = &mut self.ledger;
-        self.replies.send(reply, outcome.unfinished, self.context, &mut |event| ledger.note(event));
+        let recorder = &mut self.recorder;
+        self.replies.send(reply, outcome.unfinished, self.context, &mut |event| recorder.record(event));
     }
 
-    /// What rings when a reply has come that came not at once; `None` while none is to come, or to be sent.
+    /// The descriptor that is readable when a pending request was answered. `None` while no request is
+    /// pending, or the queue has no room.
     fn notifier(&self) -> Option<BorrowedFd<'static>> {
         self.inbox.notifier().filter(|_| !self.inbox.is_empty() && self.replies.has_room())
     }
 
-    /// Sends replies that come later, of those that have come.
-    fn deliver_later(&mut self) {
+    /// Sends the deferred replies that other processes have given.
+    fn send_deferred(&mut self) {
         if self.inbox.is_empty() || !self.replies.has_room() {
             return;
         }
         self.inbox.drain_notifier();
         while self.replies.has_room()
-            && let Some(answered) = self
-                .inbox
-                .take(|address| target(address).is_none_or(|(_, path)| self.replies.may_wait(path)), |_| ())
+            && let Some(answered) = self.inbox.take(
+                |address| decode_address(address).is_none_or(|(_, path)| self.replies.has_room_for(path)),
+                |_| (),
+            )
         {
-            let Some((identity, path)) = target(&answered.address) else { continue };
-            match self.replies.begin_to(path, identity) {
+            let Some((identity, path)) = decode_address(&answered.address) else { continue };
+            match self.replies.begin_deferred(path, identity) {
                 Ok(mut reply) => {
                     let outcome = self.answerer.write_deferred(&answered, &mut reply.stream);
                     reply.unsent = Some(answered.unsent);
                     self.send(reply, outcome);
                 }
-                Err(error) => self.ledger.note(Event::Dropped(path, &error)),
+                Err(error) => self.recorder.record(ReplyEvent::Dropped(path, &error)),
             }
         }
     }
 
-    fn go_on(&mut self) {
+    fn send_queued(&mut self) {
         if !self.replies.is_empty() {
-            let ledger = &mut self.ledger;
-            self.replies.take_turn(self.context, &mut |event| ledger.note(event));
+            let recorder = &mut self.recorder;
+            self.replies.run_once(self.context, &mut |event| recorder.record(event));
         }
     }
 }
 
-/// A client, as the log shows it: its FIFO for replies, and the user whose FIFO that is.
+/// A client in log lines: the path of its reply FIFO, and the FIFO's owner.
 struct ReplyPath<P>(Option<P>);
 
 impl<P: AsRef<Path>> fmt::Display for ReplyPath<P> {
@@ -350,16 +355,16 @@ impl<P: AsRef<Path>> PeerName for ReplyPath<P> {
     }
 }
 
-/// What a reply's address says; `None` when nobody wants the reply.
-fn target(address: &[u8]) -> Option<(Identity, &Path)> {
+/// Decodes the address of a deferred reply. `None` when the request has no reply FIFO.
+fn decode_address(address: &[u8]) -> Option<(Identity, &Path)> {
     let (identity, path) = address.split_first_chunk()?;
     Some((Identity::from_bytes(*identity), Path::new(OsStr::from_bytes(path))))
 }
 
-/// Where the reply to a client that gave that name goes, written to `path`; nowhere without one. C:
+/// Writes the path of the reply FIFO of that name to `path`. `None` when the name is empty. C:
 /// `get_reply_filename`.
 fn reply_path<'a>(
-    settings: &Settings,
+    settings: &FifoSettings,
     name: &[u8],
     path: &'a mut OsString,
 ) -> Result<Option<&'a Path>, &'static str> {
@@ -375,18 +380,18 @@ fn reply_path<'a>(
     Ok(Some(Path::new(path)))
 }
 
-/// The worker's own cells of the module's statistics, and what it says in the log.
+/// Counts events in the module's statistics, and logs them.
 #[derive(Debug)]
-struct Ledger {
+struct EventRecorder {
     counters: TransportCounters,
     refused: Throttle,
     undeliverable: Throttle,
     unreadable: Throttle,
 }
 
-impl Ledger {
-    fn new(process: &Process<'_>) -> Result<Ledger, OpenError> {
-        Ok(Ledger {
+impl EventRecorder {
+    fn new(process: &Process<'_>) -> Result<EventRecorder, OpenError> {
+        Ok(EventRecorder {
             counters: TransportCounters::find(process, &COUNTERS)?,
             refused: Throttle::new(module_path!()),
             undeliverable: Throttle::new(module_path!()),
@@ -394,16 +399,16 @@ impl Ledger {
         })
     }
 
-    fn note(&mut self, event: Event<'_>) {
+    fn record(&mut self, event: ReplyEvent<'_>) {
         match event {
-            Event::Erred => self.counters.count(TransportCounter::Errors),
-            Event::Parked => self.counters.count(TransportCounter::ParkedReplies),
-            Event::TimedOut(path) => {
+            ReplyEvent::Failed => self.counters.count(TransportCounter::Errors),
+            ReplyEvent::Parked => self.counters.count(TransportCounter::ParkedReplies),
+            ReplyEvent::TimedOut(path) => {
                 self.counters.count(TransportCounter::Timeouts);
                 let path = path.display();
                 self.undeliverable.warn(format_args!("reply to {path} dropped: nobody reads it"));
             }
-            Event::Dropped(path, error) => {
+            ReplyEvent::Dropped(path, error) => {
                 self.counters.count(TransportCounter::DroppedReplies);
                 self.undeliverable.warn(format_args!("reply to {} dropped: {error}", path.display()));
             }

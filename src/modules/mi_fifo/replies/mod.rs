@@ -1,10 +1,12 @@
-//! Replies that cannot leave at once: the client has not opened its FIFO yet, does not read on, or the reply is long.
+//! Keeps replies that are not completely sent: the client has not opened its FIFO, does not read, or the
+//! reply is long.
 //!
-//! Each is kept until it has left or its client lets two seconds pass without a move; the process never sleeps on one.
-//! Bounded: [`MAX_REPLIES`] in all, [`MAX_REPLIES_OF_ONE`] for one FIFO, and [`MAX_WAITING_BYTES`]; whoever has waited
-//! longest makes room, and never who reads, nor who came last. Of a long reply no more than the next piece is there.
-//! Replies to one FIFO leave one after the other. C: `mi_open_reply_pipe` in fifo_fnc.c, which sleeps for clients, and writes whatever time it
-//! takes.
+//! A reply is dropped when its client neither opens the FIFO nor reads from it for two seconds. The worker
+//! never sleeps for a client. The queue has limits: [`MAX_REPLIES`], [`MAX_REPLIES_OF_CLIENT`] for one FIFO,
+//! and [`MAX_QUEUED_BYTES`]. Over a limit, the reply that has waited longest is dropped, but neither the
+//! newest one nor one whose client reads. Of a long reply only the next piece is in memory. Replies to one
+//! FIFO are sent one after the other. C: `mi_open_reply_pipe` in fifo_fnc.c, which sleeps for clients, and
+//! writes without a limit of time.
 
 mod reply;
 
@@ -18,84 +20,85 @@ use crate::mi::Context;
 use crate::shm::Parcels;
 use crate::system::fifo::{self, Identity, ReplyError};
 use crate::wire::{Output, PieceWriter, Stream};
-pub(super) use reply::Reply;
-use reply::{Condition, Turn};
+pub(super) use reply::FifoReply;
+use reply::{SendCondition, SendStep};
 
-/// Replies that are kept at most. As many requests as a FIFO holds may come before the first client opens its own.
+/// The most replies in the queue. A FIFO holds as many requests, all of which may come before the first
+/// client opens its reply FIFO.
 const MAX_REPLIES: usize = 512;
 
-/// Replies to one FIFO that are kept at most.
-const MAX_REPLIES_OF_ONE: usize = 64;
+/// The most replies in the queue to one FIFO.
+const MAX_REPLIES_OF_CLIENT: usize = 64;
 
-/// What may wait for clients that do not read, in bytes, besides the last reply.
-const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The most bytes in the queue, without the newest reply.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
 
-/// Requests at most whose work goes on though their replies go nowhere, before other requests are served.
-const MAX_NOWHERE: usize = 16;
+/// The most detached replies (see [`FifoReply::detach`]) while the worker serves requests.
+const MAX_DETACHED: usize = 16;
 
-/// Largest buffer that is kept for the next reply, in bytes.
+/// Largest buffer that is reused for the next reply, in bytes.
 const MAX_SPARE_BYTES: usize = 256 << 10;
 
-/// Replies that survive a killed process at most, of those that nothing was written of.
+/// The most replies in shared memory, from which a successor sends them. Nothing of these replies is sent.
 pub(super) const MAX_PARCELS: usize = 64;
 
-/// Longest such reply with its path, in bytes.
+/// Longest such reply with its path and identity, in bytes.
 pub(super) const PARCEL_BYTES: usize = 4096 + 256 + size_of::<[u8; 24]>();
 
-/// What becomes of a reply that has not simply left.
+/// An event of a reply that is not sent at once.
 #[derive(Debug)]
-pub(super) enum Event<'a> {
-    /// It tells of an error, and did not when it began.
-    Erred,
-    /// It is kept until its client has room.
+pub(super) enum ReplyEvent<'a> {
+    /// The reply reports an error, which it did not when it was queued.
+    Failed,
+    /// The reply waits for its client.
     Parked,
-    /// Its client did not come, or did not read on.
+    /// The client has not opened its FIFO or has not read from it in time.
     TimedOut(&'a Path),
-    /// It will not leave.
+    /// The reply is dropped because of the error.
     Dropped(&'a Path, &'a dyn std::error::Error),
 }
 
-/// Who is told.
-pub(super) type Tell<'a> = dyn FnMut(Event<'_>) + 'a;
+/// Takes the events.
+pub(super) type ReportEvent<'a> = dyn FnMut(ReplyEvent<'_>) + 'a;
 
-/// Why a reply makes room for a new one.
+/// The limit of the queue that is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Crowd {
-    #[error("more than {MAX_REPLIES_OF_ONE} replies wait for its client")]
-    OfOne,
+enum ReplyLimit {
+    #[error("more than {MAX_REPLIES_OF_CLIENT} replies wait for its client")]
+    RepliesOfClient,
     #[error("more than {MAX_REPLIES} replies wait for their clients")]
-    Replies,
-    #[error("more than {MAX_WAITING_BYTES} bytes wait for their clients")]
+    ReplyQueue,
+    #[error("more than {MAX_QUEUED_BYTES} bytes wait for their clients")]
     Bytes,
 }
 
-/// The replies that are kept, in the order of their requests.
+/// The replies that are not completely sent, in the order of their requests.
 #[derive(Debug)]
-pub(super) struct Replies<'a> {
-    kept: Vec<Reply<'a>>,
-    /// Where short ones lie as long as nothing of them was written, so that a successor goes on with them.
+pub(super) struct ReplyQueue<'a> {
+    queued: Vec<FifoReply<'a>>,
+    /// Copies of short replies of which nothing is sent, for a successor.
     parcels: &'a Parcels,
-    /// The FIFO that requests come by.
-    requests: Option<Identity>,
-    /// The number of the next one.
-    next: u64,
-    /// The number of the one that has gone on last.
-    last: u64,
-    /// Buffers for the next reply and its path.
+    /// The FIFO for requests. No reply is written to it.
+    request_fifo: Option<Identity>,
+    /// The number of the newest reply.
+    last_number: u64,
+    /// The number of the reply that had the last time slice.
+    last_served: u64,
+    /// Buffers that the next reply reuses.
     spare: Stream,
     spare_path: PathBuf,
 }
 
-impl<'a> Replies<'a> {
-    /// Goes on with what a killed predecessor has left: whole replies, whose clients had not come yet. They get as much
-    /// time as new ones. `requests` is the FIFO that requests come by.
-    pub(super) fn take_over(parcels: &'a Parcels, requests: Option<Identity>) -> Replies<'a> {
-        let mut replies = Replies {
-            kept: Vec::new(),
+impl<'a> ReplyQueue<'a> {
+    /// Takes over the replies that a killed predecessor has left. Their clients get as much time as for new
+    /// replies. `request_fifo` is the FIFO for requests.
+    pub(super) fn take_over(parcels: &'a Parcels, request_fifo: Option<Identity>) -> ReplyQueue<'a> {
+        let mut replies = ReplyQueue {
+            queued: Vec::new(),
             parcels,
-            requests,
-            next: 0,
-            last: 0,
+            request_fifo,
+            last_number: 0,
+            last_served: 0,
             spare: Stream::default(),
             spare_path: PathBuf::new(),
         };
@@ -104,258 +107,277 @@ impl<'a> Replies<'a> {
             // A path has no NUL.
             let Some(end) = bytes.iter().position(|&byte| byte == 0) else { continue };
             let path = PathBuf::from(OsStr::from_bytes(&bytes[..end]));
-            let is_first = replies.kept.iter().all(|kept: &Reply<'_>| kept.path.as_ref() != Some(&path));
-            let condition = if is_first { Condition::absent() } else { Condition::Waiting };
+            let is_first =
+                replies.queued.iter().all(|queued: &FifoReply<'_>| queued.path.as_ref() != Some(&path));
+            let condition = if is_first { SendCondition::absent() } else { SendCondition::AfterOther };
             let mut stream = Stream::default();
             stream.push(&bytes[end + 1..]);
-            let mut reply = Reply::new(number, Some(path), None, condition, stream);
+            let mut reply = FifoReply::new(number, Some(path), None, condition, stream);
             reply.since = Some(Instant::now());
             reply.identity = Some(identity).filter(|it| *it != [0; 24]).map(Identity::from_bytes);
             reply.parcel = Some(parcel);
-            replies.kept.push(reply);
-            replies.next = number;
+            replies.queued.push(reply);
+            replies.last_number = number;
         }
         replies
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.queued.is_empty()
     }
 
-    /// Whether there is room for replies that can come another time.
+    /// There is room for deferred replies.
     pub(super) fn has_room(&self) -> bool {
-        self.kept.len() < MAX_REPLIES / 2
+        self.queued.len() < MAX_REPLIES / 2
     }
 
-    /// Whether there is room for one of them to the FIFO at a path.
-    pub(super) fn may_wait(&self, path: &Path) -> bool {
-        let of_one = self.kept.iter().filter(|reply| reply.path.as_deref() == Some(path));
-        of_one.count() < MAX_REPLIES_OF_ONE / 2
+    /// There is room for a deferred reply to the FIFO at `path`.
+    pub(super) fn has_room_for(&self, path: &Path) -> bool {
+        let of_client = self.queued.iter().filter(|reply| reply.path.as_deref() == Some(path));
+        of_client.count() < MAX_REPLIES_OF_CLIENT / 2
     }
 
-    /// Whether one of them goes on as soon as it has its turn.
+    /// A reply can use a time slice now.
     pub(super) fn is_any_ready(&self) -> bool {
-        self.kept.iter().any(Reply::can_go_on)
+        self.queued.iter().any(FifoReply::is_ready)
     }
 
-    /// Whether replies that are not read any more come first, as their work is to be done.
-    pub(super) fn is_behind(&self) -> bool {
-        self.kept.iter().filter(|reply| reply.path.is_none()).count() >= MAX_NOWHERE
+    /// So many replies are detached that their work comes before new requests.
+    pub(super) fn has_detached_backlog(&self) -> bool {
+        self.queued.iter().filter(|reply| reply.path.is_none()).count() >= MAX_DETACHED
     }
 
-    /// Begins a reply to the FIFO at `path`; without one it goes nowhere. One that may come `later` is opened when it
-    /// comes: a client sees the end of a FIFO that is open when this process is killed.
+    /// Begins a reply to the FIFO at `path`, or without a path one that is discarded. The FIFO of a reply
+    /// that `may_be_deferred` is opened when there is something to write: when the worker is killed with the
+    /// FIFO open, the client reads an end of file.
     ///
     /// # Errors
-    /// When nothing can ever be written there. [`ReplyError::Absent`] is none of these.
-    pub(super) fn begin(&mut self, path: Option<&Path>, later: bool) -> Result<Reply<'a>, ReplyError> {
+    /// When no reply can be written there. A client that has not opened its FIFO is no error.
+    pub(super) fn begin(
+        &mut self,
+        path: Option<&Path>,
+        may_be_deferred: bool,
+    ) -> Result<FifoReply<'a>, ReplyError> {
         let (mut fifo, mut identity) = (None, None);
         let condition = match path {
-            None => Condition::Ready,
-            Some(path) if self.kept.iter().any(|kept| kept.path.as_deref() == Some(path)) => {
-                Condition::Waiting
+            None => SendCondition::Ready,
+            Some(path) if self.queued.iter().any(|queued| queued.path.as_deref() == Some(path)) => {
+                SendCondition::AfterOther
             }
-            Some(path) if later => {
+            Some(path) if may_be_deferred => {
                 identity = Some(fifo::Reply::look(path)?);
-                Condition::due()
+                SendCondition::untried()
             }
             Some(path) => match fifo::Reply::open(path) {
                 Ok(opened) => {
                     identity = Some(opened.identity());
                     fifo = Some(opened);
-                    Condition::Ready
+                    SendCondition::Ready
                 }
-                Err(ReplyError::Absent) => Condition::absent(),
+                Err(ReplyError::Absent) => SendCondition::absent(),
                 Err(error) => return Err(error),
             },
         };
         if let (None, Some(path)) = (identity, path) {
             identity = Identity::at(path).ok();
         }
-        if identity.is_some() && identity == self.requests {
+        if identity.is_some() && identity == self.request_fifo {
             return Err(ReplyError::Requests);
         }
-        self.next += 1;
+        self.last_number += 1;
         let stream = std::mem::take(&mut self.spare);
         let path = path.map(|path| {
-            let mut kept = std::mem::take(&mut self.spare_path);
-            kept.clear();
-            kept.push(path);
-            kept
+            let mut buffer = std::mem::take(&mut self.spare_path);
+            buffer.clear();
+            buffer.push(path);
+            buffer
         });
-        let mut reply = Reply::new(self.next, path, fifo, condition, stream);
+        let mut reply = FifoReply::new(self.last_number, path, fifo, condition, stream);
         reply.identity = identity;
         Ok(reply)
     }
 
-    /// Begins a reply that has come later, to the FIFO that was at `path` when it was asked for.
+    /// Begins a deferred reply to the FIFO that was at `path` when the request came.
     ///
     /// # Errors
-    /// As [`begin`](Replies::begin).
-    pub(super) fn begin_to(&mut self, path: &Path, identity: Identity) -> Result<Reply<'a>, ReplyError> {
+    /// As [`begin`](ReplyQueue::begin).
+    pub(super) fn begin_deferred(
+        &mut self,
+        path: &Path,
+        identity: Identity,
+    ) -> Result<FifoReply<'a>, ReplyError> {
         let mut reply = self.begin(Some(path), true)?;
         reply.identity = Some(identity);
         Ok(reply)
     }
 
-    /// Sends what was written to a reply, as far as that goes, and keeps the rest.
+    /// Sends as much of a reply as its FIFO has room for, and queues the rest. `more` writes what is not in
+    /// the stream.
     pub(super) fn send(
         &mut self,
-        mut reply: Reply<'a>,
+        mut reply: FifoReply<'a>,
         more: Option<Box<dyn PieceWriter<Stream>>>,
         context: &Context,
-        tell: &mut Tell<'_>,
+        report: &mut ReportEvent<'_>,
     ) {
         reply.more = more;
-        let mut turn = if reply.was_not_opened() { reply.look(Instant::now()) } else { Turn::GoesOn };
-        if reply.can_go_on() {
-            turn = reply.go_on(context, tell);
+        let mut step =
+            if reply.is_not_tried() { reply.try_open(Instant::now()) } else { SendStep::Continues };
+        if reply.is_ready() {
+            step = reply.send_some(context, report);
         }
-        if let Turn::Ends = turn {
-            if reply.largest <= MAX_SPARE_BYTES {
+        if let SendStep::Complete = step {
+            if reply.max_stream_bytes <= MAX_SPARE_BYTES {
                 self.spare = reply.stream;
             }
             self.spare_path = reply.path.unwrap_or_default();
             return;
         }
-        reply.tell_if_parked(tell);
+        reply.report_if_parked(report);
         reply.since = Some(Instant::now());
-        reply.keep(self.parcels);
-        self.kept.push(reply);
-        if !self.settle(self.kept.len() - 1, turn, tell) {
-            self.make_room(tell);
+        reply.store_copy(self.parcels);
+        self.queued.push(reply);
+        if !self.handle_step(self.queued.len() - 1, step, report) {
+            self.drop_excess(report);
         }
     }
 
-    /// Gives up who has waited longest, as long as there is too much for the one that came last.
-    fn make_room(&mut self, tell: &mut Tell<'_>) {
+    /// Drops the replies that have waited longest while the queue is over a limit.
+    fn drop_excess(&mut self, report: &mut ReportEvent<'_>) {
         let now = Instant::now();
-        while let Some((crowd, at)) = self.crowd().and_then(|crowd| Some((crowd, self.longest(crowd, now)?)))
+        while let Some((limit, at)) =
+            self.exceeded_limit().and_then(|limit| Some((limit, self.longest_waiting(limit, now)?)))
         {
-            tell(Event::Dropped(self.kept[at].shown_path(), &crowd));
-            self.let_go(at, false, tell);
+            report(ReplyEvent::Dropped(self.queued[at].shown_path(), &limit));
+            self.remove(at, false, report);
         }
     }
 
-    /// Of what there is too much.
-    fn crowd(&self) -> Option<Crowd> {
-        let path = self.kept.last()?.path.as_ref()?;
-        let (mut count, mut of_one, mut bytes) = (0, 0, 0);
-        for reply in self.kept.iter().filter(|reply| reply.path.is_some()) {
+    /// The limit that the newest reply exceeds.
+    fn exceeded_limit(&self) -> Option<ReplyLimit> {
+        let path = self.queued.last()?.path.as_ref()?;
+        let (mut count, mut of_client, mut bytes) = (0, 0, 0);
+        for reply in self.queued.iter().filter(|reply| reply.path.is_some()) {
             count += 1;
-            of_one += usize::from(reply.path.as_ref() == Some(path));
-            bytes += reply.held();
+            of_client += usize::from(reply.path.as_ref() == Some(path));
+            bytes += reply.held_bytes();
         }
-        let crowds = [
-            (of_one > MAX_REPLIES_OF_ONE, Crowd::OfOne),
-            (count > MAX_REPLIES, Crowd::Replies),
-            (bytes > MAX_WAITING_BYTES, Crowd::Bytes),
+        let limits = [
+            (of_client > MAX_REPLIES_OF_CLIENT, ReplyLimit::RepliesOfClient),
+            (count > MAX_REPLIES, ReplyLimit::ReplyQueue),
+            (bytes > MAX_QUEUED_BYTES, ReplyLimit::Bytes),
         ];
-        crowds.into_iter().find(|(is_one, _)| *is_one).map(|(_, crowd)| crowd)
+        limits.into_iter().find(|(is_exceeded, _)| *is_exceeded).map(|(_, limit)| limit)
     }
 
-    /// Who has waited longest and may make room. Of too many that all read it is one of them.
-    fn longest(&self, crowd: Crowd, now: Instant) -> Option<usize> {
-        let (last, others) = self.kept.split_last()?;
-        let is_one =
-            |reply: &Reply<'_>| reply.path.is_some() && (crowd != Crowd::OfOne || reply.path == last.path);
-        let who = others.iter().enumerate().filter(|(_, reply)| is_one(reply));
-        let quiet = who.clone().filter(|(_, reply)| reply.may_go(now)).min_by_key(|(_, reply)| reply.since);
-        let any = || who.min_by_key(|(_, reply)| reply.since).filter(|_| crowd != Crowd::Bytes);
-        quiet.or_else(any).map(|(at, _)| at)
+    /// The reply that has waited longest, of those that count for the limit. When the clients of all of them
+    /// read, one of these is chosen, but not for [`ReplyLimit::Bytes`].
+    fn longest_waiting(&self, limit: ReplyLimit, now: Instant) -> Option<usize> {
+        let (last, others) = self.queued.split_last()?;
+        let counts = |reply: &FifoReply<'_>| {
+            reply.path.is_some() && (limit != ReplyLimit::RepliesOfClient || reply.path == last.path)
+        };
+        let candidates = others.iter().enumerate().filter(|(_, reply)| counts(reply));
+        let idle = candidates
+            .clone()
+            .filter(|(_, reply)| reply.may_be_dropped(now))
+            .min_by_key(|(_, reply)| reply.since);
+        let any = || candidates.min_by_key(|(_, reply)| reply.since).filter(|_| limit != ReplyLimit::Bytes);
+        idle.or_else(any).map(|(at, _)| at)
     }
 
-    /// Tries again what is due, gives up what is late, and lets one reply go on that can, for a time slice.
-    pub(super) fn take_turn(&mut self, context: &Context, tell: &mut Tell<'_>) {
+    /// Opens FIFOs whose retry is due, drops replies that have timed out, and gives one reply a time slice.
+    pub(super) fn run_once(&mut self, context: &Context, report: &mut ReportEvent<'_>) {
         let now = Instant::now();
         let mut at = 0;
-        while let Some(reply) = self.kept.get_mut(at) {
-            let mut turn = reply.look(now);
-            if let (Turn::Opened, reply) = (&turn, reply) {
-                turn = reply.go_on(context, tell);
+        while let Some(reply) = self.queued.get_mut(at) {
+            let mut step = reply.try_open(now);
+            if let (SendStep::Opened, reply) = (&step, reply) {
+                step = reply.send_some(context, report);
             }
-            at += usize::from(!self.settle(at, turn, tell));
+            at += usize::from(!self.handle_step(at, step, report));
         }
-        let numbers = || self.kept.iter().filter(|reply| reply.can_go_on()).map(|reply| reply.number);
-        let next = numbers().find(|&number| number > self.last).or_else(|| numbers().next());
-        if let Some(at) = self.kept.iter().position(|reply| Some(reply.number) == next) {
-            let reply = &mut self.kept[at];
-            self.last = reply.number;
-            let turn = reply.go_on(context, tell);
-            reply.tell_if_parked(tell);
-            self.settle(at, turn, tell);
+        let numbers = || self.queued.iter().filter(|reply| reply.is_ready()).map(|reply| reply.number);
+        let next = numbers().find(|&number| number > self.last_served).or_else(|| numbers().next());
+        if let Some(at) = self.queued.iter().position(|reply| Some(reply.number) == next) {
+            let reply = &mut self.queued[at];
+            self.last_served = reply.number;
+            let step = reply.send_some(context, report);
+            reply.report_if_parked(report);
+            self.handle_step(at, step, report);
         }
     }
 
-    /// Does what follows from a turn of the reply at that place. True when it is gone.
-    fn settle(&mut self, at: usize, turn: Turn, tell: &mut Tell<'_>) -> bool {
-        let reply = &mut self.kept[at];
-        let has_moved = match turn {
-            Turn::Opened | Turn::GoesOn => return false,
-            Turn::Ends => true,
-            Turn::Late => {
-                tell(Event::TimedOut(reply.shown_path()));
+    /// Removes the reply at this index when its step has completed it or has failed. True when it is removed.
+    fn handle_step(&mut self, at: usize, step: SendStep, report: &mut ReportEvent<'_>) -> bool {
+        let reply = &mut self.queued[at];
+        let is_client_active = match step {
+            SendStep::Opened | SendStep::Continues => return false,
+            SendStep::Complete => true,
+            SendStep::TimedOut => {
+                report(ReplyEvent::TimedOut(reply.shown_path()));
                 false
             }
-            Turn::Fails(error) => {
-                tell(Event::Dropped(reply.shown_path(), &error));
+            SendStep::Failed(error) => {
+                report(ReplyEvent::Dropped(reply.shown_path(), &error));
                 true
             }
         };
-        self.let_go(at, has_moved, tell)
+        self.remove(at, is_client_active, report)
     }
 
-    /// Forgets a reply, but for work that is to be done, and lets the next one to its FIFO begin. One that has waited
-    /// for the same client as long as that may goes with it, unless that client has made a move. True when it is gone.
-    fn let_go(&mut self, at: usize, has_moved: bool, tell: &mut Tell<'_>) -> bool {
+    /// Removes a reply, or detaches it when it has work left, and lets the next reply to its FIFO begin.
+    /// Removes other timed out replies to the FIFO as well, unless the client is active. True when the reply
+    /// at `at` is removed.
+    fn remove(&mut self, at: usize, is_client_active: bool, report: &mut ReportEvent<'_>) -> bool {
         let now = Instant::now();
-        // Behind one that waits for another nothing changes.
-        let is_first = self.kept[at].condition != Condition::Waiting;
-        let path = self.kept[at].path.take().filter(|_| is_first);
-        let is_gone = !self.kept[at].go_nowhere();
-        if is_gone {
-            self.kept.remove(at);
+        // A reply that waits for another one is not the first, so no other begins.
+        let is_first = self.queued[at].condition != SendCondition::AfterOther;
+        let path = self.queued[at].path.take().filter(|_| is_first);
+        let is_removed = !self.queued[at].detach();
+        if is_removed {
+            self.queued.remove(at);
         }
-        // Those to one FIFO stand in the order of their requests, behind the one that is gone.
+        // The next replies to the FIFO come after the removed one.
         let mut next = at;
-        while let (Some(reply), true) = (self.kept.get_mut(next), path.is_some()) {
+        while let (Some(reply), true) = (self.queued.get_mut(next), path.is_some()) {
             if reply.path != path {
                 next += 1;
-            } else if !has_moved && reply.is_late(now) {
-                tell(Event::TimedOut(reply.shown_path()));
+            } else if !is_client_active && reply.is_timed_out(now) {
+                report(ReplyEvent::TimedOut(reply.shown_path()));
                 reply.path = None;
-                if reply.go_nowhere() {
+                if reply.detach() {
                     next += 1;
                 } else {
-                    self.kept.remove(next);
+                    self.queued.remove(next);
                 }
             } else {
-                if reply.condition == Condition::Waiting {
-                    reply.condition = Condition::absent();
-                    reply.since = if has_moved { Some(now) } else { reply.since };
+                if reply.condition == SendCondition::AfterOther {
+                    reply.condition = SendCondition::absent();
+                    reply.since = if is_client_active { Some(now) } else { reply.since };
                 }
                 break;
             }
         }
-        is_gone
+        is_removed
     }
 
-    /// Waits until there is something to read from `requests` or `other`, or something here to be done, but no longer
-    /// than `limit`. True when there is something to read from `requests`.
+    /// Waits until `requests` or `notifier` is readable, or a reply can continue, but no longer than `limit`.
+    /// True when `requests` is readable.
     pub(super) fn wait(
         &mut self,
         requests: BorrowedFd<'_>,
-        other: Option<BorrowedFd<'_>>,
+        notifier: Option<BorrowedFd<'_>>,
         limit: Option<Duration>,
     ) -> bool {
-        let due = self.kept.iter().filter_map(Reply::due).min();
-        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let limit = [limit, due].into_iter().flatten().min();
-        let blocked: Vec<_> = self.kept.iter().filter_map(Reply::blocked_on).collect();
-        let ready = fifo::wait(requests, other, &blocked, limit);
-        let waiting = self.kept.iter_mut().filter(|reply| reply.condition == Condition::Blocked);
+        let next_step = self.queued.iter().filter_map(FifoReply::next_step_at).min();
+        let next_step = next_step.map(|at| at.saturating_duration_since(Instant::now()));
+        let limit = [limit, next_step].into_iter().flatten().min();
+        let blocked: Vec<_> = self.queued.iter().filter_map(FifoReply::blocked_on).collect();
+        let ready = fifo::wait(requests, notifier, &blocked, limit);
+        let waiting = self.queued.iter_mut().filter(|reply| reply.condition == SendCondition::Blocked);
         for (reply, _) in waiting.zip(&ready.writable).filter(|(_, is_ready)| **is_ready) {
-            reply.condition = Condition::Ready;
+            reply.condition = SendCondition::Ready;
         }
         ready.readable
     }
