@@ -135,7 +135,7 @@ fn build_reply(
     params: &Params,
     reply: &mut TreeBuilder,
 ) -> Result<(), Status> {
-    let recipe = mi::classic_recipe(command, params)?;
+    let recipe = command.classic.recipe_for(params.len())?;
     let caller = Caller::new("core", &"a module in C");
     let outcome = mi::run(command, recipe, context, params, reply, caller, Delivery::InBatch)?;
     if let Some(mut rest) = outcome.rest() {

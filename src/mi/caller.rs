@@ -1,24 +1,19 @@
-//! Who has sent a request, and what the log says of that.
+//! Describes the sender of a request, for log lines and deferred replies.
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::command::{Changes, Command};
-use super::params::Params;
 use super::status::Status;
 
-/// OpenSIPS's level of what an operator may want to see.
+/// OpenSIPS's log level for refused requests.
 const NOTICE: i32 = 2;
 
-/// Bytes of the parameters that the log shows at most.
-const SHOWN_BYTES: usize = 100;
-
-/// Who has sent a request, as the transport that received it knows.
+/// The sender of a request, as its transport knows it.
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
-    /// The transport: its module.
+    /// The name of the transport's module.
     pub transport: &'static str,
-    /// Who it is, for the log.
+    /// The client in log lines.
     pub peer: &'a dyn PeerName,
     /// The address of the caller for a deferred reply, in the form of the transport.
     pub address: &'a [u8],
@@ -31,26 +26,13 @@ impl<'a> Caller<'a> {
         Caller { transport, peer, address: b"" }
     }
 
-    /// The caller, for requests that run when the one they came with is gone.
+    /// A copy without an address, which outlives the request.
     #[must_use]
     pub fn to_owned_caller(&self) -> OwnedCaller {
         OwnedCaller { transport: self.transport, peer: self.peer.to_boxed() }
     }
 
-    /// Says that a command that changes the server is about to run.
-    pub(super) fn log_change(&self, command: &Command, params: &Params) {
-        let is_shown = match command.changes {
-            Changes::Data => false,
-            Changes::Server => true,
-            Changes::ServerIfParameters => !params.is_empty(),
-        };
-        if is_shown {
-            let name = command.name;
-            log::info!(level = NOTICE, cause = name; "{name}{} by {self}", Shown(params));
-        }
-    }
-
-    /// Says why a request is refused, when the reply does not.
+    /// Logs the cause of an error, when the reply does not name it.
     pub fn log_refusal(&self, command: &str, status: &Status) {
         if let Some(reason) = &status.data {
             log::info!(
@@ -73,10 +55,9 @@ impl fmt::Debug for Caller<'_> {
     }
 }
 
-/// A client, shown by a path or an address. That may take system calls; it is done only when a line is
-/// written.
+/// Names a client in log lines, by a path or an address. Writing the name may take system calls.
 pub trait PeerName: fmt::Display {
-    /// The client, apart from its request.
+    /// A copy that outlives the request.
     fn to_boxed(&self) -> Box<dyn PeerName>;
 }
 
@@ -92,7 +73,7 @@ impl PeerName for &'static str {
     }
 }
 
-/// A [`Caller`] without an address that lives by itself.
+/// A [`Caller`] without an address, which outlives its request.
 pub struct OwnedCaller {
     transport: &'static str,
     peer: Box<dyn PeerName>,
@@ -105,28 +86,10 @@ impl fmt::Debug for OwnedCaller {
 }
 
 impl OwnedCaller {
-    /// The caller.
+    /// Borrows the caller.
     #[must_use]
     pub fn caller(&self) -> Caller<'_> {
         Caller::new(self.transport, &*self.peer)
-    }
-}
-
-/// Parameters, each after a blank, in ASCII and not longer than some.
-struct Shown<'a>(&'a Params);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut room = SHOWN_BYTES;
-        for (_, value) in self.0.iter() {
-            let shown = &value[..value.len().min(room)];
-            write!(f, " {}", shown.escape_ascii())?;
-            if shown.len() < value.len() {
-                return f.write_str("...");
-            }
-            room -= shown.len();
-        }
-        Ok(())
     }
 }
 
@@ -135,16 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_shown_in_part() {
-        let mut params = Params::new();
-        params.push(b"", b"a\n");
-        params.push(b"x", &[b'y'; 200]);
-        params.push(b"", b"z");
-        assert_eq!(Shown(&params).to_string(), format!(" a\\n {}...", "y".repeat(98)));
-    }
-
-    #[test]
-    fn a_kept_caller_is_the_same_to_the_log() {
+    fn an_owned_caller_is_logged_as_the_borrowed_one() {
         let caller = Caller { transport: "mi_fifo", peer: &"somebody", address: b"x" };
         assert_eq!(caller.to_owned_caller().caller().to_string(), caller.to_string());
     }

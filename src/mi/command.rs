@@ -1,102 +1,65 @@
-//! Command rows, the table of all loaded commands, and the one place that runs a command.
+//! Defines commands and the table of all commands, and runs a command.
 
+use super::Context;
 use super::caller::Caller;
-use super::context::Context;
-use super::deferred::{CommandOutcome, Delivery};
 use super::params::{Args, Params};
-use super::reply::{Reply, Rest};
-use super::status::{MISSING_PARAMETER, Status};
+use super::recipe::{Classic, Parameter};
+use super::reply::{Generation, Reply, Rest};
+use super::status::Status;
 
-/// The two shapes of requests and replies.
+/// OpenSIPS's log level for changes that an operator makes.
+const NOTICE: i32 = 2;
+
+/// How the caller takes a deferred reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
-    /// OpenSIPS 1.x and 2.x: positional parameters, a tree of nodes with attributes.
-    Classic,
-    /// OpenSIPS 3.x: positional or named parameters, a JSON value.
-    JsonRpc,
-}
-
-/// What a parameter's value must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParameterKind {
-    /// Any bytes.
-    Text,
-    /// A number.
-    Integer,
-    /// One or more values; only as the last parameter.
-    List,
-}
-
-/// One parameter of a recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// As JSON-RPC callers name it; the classic form goes by position.
-    pub name: &'static str,
-    /// What its value must be.
-    pub kind: ParameterKind,
-    /// Whether the command does without.
-    pub optional: bool,
-}
-
-/// A text parameter that must be there.
-#[must_use]
-pub const fn required(name: &'static str) -> Parameter {
-    Parameter { name, kind: ParameterKind::Text, optional: false }
-}
-
-/// A text parameter that may be left out.
-#[must_use]
-pub const fn optional(name: &'static str) -> Parameter {
-    Parameter { name, kind: ParameterKind::Text, optional: true }
-}
-
-impl Parameter {
-    /// The same parameter, as a number.
-    #[must_use]
-    pub const fn integer(self) -> Parameter {
-        Parameter { kind: ParameterKind::Integer, ..self }
-    }
-
-    /// The same parameter, as one or more values.
-    #[must_use]
-    pub const fn list(self) -> Parameter {
-        Parameter { kind: ParameterKind::List, ..self }
-    }
-}
-
-/// How a command is called by classic clients.
-#[derive(Clone, Debug)]
-pub enum Classic {
-    /// Not at all: the command exists for JSON-RPC only.
-    Absent,
-    /// Without input: what follows the command is not even parsed. C: `MI_NO_INPUT_FLAG`.
-    NoInput,
-    /// With these parameters, by position.
-    Takes {
-        /// In their order.
-        recipe: &'static [Parameter],
-        /// The answer when one is missing; `None` when the command itself looks, after other checks.
-        too_few: Option<Status>,
-        /// The answer when there are more; `None` when more are ignored, or the command itself looks.
-        too_many: Option<Status>,
+pub enum Delivery<'a> {
+    /// The caller waits for it.
+    Waiting {
+        /// What the transport needs to frame the reply, beside the caller's address: the id of a JSON-RPC
+        /// request, for example.
+        envelope: &'a [u8],
     },
+    /// The reply is discarded: the request is a notification.
+    Discarded,
+    /// The reply is one of a batch. It cannot be deferred.
+    InBatch,
 }
 
-impl Classic {
-    /// With these parameters and C's usual answer when one is missing; more are ignored.
+/// What a command that succeeded has left behind.
+pub enum CommandOutcome {
+    /// The reply is written, but for the rest of a long one.
+    Replied(Option<Rest>),
+    /// The reply is deferred, and nothing is written. The number is that of the pending request.
+    Deferred(u64),
+}
+
+impl CommandOutcome {
+    /// The rest of a long reply. `None` for a deferred one.
     #[must_use]
-    pub const fn takes(recipe: &'static [Parameter]) -> Classic {
-        Classic::Takes { recipe, too_few: Some(MISSING_PARAMETER), too_many: None }
+    pub fn rest(self) -> Option<Rest> {
+        match self {
+            CommandOutcome::Replied(rest) => rest,
+            CommandOutcome::Deferred(_) => None,
+        }
     }
 }
 
-/// What runs a command: a function for the built-in ones, a closure for those of C modules, either of them in
-/// a [`Deferrable`](super::Deferrable) when the command may defer its reply.
+impl std::fmt::Debug for CommandOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CommandOutcome::Replied(rest) => write!(f, "Replied(rest: {})", rest.is_some()),
+            CommandOutcome::Deferred(number) => write!(f, "Deferred({number})"),
+        }
+    }
+}
+
+/// The function of a command. A closure of this type is one, and so is a [`Deferrable`](super::Deferrable),
+/// which may defer its reply.
 pub trait CommandFunction: Sync {
-    /// Runs it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What the command answers instead of a reply.
+    /// The error that is the reply.
     fn run(&self, call: &mut Call<'_>) -> Result<(), Status>;
 
     /// The command may defer its reply.
@@ -111,30 +74,30 @@ impl<F: Fn(&mut Call<'_>) -> Result<(), Status> + Sync> CommandFunction for F {
     }
 }
 
-/// What a command changes. A call of one that changes the server itself is logged, with its caller.
+/// What a command changes. Changes of the server are logged with their caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changes {
-    /// Nothing, or what clients keep in the server.
+    /// Nothing, or data that clients store in the server.
     Data,
-    /// How the server itself goes on.
+    /// The server itself, such as its log level.
     Server,
-    /// The same, when it has parameters; without any it only shows.
+    /// The server itself when there are parameters; otherwise nothing.
     ServerIfParameters,
 }
 
-/// One command: a row of its module's table.
+/// A command. Each module has a table of its commands.
 pub struct Command {
-    /// As it is called.
+    /// The name in requests.
     pub name: &'static str,
-    /// One line for `help`.
+    /// The text of `help`, one line.
     pub help: Option<&'static str>,
-    /// The classic recipe.
+    /// The form in classic requests.
     pub classic: Classic,
-    /// The JSON-RPC recipes, told apart by their number of parameters; none when JSON-RPC lacks the command.
+    /// The recipes of JSON-RPC, with different numbers of parameters. Empty when the command is classic only.
     pub json_rpc: &'static [&'static [Parameter]],
-    /// What it changes.
+    /// Decides whether a call is logged.
     pub changes: Changes,
-    /// What it does.
+    /// Runs the command.
     pub run: &'static dyn CommandFunction,
 }
 
@@ -144,19 +107,19 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// Everything a command sees of a request.
+/// A request as its command sees it.
 pub struct Call<'a> {
     /// The server.
     pub context: &'a Context,
     /// The request's parameters.
     pub args: Args<'a>,
-    /// Where the reply goes.
+    /// The sink for the reply.
     pub reply: &'a mut dyn Reply,
-    /// What is left of a reply that may be long; set by the command, with its code settled.
+    /// The rest of a long reply. The command sets it, after it has written the code of the reply.
     pub rest: Option<Rest>,
     /// The command's name.
     pub name: &'static str,
-    /// Who asks.
+    /// The sender of the request.
     pub(super) caller: Caller<'a>,
     /// How the caller takes a deferred reply.
     pub(super) delivery: Delivery<'a>,
@@ -164,35 +127,34 @@ pub struct Call<'a> {
     pub(super) deferred: Option<u64>,
 }
 
-/// A command with the module that exports it.
+/// A command and its module.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandEntry {
-    /// The row.
+    /// The command.
     pub command: &'static Command,
     /// The module's name.
     pub module: &'static str,
 }
 
-/// All commands of the loaded modules.
+/// The commands of all loaded modules.
 #[derive(Debug, Default)]
 pub struct CommandTable {
     entries: Vec<CommandEntry>,
-    /// Positions in `entries`, by name.
+    /// Indices of `entries` in the order of the names.
     sorted: Vec<usize>,
 }
 
 impl CommandTable {
-    /// Adds a module's commands, in their order. Returns the first name that is taken already, if any; that
-    /// command and the rest of the module's are not added.
+    /// Adds a module's commands, in their order.
     ///
     /// # Errors
-    /// The entry that has the name.
+    /// The entry of another command with the same name. This command and the ones after it are not added.
     pub fn add(&mut self, module: &'static str, commands: &'static [Command]) -> Result<(), CommandEntry> {
         for command in commands {
             match self.position(command.name.as_bytes()) {
                 Ok(taken) => return Err(self.entries[self.sorted[taken]]),
-                Err(place) => {
-                    self.sorted.insert(place, self.entries.len());
+                Err(index) => {
+                    self.sorted.insert(index, self.entries.len());
                     self.entries.push(CommandEntry { command, module });
                 }
             }
@@ -200,16 +162,16 @@ impl CommandTable {
         Ok(())
     }
 
-    /// The command of that name, as a caller of that generation may call it. Case counts.
+    /// The command of that name, when it exists in that generation. Case-sensitive.
     #[must_use]
     pub fn find(&self, name: &[u8], generation: Generation) -> Option<&CommandEntry> {
         let entry = &self.entries[self.sorted[self.position(name).ok()?]];
-        entry.command.serves(generation).then_some(entry)
+        entry.command.exists_in(generation).then_some(entry)
     }
 
-    /// All that callers of that generation may call, in the order of registration.
+    /// The commands of that generation, in the order in which they were added.
     pub fn iter(&self, generation: Generation) -> impl Iterator<Item = &CommandEntry> {
-        self.entries.iter().filter(move |entry| entry.command.serves(generation))
+        self.entries.iter().filter(move |entry| entry.command.exists_in(generation))
     }
 
     /// There is a command that may defer its reply.
@@ -224,7 +186,7 @@ impl CommandTable {
 }
 
 impl Command {
-    fn serves(&self, generation: Generation) -> bool {
+    fn exists_in(&self, generation: Generation) -> bool {
         match generation {
             Generation::Classic => !matches!(self.classic, Classic::Absent),
             Generation::JsonRpc => !self.json_rpc.is_empty(),
@@ -232,26 +194,11 @@ impl Command {
     }
 }
 
-/// Checks how many parameters a classic caller has given; gives the recipe they go by.
+/// Runs a command, whose parameters fit `recipe`. Logs a change of the server, and the cause of an error that the
+/// reply does not name.
 ///
 /// # Errors
-/// What the check answers instead of a reply.
-pub fn classic_recipe(command: &Command, params: &Params) -> Result<&'static [Parameter], Status> {
-    let Classic::Takes { recipe, too_few, too_many } = &command.classic else { return Ok(&[]) };
-    let needed = recipe.iter().filter(|parameter| !parameter.optional).count();
-    let open_ended = recipe.last().is_some_and(|parameter| parameter.kind == ParameterKind::List);
-    match (too_few, too_many) {
-        (Some(status), _) if params.len() < needed => Err(status.clone()),
-        (_, Some(status)) if !open_ended && params.len() > recipe.len() => Err(status.clone()),
-        _ => Ok(recipe),
-    }
-}
-
-/// Runs a command with parameters that fit `recipe`. The log says so when it changes the server, and why it
-/// is refused when the reply does not.
-///
-/// # Errors
-/// What the command answers instead of a reply.
+/// The error that is the reply.
 pub fn run(
     command: &'static Command,
     recipe: &'static [Parameter],
@@ -261,18 +208,32 @@ pub fn run(
     caller: Caller<'_>,
     delivery: Delivery<'_>,
 ) -> Result<CommandOutcome, Status> {
-    caller.log_change(command, params);
+    log_change(command, params, &caller);
     let (args, name) = (Args::new(recipe, params), command.name);
     let mut call = Call { context, args, reply, rest: None, name, caller, delivery, deferred: None };
     command.run.run(&mut call).inspect_err(|status| caller.log_refusal(name, status))?;
-    let rest = call.rest.map(|rest| rest.of_request(caller.to_owned_caller(), name));
+    let rest = call.rest.map(|rest| rest.with_request(caller.to_owned_caller(), name));
     Ok(call.deferred.map_or(CommandOutcome::Replied(rest), CommandOutcome::Deferred))
+}
+
+/// Logs that a command which changes the server is about to run.
+fn log_change(command: &Command, params: &Params, caller: &Caller<'_>) {
+    let is_change = match command.changes {
+        Changes::Data => false,
+        Changes::Server => true,
+        Changes::ServerIfParameters => !params.is_empty(),
+    };
+    if is_change {
+        let (name, params) = (command.name, params.shown());
+        log::info!(level = NOTICE, cause = name; "{name}{params} by {caller}");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mi::testing::{Recorder, context};
+    use crate::mi::{optional, required};
 
     const fn row(name: &'static str, classic: Classic) -> Command {
         Command { name, help: None, classic, json_rpc: &[], changes: Changes::Data, run: &echo }
@@ -292,17 +253,19 @@ mod tests {
     };
 
     #[test]
-    fn the_recipe_decides_how_many_parameters_pass() {
+    fn the_number_of_parameters_must_fit_the_recipe() {
         static STRICT: Command = row("strict", TWO);
         static LOOSE: Command = row("loose", Classic::takes(&[required("a")]));
         static LIST: Command = row("list", Classic::takes(&[required("a").list()]));
         static NONE: Command = row("none", Classic::NoInput);
         let context = context();
-        let try_with = |command: &'static Command, count: usize| {
+        let run_with = |command: &'static Command, count: usize| {
             let mut params = Params::new();
             (0..count).for_each(|_| params.push(b"", b"x"));
             let mut reply = Recorder::default();
-            classic_recipe(command, &params)
+            command
+                .classic
+                .recipe_for(params.len())
                 .and_then(|recipe| {
                     run(
                         command,
@@ -317,17 +280,17 @@ mod tests {
                 .map(|_| reply.nodes.len())
                 .map_err(|status| status.reason)
         };
-        assert_eq!(try_with(&STRICT, 0), Err("few".into()));
-        assert_eq!(try_with(&STRICT, 2), Ok(2));
-        assert_eq!(try_with(&STRICT, 3), Err("many".into()));
-        assert_eq!(try_with(&LOOSE, 0), Err("Too few or too many arguments".into()));
-        assert_eq!(try_with(&LOOSE, 3), Ok(3));
-        assert_eq!(try_with(&LIST, 5), Ok(5));
-        assert_eq!(try_with(&NONE, 0), Ok(0));
+        assert_eq!(run_with(&STRICT, 0), Err("few".into()));
+        assert_eq!(run_with(&STRICT, 2), Ok(2));
+        assert_eq!(run_with(&STRICT, 3), Err("many".into()));
+        assert_eq!(run_with(&LOOSE, 0), Err("Too few or too many arguments".into()));
+        assert_eq!(run_with(&LOOSE, 3), Ok(3));
+        assert_eq!(run_with(&LIST, 5), Ok(5));
+        assert_eq!(run_with(&NONE, 0), Ok(0));
     }
 
     #[test]
-    fn commands_are_found_by_exact_name_and_listed_in_order() {
+    fn commands_are_found_by_exact_name_and_listed_in_the_order_added() {
         static ROWS: [Command; 3] =
             [row("which", Classic::NoInput), row("arg", Classic::NoInput), row("new", Classic::Absent)];
         let mut table = CommandTable::default();

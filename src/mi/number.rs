@@ -1,7 +1,7 @@
-//! Numbers in parameters, as C's helpers read them but for what does not fit.
+//! Parses numbers in parameters as C does, but refuses numbers that do not fit.
 
-/// A decimal number with an optional minus; a minus alone is zero. C: `str2sint`, which wraps where this says
-/// no.
+/// Parses a decimal number with an optional minus. A minus alone is zero. C: `str2sint`, which wraps around
+/// instead of returning `None`.
 #[must_use]
 pub fn signed(text: &[u8]) -> Option<i32> {
     let (sign, digits) = text.strip_prefix(b"-").map_or((1, text), |digits| (-1, digits));
@@ -15,7 +15,8 @@ pub fn signed(text: &[u8]) -> Option<i32> {
     i32::try_from(sign * magnitude).ok()
 }
 
-/// A decimal number without a sign. C: `str2int` in ut.h, which wraps where this says no.
+/// Parses a decimal number without a sign. C: `str2int` in ut.h, which wraps around instead of returning
+/// `None`.
 #[must_use]
 pub fn unsigned(text: &[u8]) -> Option<u32> {
     let digits = text.iter().all(u8::is_ascii_digit).then_some(text)?;
@@ -27,7 +28,7 @@ mod tests {
     use super::{signed, unsigned};
 
     #[test]
-    fn numbers_are_read_as_c_reads_them_within_range() {
+    fn signed_numbers_are_parsed_as_in_c_within_32_bits() {
         let cases: [(&[u8], Option<i32>); 9] = [
             (b"1", Some(1)),
             (b"-99", Some(-99)),
@@ -45,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_plain_and_within_32_bits() {
+    fn unsigned_numbers_have_only_digits_within_32_bits() {
         for (text, wanted) in [
             ("0", Some(0)),
             ("4294967295", Some(u32::MAX)),

@@ -1,11 +1,15 @@
-//! The parameters of one request: decoded by a wire, looked up by a command.
+//! Holds the parameters of a request, which `wire` decodes and a command reads.
 
+use std::fmt;
 use std::ops::Range;
 
-use super::command::Parameter;
+use super::recipe::Parameter;
 
-/// Decoded parameters, in the order they came. One value is reused for all requests of a worker, so a request
-/// allocates nothing once the buffers have grown.
+/// The most bytes of the parameters that are logged.
+const SHOWN_BYTES: usize = 100;
+
+/// The parameters of a request, in their order. A worker reuses one value for all its requests, so a request
+/// allocates nothing once the buffers are large enough.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     bytes: Vec<u8>,
@@ -25,13 +29,13 @@ impl Params {
         Params::default()
     }
 
-    /// Forgets all, keeps the room.
+    /// Removes all parameters, and keeps the buffers.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
     }
 
-    /// Begins a parameter with an empty value; an empty name means none.
+    /// Adds a parameter with an empty value. An empty name stands for none.
     pub fn begin(&mut self, name: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
@@ -39,7 +43,7 @@ impl Params {
         self.items.push(Item { name: start..end, value: end..end });
     }
 
-    /// Adds to the value of the parameter begun last.
+    /// Appends to the value of the last parameter.
     pub fn extend(&mut self, part: &[u8]) {
         if let Some(item) = self.items.last_mut() {
             self.bytes.extend_from_slice(part);
@@ -47,37 +51,42 @@ impl Params {
         }
     }
 
-    /// Adds a parameter.
+    /// Adds a parameter. An empty name stands for none.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.begin(name);
         self.extend(value);
     }
 
-    /// How many there are.
+    /// The parameters for the log.
+    pub(super) fn shown(&self) -> ShownParams<'_> {
+        ShownParams(self)
+    }
+
+    /// The number of parameters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether there is none.
+    /// There are no parameters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Name (empty for none) and value, in the order they came.
+    /// The name, empty for none, and the value of each parameter, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.items.iter().map(|item| (&self.bytes[item.name.clone()], &self.bytes[item.value.clone()]))
     }
 
-    /// The value at a position.
+    /// The value of the parameter at this position.
     #[must_use]
     pub fn value(&self, position: usize) -> Option<&[u8]> {
         self.items.get(position).map(|item| &self.bytes[item.value.clone()])
     }
 }
 
-/// A request's parameters under the names of the recipe they were matched with.
+/// The parameters of a request by the names in their recipe.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     recipe: &'static [Parameter],
@@ -89,36 +98,36 @@ impl<'a> Args<'a> {
         Args { recipe, params }
     }
 
-    /// The value of the recipe's parameter `name`, when the request has it.
+    /// The value of the parameter `name` of the recipe, when the request has it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         let position = self.recipe.iter().position(|parameter| parameter.name == name)?;
         self.params.value(position)
     }
 
-    /// How many the request has, also beyond the recipe.
+    /// The number of parameters in the request, which may be more than in the recipe.
     #[must_use]
     pub fn count(&self) -> usize {
         self.params.len()
     }
 
-    /// As [`get`](Args::get), without an empty value.
+    /// The same, but `None` for an empty value.
     #[must_use]
     pub fn filled(&self, name: &str) -> Option<&'a [u8]> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// All of them, also beyond the recipe: name (empty for none) and value, in the order they came.
+    /// The name, empty for none, and the value of each parameter in the request, in their order.
     pub fn all(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.params.iter()
     }
 
-    /// All values from the recipe's parameter `name` on: for the last one, when it is a list.
+    /// The values from the parameter `name` of the recipe on, which is a list.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.params.iter().skip(self.position(name)).map(|(_, value)| value)
     }
 
-    /// A copy of those values of [`list`](Args::list) that come after the first `count`.
+    /// A copy of the values of [`list`](Args::list) without the first `count`.
     #[must_use]
     pub fn list_after(&self, name: &str, count: usize) -> OwnedValues {
         OwnedValues { params: self.params.clone(), next: self.position(name).saturating_add(count) }
@@ -129,20 +138,38 @@ impl<'a> Args<'a> {
     }
 }
 
-/// Values that outlive their request, for what a command does later. Two allocations for all of them.
+/// A copy of values that outlives the request. Two allocations.
 #[derive(Debug)]
 pub struct OwnedValues {
     params: Params,
-    /// The position of the next one.
+    /// The position of the next value.
     next: usize,
 }
 
 impl OwnedValues {
-    /// The next value.
+    /// The next value; `None` after the last one.
     pub fn next_value(&mut self) -> Option<&[u8]> {
         let value = self.params.value(self.next)?;
         self.next += 1;
         Some(value)
+    }
+}
+
+/// Writes parameters for the log, each after a blank: escaped, and at most [`SHOWN_BYTES`] in all.
+pub(super) struct ShownParams<'a>(&'a Params);
+
+impl fmt::Display for ShownParams<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut room = SHOWN_BYTES;
+        for (_, value) in self.0.iter() {
+            let shown = &value[..value.len().min(room)];
+            write!(f, " {}", shown.escape_ascii())?;
+            if shown.len() < value.len() {
+                return f.write_str("...");
+            }
+            room -= shown.len();
+        }
+        Ok(())
     }
 }
 
@@ -152,7 +179,7 @@ mod tests {
     use crate::mi::{optional, required};
 
     #[test]
-    fn values_are_found_by_the_recipe_whatever_the_request_calls_them() {
+    fn values_are_found_by_the_names_in_the_recipe() {
         const RECIPE: &[Parameter] = &[required("system"), optional("attr")];
         let mut params = Params::new();
         params.push(b"attr", b"local");
@@ -170,7 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn clearing_forgets_everything() {
+    fn logged_parameters_are_escaped_and_cut() {
+        let mut params = Params::new();
+        params.push(b"", b"a\n");
+        params.push(b"x", &[b'y'; 200]);
+        params.push(b"", b"z");
+        assert_eq!(params.shown().to_string(), format!(" a\\n {}...", "y".repeat(98)));
+    }
+
+    #[test]
+    fn clear_removes_all_parameters() {
         let mut params = Params::new();
         params.begin(b"n");
         params.extend(b"a");

@@ -1,26 +1,34 @@
-//! The sink a command writes its reply into.
+//! Defines the sink into which a command writes its reply, and the rest of a long reply.
 //!
-//! A reply is a stream, not a tree: each node goes out in the caller's syntax as it is written. C:
-//! `add_mi_node_child` and `add_mi_attr` in mi/tree.c and mi/attr.c, which build the tree first.
+//! A reply is a stream: each node is encoded when the command writes it. C: `add_mi_node_child` and
+//! `add_mi_attr` in mi/tree.c and mi/attr.c, which build a tree first.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use super::Context;
 use super::caller::OwnedCaller;
-use super::command::Generation;
-use super::context::Context;
 use super::status::Status;
 
-/// What a node or an attribute holds.
+/// The form of requests and replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// OpenSIPS 1.x and 2.x: positional parameters, and a tree of nodes with attributes.
+    Classic,
+    /// OpenSIPS 3.x: positional or named parameters, and a JSON value.
+    JsonRpc,
+}
+
+/// The value of a node or an attribute.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
-    /// Nothing of its own; in JSON-RPC an object, whose members are the attributes and nodes that follow.
+    /// No value. In JSON-RPC an object, whose members are the attributes and nodes inside.
     Nothing,
-    /// Nothing of its own; in JSON-RPC an array of the nodes that follow.
+    /// No value. In JSON-RPC an array of the nodes inside.
     List,
-    /// Nothing at all; in JSON-RPC `null`.
+    /// No value. In JSON-RPC `null`.
     Null,
-    /// Bytes, as they came from a client or the system.
+    /// Bytes, which may come from a client.
     Bytes(&'a [u8]),
     /// A number.
     Signed(i64),
@@ -31,7 +39,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value as text.
+    /// The value as text; empty for no value.
     #[must_use]
     pub fn to_bytes(&self) -> Cow<'a, [u8]> {
         match self {
@@ -56,51 +64,52 @@ impl<'a> From<&'a [u8]> for Value<'a> {
     }
 }
 
-/// A reply on its way out.
+/// Encodes one reply.
 ///
-/// A command may call [`status`](Reply::status) before its first node; what it never calls is `200 OK`. As
-/// long as nothing was handed on to the client, an error that the command returns replaces what it wrote.
+/// A command may call [`status`](Reply::status) before its first node; without that call the reply is `200
+/// OK`. An error that the command returns replaces what it has written, unless some of it is sent.
 pub trait Reply {
-    /// Which shape the caller expects.
+    /// The form that the caller expects.
     fn generation(&self) -> Generation;
 
     /// Sets code and reason. Only before the first node.
     fn status(&mut self, status: &Status);
 
-    /// Opens a node; nodes opened before it is closed lie inside it. An empty name means none.
+    /// Opens a node. Nodes that are opened before it is closed are inside of it. An empty name stands for
+    /// none.
     fn open(&mut self, name: &[u8], value: Value<'_>);
 
-    /// Adds an attribute to the node opened last, before anything else is opened.
+    /// Adds an attribute to the node that was opened last. Only before a node is opened inside of it.
     fn attribute(&mut self, name: &[u8], value: Value<'_>);
 
-    /// Closes the node opened last.
+    /// Closes the innermost open node.
     fn close(&mut self);
 
-    /// Says that the nodes inside the one that is open, or those at the top, are a list: none, one or more,
-    /// and all of one name. Before the first of them. In 2.4's JSON and XML they are an array; text shows no
-    /// difference.
+    /// Marks the nodes inside of the innermost open node, or at the top, as a list: any number of nodes with
+    /// one name. Called before the first of them. They are an array in the JSON and XML of 2.4, and nothing
+    /// special in text.
     ///
     /// C: the flag `MI_IS_ARRAY` of 2.4, in mi/tree.h.
     fn list(&mut self) {}
 }
 
 impl dyn Reply + '_ {
-    /// A node with nothing inside.
+    /// Writes a node without nodes and attributes.
     pub fn node<'v>(&mut self, name: &str, value: impl Into<Value<'v>>) {
         self.open(name.as_bytes(), value.into());
         self.close();
     }
 
-    /// Whether the caller expects JSON values.
+    /// The caller expects a JSON value.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.generation() == Generation::JsonRpc
     }
 
-    /// Opens a node that only JSON has: the array or object around what comes next, which in a classic reply
-    /// stands for itself, or is a [`list`](Reply::list) without a node around it. An empty name at the top
-    /// makes it the result itself.
-    pub fn open_around(&mut self, name: &str, value: Value<'_>) {
+    /// Opens an array or object that only JSON has. A classic reply has the nodes inside without a node
+    /// around them, and marks them as a [`list`](Reply::list) in the case of an array. With an empty name at
+    /// the top it is the whole result.
+    pub fn open_json(&mut self, name: &str, value: Value<'_>) {
         if self.is_json() {
             self.open(name.as_bytes(), value);
         } else if let Value::List = value {
@@ -108,66 +117,67 @@ impl dyn Reply + '_ {
         }
     }
 
-    /// Closes what `open_around` opened.
-    pub fn close_around(&mut self) {
+    /// Closes what [`open_json`] has opened.
+    ///
+    /// [`open_json`]: #method.open_json
+    pub fn close_json(&mut self) {
         if self.is_json() {
             self.close();
         }
     }
 
-    /// What `show` writes, in an array or object that only JSON has.
-    pub fn around(&mut self, name: &str, value: Value<'_>, show: impl FnOnce(&mut Self)) {
-        self.open_around(name, value);
+    /// Writes what `show` writes, inside of an array or object that only JSON has.
+    pub fn in_json(&mut self, name: &str, value: Value<'_>, show: impl FnOnce(&mut Self)) {
+        self.open_json(name, value);
         show(self);
-        self.close_around();
+        self.close_json();
     }
 }
 
-/// One step of a [`Rest`]: writes a piece of the reply, or changes some entries.
+/// A step of a [`Rest`]: writes a piece of the reply, or changes some entries.
 type Step = Box<dyn FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status>>;
 
-/// What is left of a command that may take long. Each step takes about a millisecond at most and says whether
-/// there is another one.
+/// The rest of a command that may take long. A step takes at most about a millisecond.
 ///
-/// A transport takes the steps when it has time and the client has room. Between two steps other commands
-/// run, so a `Rest` must hold nothing that they need, and the entries that it reads may change meanwhile.
+/// A transport runs a step when it has time and the client has room. Other commands run between two steps, so
+/// a `Rest` must not hold a lock, and the entries that it reads may change.
 pub struct Rest {
     step: Step,
     is_change: bool,
-    /// Who has asked for what, when a command has left it.
+    /// The caller and the name of the command, for the log.
     request: Option<(OwnedCaller, &'static str)>,
 }
 
 impl Rest {
-    /// The rest of a long reply, some kilobytes a step. Dropping it ends the reply early.
+    /// The rest of a long reply. A step writes some kilobytes. Dropping the rest ends the reply.
     pub fn of_reply(
         step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status> + 'static,
     ) -> Rest {
         Rest { step: Box::new(step), is_change: false, request: None }
     }
 
-    /// The rest of a change, which is to be made whether or not the client reads the reply.
+    /// The rest of a change. The transport completes it even when the client does not read the reply.
     pub fn of_change(
         step: impl FnMut(&Context, &mut dyn Reply) -> Result<Progress, Status> + 'static,
     ) -> Rest {
         Rest { step: Box::new(step), is_change: true, request: None }
     }
 
-    /// Whether it changes something.
+    /// It is the rest of a change.
     #[must_use]
     pub fn is_change(&self) -> bool {
         self.is_change
     }
 
-    /// The same, with whose it is, for the log.
-    pub(super) fn of_request(self, caller: OwnedCaller, command: &'static str) -> Rest {
+    /// Adds the caller and the name of the command.
+    pub(super) fn with_request(self, caller: OwnedCaller, command: &'static str) -> Rest {
         Rest { request: Some((caller, command)), ..self }
     }
 
-    /// Takes one step.
+    /// Runs a step.
     ///
     /// # Errors
-    /// The error that the command answers. Only while no step has written a node; the last step then.
+    /// The error that is the reply. It comes before the first node, and is the last step.
     pub fn step(&mut self, context: &Context, reply: &mut dyn Reply) -> Result<Progress, Status> {
         (self.step)(context, reply).inspect_err(|status| {
             if let Some((caller, command)) = &self.request {
@@ -183,11 +193,11 @@ impl fmt::Debug for Rest {
     }
 }
 
-/// Whether there is more to write.
+/// Whether there is another step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Call again.
+    /// There is another step.
     More,
-    /// That was the last piece.
+    /// This was the last step.
     Done,
 }

@@ -1,29 +1,29 @@
-//! The statistics of all modules: names, groups, and where the values are.
+//! Registers the statistics of all modules, and reads and resets their values.
 //!
-//! Registered before the first fork, in the order that `get_statistics all` lists them. A counter is a cell
-//! in each process's row of the segment; a function computes its value when asked. C: statistics.c.
-
+//! The attendant registers the statistics before the first fork. `get_statistics all` lists them in that
+//! order, group by group. Each process has a row in the segment with a cell for each counter. C:
+//! statistics.c.
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::context::Context;
+use super::Context;
 
-/// Where a statistic's value comes from.
+/// The source of a statistic's value.
 #[derive(Clone, Copy)]
 pub enum StatisticSource {
-    /// Counted by the processes; can be reset.
+    /// Each process counts in a cell of its own. Can be reset.
     Counter,
-    /// Counted by all processes in one cell, which lies in shared memory.
+    /// All processes count in one cell.
     Shared {
-        /// The cell.
+        /// The cell, in shared memory.
         cell: &'static AtomicU64,
-        /// Whether it can be reset.
+        /// A reset sets the cell to zero.
         can_reset: bool,
     },
-    /// Would count what this server cannot do: stays zero.
-    Never,
-    /// Computed when asked; a reset is accepted and changes nothing. C: `STAT_IS_FUNC`.
+    /// The value is always zero: the statistic counts what this server does not do.
+    Zero,
+    /// A function computes the value. A reset changes nothing. C: `STAT_IS_FUNC`.
     Function(&'static (dyn Fn(&Context) -> u64 + Sync)),
 }
 
@@ -32,37 +32,37 @@ impl fmt::Debug for StatisticSource {
         f.write_str(match self {
             StatisticSource::Counter => "Counter",
             StatisticSource::Shared { .. } => "Shared",
-            StatisticSource::Never => "Never",
+            StatisticSource::Zero => "Zero",
             StatisticSource::Function(_) => "Function",
         })
     }
 }
 
-/// One statistic: a row of its module's table.
+/// A statistic. Each module has a table of its statistics.
 #[derive(Clone, Debug)]
 pub struct Statistic {
     /// The group, as in `get_statistics GROUP:`.
     pub group: &'static str,
     /// The name, without the group.
     pub name: &'static str,
-    /// Where the value comes from.
+    /// The source of the value.
     pub source: StatisticSource,
 }
 
 impl Statistic {
-    /// A row that is counted.
+    /// A statistic that each process counts.
     #[must_use]
     pub const fn counter(group: &'static str, name: &'static str) -> Statistic {
         Statistic { group, name, source: StatisticSource::Counter }
     }
 
-    /// A row that is counted elsewhere and never here.
+    /// A statistic that is always zero.
     #[must_use]
-    pub const fn never(group: &'static str, name: &'static str) -> Statistic {
-        Statistic { group, name, source: StatisticSource::Never }
+    pub const fn zero(group: &'static str, name: &'static str) -> Statistic {
+        Statistic { group, name, source: StatisticSource::Zero }
     }
 
-    /// A row that is computed.
+    /// A statistic whose value a function computes.
     #[must_use]
     pub const fn function(
         group: &'static str,
@@ -76,11 +76,11 @@ impl Statistic {
 /// A registered statistic.
 #[derive(Debug)]
 pub struct RegisteredStatistic {
-    /// `group:name`, as replies show it.
+    /// `group:name`, as in replies.
     pub full_name: Box<[u8]>,
     group_length: usize,
     source: StatisticSource,
-    /// The cell in each row, for a counter.
+    /// The index of the counter's cell in the row of a process.
     index: usize,
 }
 
@@ -91,55 +91,55 @@ impl RegisteredStatistic {
         &self.full_name[self.group_length + 1..]
     }
 
-    /// Whether it is counted, and not computed.
+    /// No function computes the value.
     #[must_use]
     pub fn is_counter(&self) -> bool {
         !matches!(self.source, StatisticSource::Function(_))
     }
 
-    /// The value now.
+    /// The current value.
     #[must_use]
     pub fn value(&self, context: &Context) -> u64 {
         match self.source {
             StatisticSource::Counter => context.segment.total(self.index),
             StatisticSource::Shared { cell, .. } => cell.load(Ordering::Relaxed),
-            StatisticSource::Never => 0,
+            StatisticSource::Zero => 0,
             StatisticSource::Function(compute) => compute(context),
         }
     }
 
-    /// Sets a counter back to zero; a function has nothing to reset.
+    /// Sets a counter to zero. Does nothing to other statistics.
     pub fn reset(&self, context: &Context) {
         match self.source {
             StatisticSource::Counter => context.segment.reset(self.index),
             StatisticSource::Shared { cell, can_reset: true } => cell.store(0, Ordering::Relaxed),
-            StatisticSource::Shared { .. } | StatisticSource::Never | StatisticSource::Function(_) => {}
+            StatisticSource::Shared { .. } | StatisticSource::Zero | StatisticSource::Function(_) => {}
         }
     }
 }
 
-/// All statistics, group by group.
+/// The statistics of all modules, by group.
 #[derive(Debug, Default)]
 pub struct StatisticRegistry {
     groups: Vec<Group>,
     counters: usize,
-    /// The first cell of each name, by the name as it is written.
-    by_name: HashMap<Box<[u8]>, Place>,
-    /// The same, by the name in small letters.
-    by_small_name: HashMap<Box<[u8]>, Place>,
+    /// The first statistic of each name.
+    by_name: HashMap<Box<[u8]>, StatisticIndex>,
+    /// The same, by the name in lower case.
+    by_lower_case_name: HashMap<Box<[u8]>, StatisticIndex>,
 }
 
-/// Where a cell stands: the positions of its group and of the cell in it.
-type Place = (usize, usize);
+/// The index of a group, and that of a statistic in the group.
+type StatisticIndex = (usize, usize);
 
 #[derive(Debug)]
 struct Group {
     name: &'static str,
-    cells: Vec<RegisteredStatistic>,
+    statistics: Vec<RegisteredStatistic>,
 }
 
 impl StatisticRegistry {
-    /// Adds rows; a group that exists already grows.
+    /// Adds statistics. Those of an existing group are added to it.
     pub fn add<'a>(&mut self, statistics: impl IntoIterator<Item = &'a Statistic>) {
         for statistic in statistics {
             let index = self.counters;
@@ -155,58 +155,58 @@ impl StatisticRegistry {
             let group = match self.groups.iter().position(|group| group.name == statistic.group) {
                 Some(group) => group,
                 None => {
-                    self.groups.push(Group { name: statistic.group, cells: Vec::new() });
+                    self.groups.push(Group { name: statistic.group, statistics: Vec::new() });
                     self.groups.len() - 1
                 }
             };
-            let place = (group, self.groups[group].cells.len());
+            let place = (group, self.groups[group].statistics.len());
             for (index, name) in [
                 (&mut self.by_name, statistic.name.to_owned()),
-                (&mut self.by_small_name, statistic.name.to_ascii_lowercase()),
+                (&mut self.by_lower_case_name, statistic.name.to_ascii_lowercase()),
             ] {
                 let first = index.entry(name.into_bytes().into()).or_insert(place);
                 *first = place.min(*first);
             }
-            self.groups[group].cells.push(cell);
+            self.groups[group].statistics.push(cell);
         }
     }
 
-    /// Cells that a row of the segment needs.
+    /// The number of counters: that of the cells in the row of a process.
     #[must_use]
     pub fn counters(&self) -> usize {
         self.counters
     }
 
-    /// All statistics, in the order of registration of their groups.
+    /// All statistics, in the order of their groups.
     pub fn all(&self) -> impl Iterator<Item = &RegisteredStatistic> {
-        self.groups.iter().flat_map(|group| &group.cells)
+        self.groups.iter().flat_map(|group| &group.statistics)
     }
 
-    /// A group's statistics; `None` for an unknown group. Case does not count in a group's name.
+    /// The statistics of a group; `None` for an unknown group. Case-insensitive.
     #[must_use]
     pub fn group(&self, name: &[u8]) -> Option<&[RegisteredStatistic]> {
         let found = self.groups.iter().find(|group| group.name.as_bytes().eq_ignore_ascii_case(name));
-        found.map(|group| &group.cells[..])
+        found.map(|group| &group.statistics[..])
     }
 
-    /// A statistic by its name without the group. Case counts: C compares without it, but looks only in the
-    /// hash bucket of the name as written.
+    /// The first statistic with that name, without the group. Case-sensitive: C compares in any case, but
+    /// searches only the hash bucket of the name.
     #[must_use]
     pub fn find(&self, name: &[u8]) -> Option<&RegisteredStatistic> {
-        self.by_name.get(name).map(|&place| self.cell(place))
+        self.by_name.get(name).map(|&index| self.at(index))
     }
 
-    /// A statistic by its name without the group, whatever its case.
+    /// The first statistic with that name, without the group. Case-insensitive.
     #[must_use]
     pub fn find_in_any_case(&self, name: &[u8]) -> Option<&RegisteredStatistic> {
-        self.by_small_name.get(&*name.to_ascii_lowercase()).map(|&place| self.cell(place))
+        self.by_lower_case_name.get(&*name.to_ascii_lowercase()).map(|&index| self.at(index))
     }
 
-    fn cell(&self, (group, cell): Place) -> &RegisteredStatistic {
-        &self.groups[group].cells[cell]
+    fn at(&self, (group, statistic): StatisticIndex) -> &RegisteredStatistic {
+        &self.groups[group].statistics[statistic]
     }
 
-    /// A process's own cell of a counter, to count in. Asked once, at a process's start.
+    /// The cell of a counter in the row of a process. A process calls it once, when it starts.
     #[must_use]
     pub fn counter<'s>(&self, row: &'s [AtomicU64], group: &str, name: &str) -> Option<&'s AtomicU64> {
         let cell = self.group(group.as_bytes())?.iter().find(|cell| cell.name() == name.as_bytes())?;
@@ -226,7 +226,7 @@ mod tests {
     ];
 
     #[test]
-    fn groups_keep_their_order_and_grow() {
+    fn groups_keep_their_order_and_take_more_statistics() {
         let mut registry = StatisticRegistry::default();
         registry.add(&ROWS);
         registry.add(&[Statistic::counter("a", "four")]);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_name_the_cell_that_is_listed_first_is_found() {
+    fn the_first_listed_statistic_of_a_name_is_found() {
         let mut registry = StatisticRegistry::default();
         registry.add(&ROWS);
         registry.add(&[Statistic::counter("b", "Twin"), Statistic::counter("a", "Twin")]);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_add_up_and_reset_functions_do_not() {
+    fn counters_are_summed_and_reset_and_functions_are_not_reset() {
         let mut context = context();
         context.statistics.add(&ROWS);
         let registry = &context.statistics;

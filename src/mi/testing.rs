@@ -1,4 +1,4 @@
-//! What unit tests of commands need: a server without processes, and a reply that remembers.
+//! Helps unit tests of commands: a context without processes, and a reply that records its nodes.
 
 use super::{CommandTable, Context, Generation, ModuleStates, Reply, StatisticRegistry, Status, Value};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::shm::{MIN_BYTES, PendingRequests, Segment};
 use crate::system::pipe_notifier::PipeNotifier;
 use crate::system::process::ProcessId;
 
-/// A server with two process slots, eight counters, and nothing loaded.
+/// A context with two process slots, eight counters, and no modules.
 pub(crate) fn context() -> Context {
     let segment = Segment::create(MIN_BYTES, 2, 8).unwrap();
     let notifiers = (0..2).map(|_| PipeNotifier::new().unwrap()).collect();
@@ -26,10 +26,10 @@ pub(crate) fn context() -> Context {
     }
 }
 
-/// A classic reply that remembers its nodes.
+/// A classic reply that records its nodes.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
-    /// Name and value of each node.
+    /// The name and the value of each node.
     pub(crate) nodes: Vec<(String, String)>,
 }
 

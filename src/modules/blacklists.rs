@@ -26,6 +26,6 @@ fn list(call: &mut Call<'_>) -> Result<(), Status> {
     if call.args.get("name").is_some() && call.reply.is_json() {
         return Err(Status::new(404, "Unknown name"));
     }
-    call.reply.around("Lists", Value::List, |_| {});
+    call.reply.in_json("Lists", Value::List, |_| {});
     Ok(())
 }

@@ -47,7 +47,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Folders in which files still use each other in circles. One without circles leaves this list.
-const FOLDERS_WITH_CIRCLES: &[&str] = &["attendant/", "mi/", "modules/usrloc/", "system/"];
+const FOLDERS_WITH_CIRCLES: &[&str] = &["attendant/", "modules/usrloc/", "system/"];
 
 /// Rooms that may hold `unsafe`.
 const UNSAFE_ROOMS: [&str; 3] = ["capi", "shm", "system"];

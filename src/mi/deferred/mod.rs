@@ -5,7 +5,7 @@
 //! number gives the reply by [`StoredReply::answer`]. [`crate::shm::pending`] keeps the pending requests. C:
 //! `MI_ASYNC_RPL_FLAG` and `struct mi_handler` in mi/mi.h.
 
-use super::command::{Call, CommandFunction};
+use super::command::{Call, CommandFunction, Delivery};
 use super::reply::{Progress, Reply, Rest};
 use super::snapshot::{Snapshot, SnapshotWriter};
 use super::statistics::Statistic;
@@ -33,49 +33,6 @@ pub const STATISTICS: [Statistic; 2] = [
 
 /// The statistic, in the group `mi`, of pending requests that timed out.
 pub const TIMEOUTS: &str = "pending_timeouts";
-
-/// How the caller takes a deferred reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery<'a> {
-    /// The caller waits for it.
-    Waiting {
-        /// What the transport needs to frame the reply, beside the caller's address: the id of a JSON-RPC
-        /// request, for example.
-        envelope: &'a [u8],
-    },
-    /// The reply is discarded: the request is a notification.
-    Discarded,
-    /// The reply is one of a batch. It cannot be deferred.
-    InBatch,
-}
-
-/// What a command that succeeded has left behind.
-pub enum CommandOutcome {
-    /// The reply is written, but for the rest of a long one.
-    Replied(Option<Rest>),
-    /// The reply is deferred, and nothing is written. The number is that of the pending request.
-    Deferred(u64),
-}
-
-impl CommandOutcome {
-    /// The rest of a long reply. `None` for a deferred one.
-    #[must_use]
-    pub fn rest(self) -> Option<Rest> {
-        match self {
-            CommandOutcome::Replied(rest) => rest,
-            CommandOutcome::Deferred(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Debug for CommandOutcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            CommandOutcome::Replied(rest) => write!(f, "Replied(rest: {})", rest.is_some()),
-            CommandOutcome::Deferred(number) => write!(f, "Deferred({number})"),
-        }
-    }
-}
 
 /// When a command gives its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

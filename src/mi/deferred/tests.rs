@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mi::testing::{Recorder, context};
-use crate::mi::{Caller, Changes, Classic, Command, Context, Params, run};
+use crate::mi::{Caller, Changes, Classic, Command, CommandOutcome, Context, Params, run};
 use crate::shm::ReplyInbox;
 use crate::shm::pending::RESERVED_ANSWER_BYTES;
 

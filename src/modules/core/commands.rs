@@ -131,7 +131,7 @@ fn pwd(call: &mut Call<'_>) -> Result<(), Status> {
 }
 
 fn arg(call: &mut Call<'_>) -> Result<(), Status> {
-    call.reply.around("", Value::List, |reply| {
+    call.reply.in_json("", Value::List, |reply| {
         call.context.arguments.iter().for_each(|argument| reply.node("", argument.as_encoded_bytes()));
     });
     Ok(())
@@ -141,15 +141,15 @@ fn arg(call: &mut Call<'_>) -> Result<(), Status> {
 fn which(call: &mut Call<'_>) -> Result<(), Status> {
     let (commands, generation) = (&call.context.commands, call.reply.generation());
     let Some(name) = call.args.get("command") else {
-        call.reply.around("", Value::List, |reply| {
+        call.reply.in_json("", Value::List, |reply| {
             commands.iter(generation).for_each(|entry| reply.node("", entry.command.name));
         });
         return Ok(());
     };
     let command = commands.find(name, generation).ok_or(UNKNOWN_COMMAND)?.command;
-    call.reply.around("", Value::List, |reply| {
+    call.reply.in_json("", Value::List, |reply| {
         for recipe in command.json_rpc {
-            reply.around("", Value::List, |reply| {
+            reply.in_json("", Value::List, |reply| {
                 recipe.iter().for_each(|parameter| reply.node("", parameter.name));
             });
         }
@@ -159,7 +159,7 @@ fn which(call: &mut Call<'_>) -> Result<(), Status> {
 
 fn ps(call: &mut Call<'_>) -> Result<(), Status> {
     let slots = call.context.segment.slots().iter();
-    call.reply.open_around("Processes", Value::List);
+    call.reply.open_json("Processes", Value::List);
     for (id, (slot, description)) in (0..).zip(slots.zip(&call.context.processes)) {
         call.reply.open(b"Process", Value::Nothing);
         call.reply.attribute(b"ID", Value::Unsigned(id));
@@ -167,7 +167,7 @@ fn ps(call: &mut Call<'_>) -> Result<(), Status> {
         call.reply.attribute(b"Type", description.as_str().into());
         call.reply.close();
     }
-    call.reply.close_around();
+    call.reply.close_json();
     Ok(())
 }
 
@@ -192,7 +192,7 @@ fn list_tcp_conns(call: &mut Call<'_>) -> Result<(), Status> {
     if call.context.tcp_disabled {
         return Err(Status::new(404, "TCP support disabled"));
     }
-    call.reply.around("", Value::Null, |_| {});
+    call.reply.in_json("", Value::Null, |_| {});
     Ok(())
 }
 

@@ -114,7 +114,7 @@ fn events<'a>(call: &Call<'a>) -> Result<&'a Events, Status> {
 
 fn list(call: &mut Call<'_>) -> Result<(), Status> {
     let names = events(call)?.names();
-    call.reply.around("Events", Value::List, |reply| {
+    call.reply.in_json("Events", Value::List, |reply| {
         for (id, name) in names.iter().enumerate() {
             open_event(reply, id, name);
             reply.close();
@@ -126,12 +126,12 @@ fn list(call: &mut Call<'_>) -> Result<(), Status> {
 fn subscribers(call: &mut Call<'_>) -> Result<(), Status> {
     let events = events(call)?;
     let Some(name) = call.args.get("event") else {
-        call.reply.open_around("Events", Value::List);
+        call.reply.open_json("Events", Value::List);
         let mut next = 0;
         call.rest = Some(Rest::of_reply(move |context, reply| {
             let names = context.states.get::<Events>().map(Events::names).unwrap_or_default();
             let Some(name) = names.get(next) else {
-                reply.close_around();
+                reply.close_json();
                 return Ok(Progress::Done);
             };
             let subscribers = Subscribers::of(context, name);
@@ -154,7 +154,7 @@ fn subscribers(call: &mut Call<'_>) -> Result<(), Status> {
             show_all(call.reply, &subscribers);
             call.reply.close();
         } else {
-            call.reply.around("Event", Value::Nothing, |_| {});
+            call.reply.in_json("Event", Value::Nothing, |_| {});
         }
         return Ok(());
     };
@@ -184,7 +184,7 @@ fn open_event(reply: &mut dyn Reply, id: usize, name: &str) {
 }
 
 fn show_all(reply: &mut dyn Reply, subscribers: &Subscribers) {
-    reply.around("Subscribers", Value::List, |reply| {
+    reply.in_json("Subscribers", Value::List, |reply| {
         subscribers.iter().for_each(|one| show(reply, "Subscriber", &one, subscribers));
     });
 }

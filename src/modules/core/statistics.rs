@@ -10,7 +10,7 @@ use crate::shm::{PrivateMemory, Slot};
 use crate::system::clock;
 
 const fn sip(name: &'static str) -> Statistic {
-    Statistic::never("core", name)
+    Statistic::zero("core", name)
 }
 
 /// Statistics that do not depend on the configuration.

@@ -110,7 +110,7 @@ type WhenNone = Option<Status>;
 fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), Status> {
     let mut names = call.args.list(LIST);
     let (mut shown, mut passed, mut size) = (0, 0, 0);
-    call.reply.open_around("", Value::Nothing);
+    call.reply.open_json("", Value::Nothing);
     while size < PIECE_CELLS {
         let Some(wanted) = names.next() else { return end(call.reply, shown, when_none) };
         let count = show(call.context, wanted, call.reply);
@@ -135,7 +135,7 @@ fn show_all(call: &mut Call<'_>, when_none: WhenNone, show: Show) -> Result<(), 
 }
 
 fn end(reply: &mut dyn Reply, shown: usize, when_none: WhenNone) -> Result<(), Status> {
-    reply.close_around();
+    reply.close_json();
     if shown > 0 { Ok(()) } else { when_none.map_or(Ok(()), Err) }
 }
 
@@ -156,9 +156,9 @@ fn get_statistics(call: &mut Call<'_>) -> Result<(), Status> {
 /// What kind each is. One that is asked for by its name has no group before it. C: `w_mi_list_stats`.
 fn list_statistics(call: &mut Call<'_>) -> Result<(), Status> {
     if call.args.count() == 0 {
-        call.reply.open_around("", Value::Nothing);
+        call.reply.open_json("", Value::Nothing);
         list_one(call.context, b"all", call.reply);
-        call.reply.close_around();
+        call.reply.close_json();
         return Ok(());
     }
     show_all(call, None, list_one)
@@ -216,18 +216,18 @@ fn reset_all_statistics(call: &mut Call<'_>) -> Result<(), Status> {
 mod tests {
     use super::*;
     use crate::mi::testing::{Recorder, context};
-    use crate::mi::{Caller, Delivery, Params, classic_recipe, run};
+    use crate::mi::{Caller, Delivery, Params, run};
 
     #[test]
     fn many_names_are_shown_in_pieces() {
         let mut context = context();
-        context.statistics.add([&Statistic::never("a", "one"), &Statistic::never("a", "two")]);
+        context.statistics.add([&Statistic::zero("a", "one"), &Statistic::zero("a", "two")]);
         let command = &MODULE.commands[0];
         let mut params = Params::new();
         (0..PIECE_CELLS).for_each(|_| params.push(b"", b"a:"));
         (0..PIECE_CELLS).for_each(|_| params.push(b"", b"nope"));
         let mut reply = Recorder::default();
-        let recipe = classic_recipe(command, &params).unwrap();
+        let recipe = command.classic.recipe_for(params.len()).unwrap();
         let ran = run(
             command,
             recipe,
@@ -269,7 +269,7 @@ mod tests {
         (0..unknown).for_each(|_| params.push(b"", b"nope"));
         params.push(b"", known);
         let mut reply = Recorder::default();
-        let recipe = classic_recipe(command, &params).unwrap();
+        let recipe = command.classic.recipe_for(params.len()).unwrap();
         let mut rest = run(
             command,
             recipe,

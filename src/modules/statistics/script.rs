@@ -51,7 +51,7 @@ pub(super) fn load(settings: &Settings) -> ModuleParts {
         loaded.errors.push((position.clone(), SettingError { parameter: VARIABLE.name(), message }));
     }
     // Made once, kept to the end of the server.
-    let rows = names.into_iter().rev().map(|name| Statistic::never(GROUP, name.leak()));
+    let rows = names.into_iter().rev().map(|name| Statistic::zero(GROUP, name.leak()));
     loaded.statistics = rows.collect();
     loaded
 }

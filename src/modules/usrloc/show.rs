@@ -33,7 +33,7 @@ pub(super) fn dump(call: &mut Call<'_>) -> Result<(), Status> {
         true => word != b"0",
         false => word.eq_ignore_ascii_case(b"brief"),
     });
-    call.reply.open_around("Domains", Value::List);
+    call.reply.open_json("Domains", Value::List);
     let mut dump = Dump { is_brief, place: 0, batches: None };
     call.rest = Some(Rest::of_reply(move |context, reply| Ok(dump.go_on(context, reply))));
     Ok(())
@@ -53,7 +53,7 @@ impl Dump {
         let locations = context.states.get::<Locations>();
         let Some((locations, table)) = locations.and_then(|all| Some((all, all.tables().get(self.place)?)))
         else {
-            reply.close_around();
+            reply.close_json();
             return Progress::Done;
         };
         let segment = context.segment;
@@ -76,7 +76,7 @@ impl Dump {
                 return Progress::More;
             }
         }
-        reply.close_around();
+        reply.close_json();
         reply.close();
         self.batches = None;
         self.place += 1;
@@ -95,7 +95,7 @@ fn open_domain(reply: &mut dyn Reply, name: &str, size: u64, records: u64) {
         reply.attribute(b"table", Value::Unsigned(size));
         reply.attribute(b"records", Value::Unsigned(records));
     }
-    reply.open_around("AORs", Value::List);
+    reply.open_json("AORs", Value::List);
 }
 
 /// An AOR with its contacts, when they are wanted. C: `mi_add_aor_node`.
@@ -107,7 +107,7 @@ fn show_aor(reply: &mut dyn Reply, table: &LocationTable, aor: &[u8], record: Op
         reply.open(b"AOR", aor.into());
     }
     if let Some(record) = record {
-        reply.around("Contacts", Value::List, |reply| {
+        reply.in_json("Contacts", Value::List, |reply| {
             record::contacts(record).for_each(|contact| show(reply, table, aor, &contact, now));
         });
     }
@@ -167,7 +167,7 @@ pub(super) fn contacts(call: &mut Call<'_>) -> Result<(), Status> {
     }
     if call.reply.is_json() {
         call.reply.node("AOR", aor);
-        call.reply.around("Contacts", Value::List, |reply| {
+        call.reply.in_json("Contacts", Value::List, |reply| {
             record::contacts(&buffers.old).for_each(|contact| show(reply, table, aor, &contact, now));
         });
         return Ok(());

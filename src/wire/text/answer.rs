@@ -127,7 +127,7 @@ impl<'a> TextAnswerer<'a> {
                 RequestError::InvalidParams
             })?;
         }
-        let recipe = mi::classic_recipe(command, params).map_err(RequestError::Command)?;
+        let recipe = command.classic.recipe_for(params.len()).map_err(RequestError::Command)?;
         let delivery = Delivery::Waiting { envelope: b"" };
         mi::run(command, recipe, context, params, reply, caller, delivery).map_err(RequestError::Command)
     }

@@ -114,7 +114,7 @@ fn run(
     if let Classic::Takes { .. } = command.classic {
         decode_params(request.query.unwrap_or_default().as_bytes(), &mut params);
     }
-    let recipe = mi::classic_recipe(command, &params)?;
+    let recipe = command.classic.recipe_for(params.len())?;
     let (caller, delivery) = (Caller::new("mi_json", &request.client), Delivery::Waiting { envelope: b"" });
     mi::run(command, recipe, context, &params, reply, caller, delivery).map_err(reworded)
 }

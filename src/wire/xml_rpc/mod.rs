@@ -269,7 +269,7 @@ fn run(
             }
         }
     }
-    let recipe = mi::classic_recipe(entry.command, params)?;
+    let recipe = entry.command.classic.recipe_for(params.len())?;
     mi::run(entry.command, recipe, context, params, reply, origin.caller, origin.delivery)
         .map_err(|status| format.reworded(name, status))
 }

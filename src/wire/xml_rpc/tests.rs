@@ -23,7 +23,7 @@ static ROWS: [Command; 6] = [
         Ok(())
     }),
     row("long", Classic::takes(&[optional("a").list()]), &|call: &mut mi::Call<'_>| {
-        call.reply.open_around("Numbers", Value::List);
+        call.reply.open_json("Numbers", Value::List);
         let mut next = 0;
         call.rest = Some(Rest::of_reply(move |_, reply| {
             reply.node("Number", Value::Unsigned(next));
